@@ -1,0 +1,31 @@
+# Classifiers trained on image-level labels.
+
+
+rule train_classifier:
+    input:
+        index=LAYOUT.index("{dataset}"),
+        card=LAYOUT.card("{dataset}"),
+        weights=lambda wildcards: initial_weights(PRESET.models[wildcards.model].weights),
+        code=lambda wildcards: code("train_classifier", *modules_of(PRESET.models[wildcards.model])),
+    output:
+        weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
+        history=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/history.csv",
+        metrics=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/metrics.json",
+    log:
+        LAYOUT.log(LAYOUT.classifier("{dataset}", "{model}", "{seed}")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.classifier("{dataset}", "{model}", "{seed}"))
+    conda:
+        "../environment.yml"
+    threads: threads_of("train_classifier")
+    resources:
+        gpu=resource("train_classifier", "gpu"),
+        mem_mb=resource("train_classifier", "mem_mb"),
+        runtime=resource("train_classifier", "runtime"),
+    params:
+        model=lambda wildcards: section("models", wildcards.model),
+        state=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/resume.pt",
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed} (progress: {log})"
+    script:
+        "../workflow_scripts/train_classifier.py"

@@ -1,0 +1,112 @@
+# The checked preset, where artifacts lie, and what every rule declares.
+
+from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
+from seedbed.data.raw.sources import load_sources
+from seedbed.errors import UserError, unknown_name
+from seedbed.io.sources import modules_registering, registered_names, source_closure
+from seedbed.papers import Layout, missing_names, read_papers, table_cells
+from seedbed.papers.describe import footnotes
+from seedbed.papers.figures import figure_panels, missing_of
+from seedbed.papers.plan import histories
+from seedbed.params import own_name, resolve
+
+
+def checked(call, *arguments):
+    """Call the library; a mistake in the parameters ends as one clear message instead of a traceback."""
+    try:
+        return call(*arguments)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+BASE = Path(workflow.basedir)
+PRESET = checked(resolve, config)
+checked(
+    PRESET.check_methods,
+    registered_names("seedbed.explain", "explainer"),
+    registered_names("seedbed.models", "register"),
+)
+SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
+PAPERS = checked(read_papers, BASE / "papers")
+LAYOUT = Layout(PRESET.name)
+
+# The papers' headline tables: what plain `snakemake` makes.
+HEADLINES = [("vit_affinity", "table4"), ("agcam", "table2"), ("aream", "table1"), ("exvit", "table1")]
+
+
+def names_of(kind, table):
+    """A regular expression of the names in a section whose entries are of one kind; matches nothing if there is none."""
+    return "|".join(name for name, entry in table.items() if entry.kind == kind) or "(?!)"
+
+
+PUBLISHED = "|".join(name for name, entry in PRESET.datasets.items() if entry.kind in SOURCES.datasets) or "(?!)"
+
+
+wildcard_constraints:
+    source=r"\w+",
+    dataset=r"[\w.-]+",
+    split=r"[\w-]+",
+    model=r"[\w.-]+",
+    explainer=r"[\w-]+",
+    refiner=r"[\w-]+",
+    network=r"[\w-]+",
+    segmenter=r"[\w-]+",
+    seed=r"\d+",
+    scatteritem=r"\d+-of-\d+",
+
+
+def code(script, *modules):
+    """Source files that a job depends on: its script, what that imports, and modules chosen by name."""
+    paths = source_closure(BASE / "workflow_scripts" / f"{script}.py", *modules)
+    return [code_path(Path(path)) for path in paths]
+
+
+def code_path(path):
+    """A source file, relative where it lies in the working directory, so that a moved checkout reruns nothing."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def templates():
+    """Templates of the pages."""
+    return sorted(code_path(path) for path in (BASE / "src/seedbed/report/templates").glob("*.j2"))
+
+
+def modules_of(network):
+    """Modules that build a network of the parameters, chosen by its name and by names among its options."""
+    return modules_registering("seedbed.models", "register", network.architecture, *network.options.values())
+
+
+def explainer_modules(method):
+    """Modules that implement an explanation method."""
+    return modules_registering("seedbed.explain", "explainer", method)
+
+
+RULES_WITH_RESOURCES = set()
+
+
+def threads_of(rule):
+    """Threads that the parameters give a rule."""
+    RULES_WITH_RESOURCES.add(rule)
+    return PRESET.resources_for(rule).threads
+
+
+def resource(rule, key):
+    """A resource that the parameters give a rule; time and memory grow with each attempt."""
+    value = getattr(PRESET.resources_for(rule), key)
+    return value if key == "gpu" else lambda wildcards, attempt: value * attempt
+
+
+def section(table, name):
+    """A parameter section as plain values, so that Snakemake sees each change and nothing else."""
+    return getattr(PRESET, table)[name].plain()
+
+
+def crf(name):
+    """A named CRF as plain values, or None."""
+    return PRESET.crf[name].plain() if name else None
+
+
+def shards(folder, extension, gathered=None):
+    """All shards of a folder of artifacts."""
+    escaped = folder.replace("{", "{{").replace("}", "}}")
+    return (gathered or gather.shard)(f"{escaped}/{{scatteritem}}.{extension}")

@@ -1,0 +1,262 @@
+"""One index for every data set: ``index.csv`` beside the pictures, one line a picture.
+
+Columns: ``image`` (id), ``splits`` and ``labels`` (names separated by spaces), ``path`` and ``mask`` (relative to the
+data set's folder; ``mask`` may be empty), ``height``, ``width``, ``boxes`` (``label:xmin,ymin,xmax,ymax`` separated by
+spaces, 1-based and inclusive as in PASCAL VOC). ``classes.txt`` names the classes: line k is class index k of the
+masks.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seedbed.errors import DataError, unknown_name
+from seedbed.io.atomic import write_text
+
+COLUMNS = ("image", "splits", "labels", "path", "mask", "height", "width", "boxes")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A labelled box; pixel coordinates are 1-based and inclusive, as in PASCAL VOC."""
+
+    label: str
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture of a data set.
+
+    Attributes:
+        image: id, unique in the data set.
+        splits: names of the splits that hold it.
+        labels: class names present, without background; may be empty.
+        path: picture file, relative to the data set's folder.
+        mask: ground-truth mask file, relative to the folder, or None.
+        size: (height, width) in pixels.
+        boxes: labelled boxes; empty where the data set has none.
+    """
+
+    image: str
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+    path: str
+    mask: str | None
+    size: tuple[int, int]
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataIndex:
+    """A data set: its folder, its class names (background excluded) and its records, sorted by image id."""
+
+    root: Path
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    _class_index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_class_index", {name: k for k, name in enumerate(self.classes)})
+
+    def class_indices(self, record: Record) -> tuple[int, ...]:
+        """0-based indices of the record's labels, ascending."""
+        return tuple(sorted(self._class_index[label] for label in record.labels))
+
+    def class_index(self, name: str) -> int:
+        """0-based index of a class name."""
+        return self._class_index[name]
+
+    def split(self, name: str) -> tuple[Record, ...]:
+        """Records of a split, in index order.
+
+        Raises:
+            DataError: the data set has no such split.
+        """
+        chosen = tuple(record for record in self.records if name in record.splits)
+        if not chosen:
+            raise DataError(f"{self.root}: {unknown_name('split', name, self.splits())}")
+        return chosen
+
+    def splits(self) -> dict[str, int]:
+        """Number of pictures of each split."""
+        return dict(sorted(Counter(split for record in self.records for split in record.splits).items()))
+
+
+SUBSETS = {
+    "single_class": lambda record: len(record.labels) == 1,
+    "two_classes": lambda record: len(record.labels) == 2,
+}
+"""Named conditions on a record that some tables and figures restrict themselves to."""
+
+
+def subset(records: Sequence[Record], name: str | None) -> tuple[Record, ...]:
+    """Records that meet a named condition; all of them if the name is None.
+
+    Raises:
+        DataError: the condition is unknown, or no record meets it.
+    """
+    if name is None:
+        return tuple(records)
+    if name not in SUBSETS:
+        raise DataError(unknown_name("subset", name, SUBSETS))
+    chosen = tuple(record for record in records if SUBSETS[name](record))
+    if not chosen:
+        raise DataError(f"No picture of the split belongs to the subset '{name}'.")
+    return chosen
+
+
+def shard(records: Sequence[Record], number: int, count: int) -> tuple[Record, ...]:
+    """Return shard ``number`` (from 1) of ``count``: every count-th record, so that shards cost about the same."""
+    if not 1 <= number <= count:
+        raise ValueError(f"shard {number} of {count} does not exist")
+    return tuple(records[number - 1 :: count])
+
+
+def write_index(index: DataIndex) -> None:
+    """Write ``classes.txt`` and ``index.csv`` into the data set's folder, each whole or not at all."""
+    write_text(index.root / "classes.txt", "".join(f"{name}\n" for name in index.classes))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_to_row(record) for record in index.records)
+    write_text(index.root / "index.csv", text.getvalue())
+
+
+def read_index(root: str | Path) -> DataIndex:
+    """Read a prepared data set's ``index.csv`` and ``classes.txt``.
+
+    Raises:
+        DataError: a file is missing, a column is missing, a value does not parse, an id is listed twice, or a label is
+            not in ``classes.txt``; the line is named.
+    """
+    root = Path(root)
+    classes = read_classes(root / "classes.txt")
+    path = root / "index.csv"
+    return DataIndex(root, classes, tuple(_read_records(path, set(classes))))
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read class names, one a line; line k names class index k, which is ``k + 1`` in masks.
+
+    Raises:
+        DataError: the file is missing, empty or not UTF-8, or a name comes twice, holds a space or is ``background``.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. It must name the classes, one a line.")
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text ({error}).") from None
+    if not names:
+        raise DataError(f"{path}: names no class.")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataError(f"{path}: class '{name}' is named {count} times.")
+        if any(char in ",:" or char.isspace() for char in name):
+            raise DataError(f"{path}: class name '{name}' must not hold a space, comma or colon.")
+        if name == "background":
+            raise DataError(f"{path}: leave out 'background'; it is no class, but value 0 of every mask.")
+    return tuple(names)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a CSV file with a header that names at least ``columns``; UTF-8, BOM or not.
+
+    Raises:
+        DataError: naming file and line: no UTF-8, no CSV, a missing column, too many or too few values.
+    """
+    line = 1
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            missing = set(columns) - set(reader.fieldnames)
+            if missing:
+                raise DataError(f"{path}: lacks the column(s) {', '.join(sorted(missing))}.")
+            for row in reader:
+                line = reader.line_num
+                if None in row or None in row.values():
+                    found = sum(value is not None for name, value in row.items() if name) + len(row.get(None, ()))
+                    raise DataError(
+                        f"{path}, line {line}: {found} values for {len(reader.fieldnames)} columns. Names within a "
+                        "column are separated by spaces, not commas."
+                    )
+                yield line, row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}, after line {line}: not CSV in UTF-8 ({error}).") from None
+
+
+def validate_records(records: Iterable[Record], classes: Sequence[str], source: str) -> tuple[Record, ...]:
+    """Sort records by id after checking that ids are unique and labels known.
+
+    Raises:
+        DataError: naming ``source`` and the ids or labels at fault.
+    """
+    records = sorted(records, key=lambda record: record.image)
+    twice = [image for image, count in Counter(record.image for record in records).items() if count > 1]
+    if twice:
+        raise DataError(f"{source}: image ids listed more than once: {', '.join(twice[:10])}.")
+    for record in records:
+        for label in record.labels:
+            if label not in classes:
+                raise DataError(f"{source}: image '{record.image}': {unknown_name('label', label, classes)}")
+    if not records:
+        raise DataError(f"{source}: lists no image.")
+    return tuple(records)
+
+
+def _to_row(record: Record) -> dict[str, str | int]:
+    boxes = (f"{box.label}:{box.xmin},{box.ymin},{box.xmax},{box.ymax}" for box in record.boxes)
+    return {
+        "image": record.image,
+        "splits": " ".join(record.splits),
+        "labels": " ".join(record.labels),
+        "path": record.path,
+        "mask": record.mask or "",
+        "height": record.size[0],
+        "width": record.size[1],
+        "boxes": " ".join(boxes),
+    }
+
+
+def _read_records(path: Path, classes: set[str]) -> Iterator[Record]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Prepare the data set first.")
+    seen: set[str] = set()
+    for line, row in read_rows(path, COLUMNS):
+        try:
+            record = _from_row(row)
+        except ValueError as error:
+            raise DataError(f"{path}, line {line}: {error}.") from None
+        if record.image in seen:
+            raise DataError(f"{path}, line {line}: image '{record.image}' is listed twice.")
+        for label in (*record.labels, *(box.label for box in record.boxes)):
+            if label not in classes:
+                raise DataError(f"{path}, line {line}: {unknown_name('label', label, classes)}")
+        seen.add(record.image)
+        yield record
+
+
+def _from_row(row: dict[str, str]) -> Record:
+    return Record(
+        image=row["image"],
+        splits=tuple(row["splits"].split()),
+        labels=tuple(row["labels"].split()),
+        path=row["path"],
+        mask=row["mask"] or None,
+        size=(int(row["height"]), int(row["width"])),
+        boxes=tuple(_parse_box(text) for text in row["boxes"].split()),
+    )
+
+
+def _parse_box(text: str) -> Box:
+    label, _, numbers = text.partition(":")
+    xmin, ymin, xmax, ymax = (int(number) for number in numbers.split(","))
+    return Box(label, xmin, ymin, xmax, ymax)

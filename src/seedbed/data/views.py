@@ -1,0 +1,44 @@
+"""Pictures as a network sees them at inference: squashed or scaled, mirrored, normalised; read ahead of use."""
+
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from seedbed.data.normalise import normalise
+from seedbed.data.scaling import ROUNDINGS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def view(
+    picture: np.ndarray,
+    *,
+    size: tuple[int, int] | None,
+    scale: float = 1.0,
+    flip: bool = False,
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+    rounding: Literal["nearest", "down"] = "nearest",
+    normalisation: str,
+) -> Tensor:
+    """Return one view of a picture as float32 [3, h, w].
+
+    Args:
+        picture: uint8 [H, W, 3].
+        size: (h, w) to squash to at scale 1; None keeps the picture's own.
+        scale: factor on that size.
+        flip: mirror left to right.
+        interpolation: PIL's filter, applied to the 8-bit picture.
+        rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down, as the
+            published segmentation code does.
+        normalisation: a name of ``seedbed.data.transforms.NORMALISATIONS``.
+    """
+    height, width = (max(1, ROUNDINGS[rounding](side * scale)) for side in size or picture.shape[:2])
+    if (height, width) != picture.shape[:2]:
+        picture = np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
+    pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)
+    return normalise(pixels.flip(-1) if flip else pixels, normalisation)

@@ -1,0 +1,24 @@
+"""Errors that a user can cause and can mend. Their text names what is at fault and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something outside the code is wrong: a file, a parameter, a name, the machine."""
+
+
+class DataError(UserError):
+    """A data set breaks its own format: a corrupt image, a mask of another size, an unknown label."""
+
+
+class ParameterError(UserError):
+    """A parameter is unknown, ill-typed or out of range."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name that is not in a registry: the nearest match first, then all that are known."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}."

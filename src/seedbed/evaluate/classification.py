@@ -1,0 +1,104 @@
+"""Accuracy of a classifier on held-out pictures."""
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seedbed.data.ahead import read_ahead
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.pictures import read_picture
+from seedbed.data.views import view
+from seedbed.params.stages import Input
+
+
+def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
+    """Pictures to measure a classifier on; your own data may have none, a published data set always has the split."""
+    return index.split(split) if split in index.splits() or split != "val" else ()
+
+
+def evaluate_classifier(
+    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: Input, device: torch.device
+) -> dict[str, Any]:
+    """Accuracy on held-out pictures; only ``images: 0`` where there are none."""
+    if not records:
+        return {"images": 0}
+    scores = predict_scores(model, index, records, settings, device)
+    return classification_metrics(scores.numpy(), label_matrix(index, records).numpy())
+
+
+@torch.inference_mode()
+def predict_scores(
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: Input,
+    device: torch.device,
+    batch: int = 32,
+) -> Tensor:
+    """Class logits of pictures, float32 [N, C], in the order of ``records``."""
+    model = model.to(device).eval()
+    views = read_ahead(
+        records,
+        lambda record: view(
+            read_picture(index.root / record.path),
+            size=settings.size,
+            interpolation=settings.interpolation,
+            normalisation=settings.normalize,
+        ),
+    )
+    return torch.cat([_logits(model(pictures.to(device))).float().cpu() for pictures in _batched(views, batch)])
+
+
+def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
+    """Multi-hot labels, bool [N, C]."""
+    labels = torch.zeros(len(records), len(index.classes), dtype=torch.bool)
+    for position, record in enumerate(records):
+        labels[position, list(index.class_indices(record))] = True
+    return labels
+
+
+def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Mean average precision and top-1 accuracy.
+
+    Args:
+        scores: float [N, C], any monotone score.
+        labels: bool [N, C]; a picture may have several.
+
+    Returns:
+        ``map``: mean over the classes that occur of their average precision; ``top1``: share of pictures whose
+        highest score is one of their labels; ``images``; ``ap_<k>`` of each class index that occurs. Fractions;
+        ``map`` is NaN where no class occurs.
+    """
+    from sklearn.metrics import average_precision_score
+
+    occurring = np.flatnonzero(labels.any(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        precisions = {int(k): float(average_precision_score(labels[:, k], scores[:, k])) for k in occurring}
+    hit = labels[np.arange(len(labels)), scores.argmax(1)]
+    return {
+        "map": float(np.mean(list(precisions.values()))) if precisions else math.nan,
+        "top1": float(hit.mean()),
+        "images": len(labels),
+        **{f"ap_{k}": value for k, value in precisions.items()},
+    }
+
+
+def _logits(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def _batched(views: Iterable[Tensor], size: int) -> Iterable[Tensor]:
+    waiting: list[Tensor] = []
+    for pixels in views:
+        if waiting and (len(waiting) == size or waiting[0].shape != pixels.shape):
+            yield torch.stack(waiting)
+            waiting = []
+        waiting.append(pixels)
+    if waiting:
+        yield torch.stack(waiting)

@@ -1,0 +1,123 @@
+"""Erase pixels in the order of a heat map and classify what is left, a bounded number of copies at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.explain.vit import evaluating
+
+Model = Callable[[Tensor], Tensor]
+
+# What becomes of a map that holds NaN; it is counted in either case.
+UNDEFINED_RULES = {
+    "largest": "NaN ranks above every number in either order, as published; an all-NaN map erases in reading order",
+    "skip": "the picture is left out",
+}
+
+
+class Pictures(NamedTuple):
+    """Normalised pictures [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
+
+    images: Tensor
+    maps: Tensor
+    labels: Tensor
+    undefined: int
+
+
+def prepared(
+    images: Tensor, maps: Tensor, labels: Tensor, undefined: str, mean: Sequence[float], std: Sequence[float]
+) -> Pictures:
+    """Check and normalise pictures in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
+
+    Raises:
+        DataError: shapes do not fit.
+        ParameterError: mean or std are not one number per channel.
+    """
+    labels = torch.as_tensor(labels, device=images.device)
+    shape = (len(images), *images.shape[2:])
+    if images.ndim != 4 or tuple(maps.shape) != shape or tuple(labels.shape) != shape[:1]:
+        raise DataError(
+            f"Images {tuple(images.shape)}, maps {tuple(maps.shape)} and labels {tuple(labels.shape)} must be "
+            "[B, channels, H, W], [B, H, W] and [B]."
+        )
+    shift, scale = (channel_values(values, images) for values in (mean, std))
+    nan = maps.isnan().flatten(1).any(1)
+    keep = ~nan if undefined == "skip" else torch.ones_like(nan)
+    keep_images = keep.to(images.device)
+    return Pictures(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
+
+
+def channel_values(values: Sequence[float], images: Tensor) -> Tensor:
+    """Return one number per channel as [1, channels, 1, 1]."""
+    if len(values) != images.shape[1]:
+        raise ParameterError(f"mean and std need {images.shape[1]} numbers, one per channel, not {len(values)}.")
+    return torch.tensor(list(values), dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+
+
+def check_rule(undefined: str) -> str:
+    """Return the name of a rule for undefined maps, or raise ``ParameterError``."""
+    if undefined not in UNDEFINED_RULES:
+        raise ParameterError(unknown_name("rule for undefined maps", undefined, UNDEFINED_RULES))
+    return undefined
+
+
+def ranks(maps: Tensor) -> Tensor:
+    """Return each pixel's position [B, H * W] when pixels go from the largest value down, ties in reading order.
+
+    NaN ranks above every number.
+    """
+    flat = maps.flatten(1)
+    order = flat.argsort(dim=1, descending=True, stable=True)
+    positions = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions)
+
+
+@torch.no_grad()
+def erased_logits(
+    model: Model, images: Tensor, rank: Tensor, counts: Sequence[int], fill: Tensor, copies_at_once: int
+) -> Tensor:
+    """Classify every picture with its first ``counts[s]`` pixels erased, for every s.
+
+    Args:
+        model: gives logits [n, C] of pictures; a module is put in evaluation mode meanwhile.
+        images: [B, channels, H, W], as the model takes them, B > 0.
+        rank: [B, H * W], see ``ranks``; sorted once for all steps.
+        counts: S > 0 numbers of pixels.
+        fill: [1, channels, 1, 1], what an erased pixel becomes.
+        copies_at_once: how many copies enter the model together, at least 1.
+
+    Returns:
+        Logits [S, B, C] in at least float32, on the CPU.
+    """
+    if copies_at_once < 1:
+        raise ParameterError(f"copies_at_once must be at least 1, not {copies_at_once}.")
+    batch = len(images)
+    limits = torch.tensor(list(counts), device=images.device)
+    rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
+    found = []
+    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
+        for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
+            step, picture = chunk // batch, chunk % batch
+            erased = rank[picture] < limits[step].view(-1, 1, 1, 1)
+            logits = model(torch.where(erased, fill, images[picture]))
+            found.append(logits.to(torch.promote_types(logits.dtype, torch.float32)).cpu())
+    return torch.cat(found).unflatten(0, (len(counts), batch))
+
+
+def of_labels(values: Tensor, labels: Tensor) -> Tensor:
+    """Return [..., B] the entries of values [..., B, C] at the labels [B].
+
+    Raises:
+        DataError: a label is not among the C classes.
+    """
+    labels = labels.to(values.device).long()
+    wrong = labels[(labels < 0) | (labels >= values.shape[-1])]
+    if len(wrong):
+        raise DataError(f"Label {int(wrong[0])} is outside the model's classes 0..{values.shape[-1] - 1}.")
+    return values.gather(-1, labels.expand(values.shape[:-1]).unsqueeze(-1)).squeeze(-1)

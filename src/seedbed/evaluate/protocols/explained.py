@@ -1,0 +1,74 @@
+"""The measurements of tables 2-3 of [Re] and 1-4 of AGCAM."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from seedbed.data.index import DataIndex, Record
+from seedbed.errors import DataError
+from seedbed.evaluate.localization import BoxLocalization, scale_boxes
+from seedbed.evaluate.perturbation import AreaBetweenCurves, PerturbationTest
+from seedbed.evaluate.protocols.setting import Counts, Setting
+from seedbed.evaluate.scoring import ground_truth
+from seedbed.evaluate.soft_segmentation import SoftSegmentation
+
+
+def soft_segmentation(setting: Setting) -> Counts:
+    """Maps of the predicted class as soft segmentations of the foreground (Chefer et al.; [Re], table 3)."""
+    test = SoftSegmentation(**setting.options)
+    for batch in setting.batches():
+        maps = setting.maps(batch.inputs, setting.logits(batch).argmax(1)[:, None])[:, 0]
+        for record, heat in zip(batch.records, maps.cpu().numpy(), strict=True):
+            test.update(heat, _foreground(setting.index, record, heat.shape))
+    return test.to_dict()
+
+
+def localization(setting: Setting) -> Counts:
+    """Boxes around the map of the predicted class against true boxes (AGCAM, tables 1-3)."""
+    test = BoxLocalization(**setting.options)
+    for batch in setting.batches():
+        predicted = setting.logits(batch).argmax(1)
+        maps = setting.maps(batch.inputs, predicted[:, None])[:, 0].cpu().numpy()
+        for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
+            boxes = scale_boxes(_boxes(setting.index, record), record.size, heat.shape)
+            test.update(heat, boxes, label=setting.label(record), predicted=guess)
+    return test.to_dict()
+
+
+def abpc(setting: Setting) -> Counts:
+    """Area between the curves of the label's probability, least and most relevant pixels first (AGCAM, table 4)."""
+    options = dict(setting.options)
+    more = {"copies_at_once": options.pop("copies_at_once", 32), **setting.statistics()}
+    test = AreaBetweenCurves(**options)
+    for batch in setting.batches():
+        labels = setting.labels(batch)
+        maps = setting.maps(batch.inputs, labels[:, None])[:, 0]
+        test.update(setting.model, batch.pictures, maps, labels.cpu(), **more)
+    return test.to_dict()
+
+
+def perturbation(setting: Setting) -> Counts:
+    """Accuracy while pixels are erased in order of relevance, for predicted and target class ([Re], table 2)."""
+    options = dict(setting.options)
+    more = {"copies_at_once": options.pop("copies_at_once", 32), **setting.statistics()}
+    tests = {"predicted": PerturbationTest(**options), "target": PerturbationTest(**options)}
+    for batch in setting.batches():
+        labels = setting.labels(batch)
+        maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))
+        for position, test in enumerate(tests.values()):
+            test.update(setting.model, batch.pictures, maps[:, position], labels.cpu(), **more)
+    return {explained: test.to_dict() for explained, test in tests.items()}
+
+
+def _boxes(index: DataIndex, record: Record) -> list[tuple[int, int, int, int]]:
+    if not record.boxes:
+        raise DataError(f"{index.root}: image '{record.image}' has no box, so it cannot be localised.")
+    return [(box.xmin, box.ymin, box.xmax, box.ymax) for box in record.boxes]
+
+
+def _foreground(index: DataIndex, record: Record, size: tuple[int, ...]) -> np.ndarray:
+    """Ground truth at the map's size by nearest neighbour: 1 foreground, 0 background, -1 void."""
+    height, width = size
+    mask = Image.fromarray(ground_truth(index, record)).resize((width, height), Image.Resampling.NEAREST)
+    labels = np.asarray(mask)
+    return np.where(labels == 255, -1, (labels > 0).astype(np.int64))

@@ -1,0 +1,102 @@
+"""What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seedbed.data.ahead import read_ahead
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.normalise import normalisation
+from seedbed.data.pictures import read_picture
+from seedbed.data.views import view
+from seedbed.errors import DataError, ParameterError
+from seedbed.explain.call import explain
+from seedbed.explain.heatmaps import upsample
+from seedbed.params.stages import Explainer
+
+Counts = dict[str, Any]
+"""What one shard has counted, as plain values."""
+
+
+class Batch(NamedTuple):
+    """Pictures [B, 3, H, W], in 0..1 and normalised for the network; ``start`` is the first one's place in the shard."""
+
+    start: int
+    records: list[Record]
+    pictures: Tensor
+    inputs: Tensor
+
+
+class Setting(NamedTuple):
+    """A network, the shard's pictures, how they are explained, and the measurement's own options."""
+
+    model: nn.Module
+    index: DataIndex
+    records: Sequence[Record]
+    explainer: Explainer
+    options: Mapping[str, Any]
+    device: torch.device
+
+    def batches(self) -> Iterator[Batch]:
+        """The shard's pictures in batches.
+
+        Raises:
+            ParameterError: the explainer has no input size, so pictures do not fit together.
+        """
+        if self.explainer.input.size is None:
+            raise ParameterError(f"Measuring '{self.explainer.method}' needs an explainer with an input size.")
+        start, waiting = 0, []
+        for item in read_ahead(self.records, lambda record: (record, self._load(record))):
+            waiting.append(item)
+            if len(waiting) == self.explainer.batch_size:
+                yield self._batch(start, waiting)
+                start, waiting = start + len(waiting), []
+        if waiting:
+            yield self._batch(start, waiting)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Class scores [B, C]."""
+        output = self.model(batch.inputs)
+        return output if isinstance(output, Tensor) else output[0]
+
+    def maps(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Maps [B, K, H, W] of the classes ``targets`` [B, K], enlarged to the input's size."""
+        maps = explain(self.model, inputs, targets, self.explainer.method, **self.explainer.options)
+        return upsample(maps.float(), tuple(inputs.shape[-2:]))
+
+    def label(self, record: Record) -> int:
+        """The one class of a picture.
+
+        Raises:
+            DataError: it has none or several.
+        """
+        classes = self.index.class_indices(record)
+        if len(classes) != 1:
+            raise DataError(
+                f"{self.index.root}: image '{record.image}' has {len(classes)} labels; the protocol needs one."
+            )
+        return classes[0]
+
+    def labels(self, batch: Batch) -> Tensor:
+        """The one class of each picture, int64 [B]."""
+        return torch.tensor([self.label(record) for record in batch.records], device=self.device)
+
+    def statistics(self) -> dict[str, list[float]]:
+        """Mean and standard deviation of each channel that the network's input is normalised with."""
+        mean, std = normalisation(self.explainer.input.normalize)
+        return {"mean": mean.flatten().tolist(), "std": std.flatten().tolist()}
+
+    def _load(self, record: Record) -> Tensor:
+        return view(
+            read_picture(self.index.root / record.path),
+            size=self.explainer.input.size,
+            interpolation=self.explainer.input.interpolation,
+            normalisation="none",
+        )
+
+    def _batch(self, start: int, items: list[tuple[Record, Tensor]]) -> Batch:
+        mean, std = (value.to(self.device) for value in normalisation(self.explainer.input.normalize))
+        pictures = torch.stack([pixels for _, pixels in items]).to(self.device)
+        return Batch(start, [record for record, _ in items], pictures, (pictures - mean) / std)

@@ -1,0 +1,99 @@
+"""Scores of a whole split: heat maps as seeds, and masks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.pictures import read_mask
+from seedbed.errors import DataError
+from seedbed.evaluate.confusion import ConfusionMatrix
+from seedbed.evaluate.thresholds import ThresholdSweep
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.params.stages import Scoring
+from seedbed.refine.resize import at_picture_size
+
+
+def score_masks(
+    index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray], scoring: Scoring
+) -> dict[str, Any]:
+    """Compare masks (uint8 [H, W], by image id) with ground truth.
+
+    Returns:
+        ``miou``, ``pixel_accuracy``, ``fp``, ``fn`` as fractions, ``iou_<class>``, ``images``.
+
+    Raises:
+        DataError: a picture has no ground-truth mask, or sizes or labels do not fit.
+    """
+    matrix = ConfusionMatrix(len(index.classes) + 1)
+    for record in records:
+        matrix.update(masks[record.image], ground_truth(index, record), void="miss")
+    return {**_metrics(matrix, index, scoring), "images": len(records)}
+
+
+def score_heatmaps(
+    index: DataIndex,
+    records: Sequence[Record],
+    heatmaps: Mapping[str, HeatMaps],
+    scoring: Scoring,
+    *,
+    background: float,
+    sweep: bool,
+) -> dict[str, Any]:
+    """Score heat maps as seeds against a constant background.
+
+    Args:
+        index, records, heatmaps: the split and its maps, by image id.
+        scoring: mIoU convention and grid of the sweep.
+        background: the constant that the pipeline uses.
+        sweep: whether ``miou`` is that of the best background of the sweep, chosen on these pictures with their ground
+            truth as the papers' seed tables do, instead of the constant's.
+
+    Returns:
+        What ``score_masks`` returns, for the chosen background, and ``background``, ``miou_at_background``,
+        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``.
+    """
+    grid = sorted({*(round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)), background})
+    counts = ThresholdSweep(len(index.classes) + 1, grid)
+    undefined = 0
+    for record in records:
+        heat = at_picture_size(heatmaps[record.image])
+        undefined += int(np.isnan(heatmaps[record.image].maps).any(axis=(1, 2)).sum())
+        counts.update(heat.maps, [int(label) + 1 for label in heat.classes], ground_truth(index, record))
+    curve = counts.miou_curve(scoring.miou)
+    best = int(np.argmax(curve))
+    chosen = best if sweep else grid.index(background)
+    return {
+        **_metrics(counts.confusions()[chosen], index, scoring),
+        "background": grid[chosen],
+        "miou_at_background": float(curve[grid.index(background)]),
+        "miou_best": float(curve[best]),
+        "background_best": grid[best],
+        "undefined_maps": undefined,
+        "curve_background": grid,
+        "curve_miou": [float(value) for value in curve],
+        "images": len(records),
+    }
+
+
+def ground_truth(index: DataIndex, record: Record) -> np.ndarray:
+    """The record's mask, uint8 [H, W].
+
+    Raises:
+        DataError: there is none, or it does not fit its picture.
+    """
+    if record.mask is None:
+        raise DataError(f"{index.root}: image '{record.image}' has no ground-truth mask, so it cannot be scored.")
+    return read_mask(index.root / record.mask, record.size, len(index.classes))
+
+
+def _metrics(matrix: ConfusionMatrix, index: DataIndex, scoring: Scoring) -> dict[str, Any]:
+    names = ("background", *index.classes)
+    return {
+        "miou": matrix.miou(scoring.miou),
+        "pixel_accuracy": matrix.pixel_accuracy(),
+        "fp": matrix.false_positive_rate(),
+        "fn": matrix.false_negative_rate(),
+        **{f"iou_{name}": float(value) for name, value in zip(names, matrix.iou(), strict=True)},
+    }

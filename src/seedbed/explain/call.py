@@ -1,0 +1,59 @@
+"""``explain``: the one way in. It checks the arguments, finds the method and keeps the model as it was."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seedbed.errors import ParameterError
+from seedbed.explain.registry import implementation_for
+from seedbed.explain.targets import ABSENT, as_targets
+
+
+@torch.no_grad()
+def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None, method: str, **options) -> Tensor:
+    """Explain what in each image speaks for a class.
+
+    The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, and is left
+    exactly as it was. Maps of an image never depend on the other images of its batch. Half-precision Transformers are
+    explained in float32 from their tokens on. Surrounding autocast is suspended.
+
+    Args:
+        model: a classifier; what it must be depends on the method, see ``supports``.
+        images: float [B, channels, H, W], normalised as the model expects; cast to the model's dtype.
+        targets: class indices, int [B] or a list; or [B, K] for several classes per image, which share the forward pass
+            (-1 = no class: its map is zero and costs nothing); or None for the class the model predicts.
+        method: a name of ``methods()``.
+        options: the method's own, see its file.
+
+    Returns:
+        Maps [B, h, w] on the patch grid, or [B, K, h, w] for targets [B, K], in the model's dtype, raw (not normalised
+        unless the method's definition does it). ``lrp`` reaches the pixels: [B, H, W].
+
+    Raises:
+        ParameterError: unknown method or option, targets or images of the wrong shape or type, a class out of range.
+        UserError: the method cannot explain this model; the text says why and which methods can.
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
+        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise ParameterError(f"Images must be a float tensor [B, channels, H, W]; they are {found}.")
+    implementation = implementation_for(model, method)
+    implementation.check_options(method, options)
+    parameter = next(model.parameters())
+    if images.device != parameter.device:
+        raise ParameterError(f"The images are on {images.device} and the model is on {parameter.device}.")
+    checked, several = as_targets(targets, images)
+    with torch.autocast(images.device.type, enabled=False):
+        cast = images.to(parameter.dtype)
+        if implementation.class_specific:
+            maps = implementation.run(model, cast, checked, **options)
+        else:
+            maps = _for_every_class(implementation.run(model, cast, **options), checked)
+    return (maps if several else maps.squeeze(1)).to(parameter.dtype)
+
+
+def _for_every_class(maps: Tensor, targets: Tensor | None) -> Tensor:
+    """Repeat maps [B, h, w] that know no classes over the targets [B, K]; those of absent classes are zero."""
+    if targets is None:
+        return maps.unsqueeze(1)
+    return maps.unsqueeze(1) * (targets != ABSENT)[:, :, None, None]

@@ -1,0 +1,129 @@
+"""Class activation maps (Zhou et al. 2016): the linear head applied to the features before they are pooled."""
+
+import torch
+from torch import Tensor, nn
+
+from seedbed.errors import UserError
+from seedbed.explain.layers import Linear
+from seedbed.explain.registry import explainer
+from seedbed.explain.support import not_a_vit
+from seedbed.explain.targets import Pairs, explain_pairs, resolve
+from seedbed.explain.vit import Readout, evaluating, read_readout
+
+_TIMM_STEPS = ("forward_features", "forward_head", "get_classifier")
+
+
+@explainer(
+    "cam",
+    needs=not_a_vit,
+    description="Class activation map: the linear head's weights applied to the final features",
+)
+def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+    """Return [B, K, h, w], signed: the class's head weights times each final patch token, without the bias.
+
+    With average pooling the map's mean over the pooled tokens is the logit, up to what does not depend on the place
+    (a norm after the pooling takes its deviation from the pooled token). With a class token the head, trained on that
+    token, is applied to the patch tokens; with a distillation token, the mean of both heads. Any kind of block will
+    do.
+
+    Args:
+        model: a timm Vision Transformer with a linear head, pooling ``token`` or ``avg``.
+        images: [B, channels, H, W].
+        targets: int64 [B, K], or None for the predicted class.
+    """
+    with evaluating(model):
+        tokens = model.forward_features(images)  # the final norm included
+    tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+    readout = read_readout(model, tokens.dtype)
+    grid = _grid(model, images)
+    features = _patch_features(readout, tokens, model.num_prefix_tokens)
+    weight = _weight_per_token(readout.head.weight, features.shape[-1])
+
+    def explain(pairs: Pairs) -> Tensor:
+        return (pairs.take(features) @ weight[pairs.label].unsqueeze(-1)).squeeze(-1)
+
+    return explain_pairs(resolve(targets, _logits(readout, tokens)), explain, grid)
+
+
+def _grid(model: nn.Module, images: Tensor) -> tuple[int, int]:
+    if model.dynamic_img_size:
+        return model.patch_embed.dynamic_feat_size(tuple(images.shape[-2:]))
+    return model.patch_embed.grid_size
+
+
+def _logits(readout: Readout, normed: Tensor) -> Tensor:
+    """Return the logits from tokens past the final norm."""
+    rows = normed[:, readout.rows]
+    pooled = rows.mean(1) if readout.mean else rows.flatten(1)
+    return readout.head(pooled if readout.norm_after is None else readout.norm_after(pooled))
+
+
+def _patch_features(readout: Readout, normed: Tensor, prefix: int) -> Tensor:
+    """Return the patch tokens [B, N, D] as the head sees them."""
+    patches, norm = normed[:, prefix:], readout.norm_after
+    if norm is None:
+        return patches
+    if not readout.mean:
+        return norm(patches)
+    pooled = normed[:, readout.rows].mean(1, keepdim=True)
+    centred = patches - patches.mean(-1, keepdim=True) if norm.centred else patches
+    scaled = centred * norm.inverse_deviation(pooled)
+    return scaled if norm.weight is None else scaled * norm.weight
+
+
+def _weight_per_token(weight: Tensor, channels: int) -> Tensor:
+    """Sum the parts [C, D] of a head that reads tokens side by side: two halved heads become their mean."""
+    return weight.unflatten(1, (-1, channels)).sum(1)
+
+
+def not_a_cam_cnn(model: nn.Module) -> str | None:
+    """Say why ``model`` has no feature map under a linear head that timm's names lead to; None if it has."""
+    if isinstance(model, nn.Module) and not not_a_vit(model):
+        return "it is a Vision Transformer"
+    if not all(callable(getattr(model, name, None)) for name in _TIMM_STEPS):
+        return f"it lacks timm's {', '.join(_TIMM_STEPS)}"
+    classifier = model.get_classifier()
+    if isinstance(classifier, nn.Linear) or (isinstance(classifier, nn.Conv2d) and classifier.kernel_size == (1, 1)):
+        return None
+    return f"its classifier is {type(classifier).__name__}, neither linear nor a 1x1 convolution"
+
+
+@explainer("cam", needs=not_a_cam_cnn)
+def cam_of_cnn(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+    """Return [B, K, h, w], signed: the head's weights applied to the last feature map.
+
+    Its mean is the logit less the bias.
+
+    Args:
+        model: a timm network whose head is linear on average-pooled features.
+        images: [B, channels, H, W].
+        targets: int64 [B, K], or None for the predicted class.
+
+    Raises:
+        UserError: the logits are not linear in the average-pooled features, so that no map is defined.
+    """
+    with evaluating(model):
+        features = model.forward_features(images)
+        logits = model.forward_head(features)
+    classifier = model.get_classifier()
+    weight = classifier.weight.detach().flatten(1)
+    if getattr(getattr(model, "head", None), "input_fmt", "NCHW") == "NHWC":
+        features = features.permute(0, 3, 1, 2)
+    _check_linear(model, features, Linear(weight, classifier.bias), logits.flatten(1))
+
+    def explain(pairs: Pairs) -> Tensor:
+        return (weight[pairs.label].unsqueeze(1) @ pairs.take(features).flatten(2)).squeeze(1)
+
+    return explain_pairs(resolve(targets, logits.flatten(1)), explain, tuple(features.shape[-2:]))
+
+
+def _check_linear(model: nn.Module, features: Tensor, head: Linear, logits: Tensor) -> None:
+    if features.ndim == 4 and features.shape[1] == head.weight.shape[1]:
+        from_pooled = head(features.mean((2, 3)))
+        tolerance = 100 * torch.finfo(features.dtype).eps * (features.abs().mean((2, 3)) @ head.weight.abs().T).amax()
+        if (from_pooled - logits).abs().max() <= tolerance + torch.finfo(features.dtype).tiny:
+            return
+    raise UserError(
+        f"'cam' is not defined for this {type(model).__name__}: its logits are not its classifier applied to the "
+        "average of its feature map. Use another method, or a network whose head has no hidden layers."
+    )

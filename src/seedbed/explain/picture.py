@@ -1,0 +1,98 @@
+"""One picture, all methods: what speaks for the classes that a network sees in it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import timm.data
+import torch
+from torch import Tensor, nn
+
+from seedbed.data.views import view
+from seedbed.errors import ParameterError, UserError, unknown_name
+from seedbed.explain.call import explain
+from seedbed.explain.heatmaps import min_max, upsample
+from seedbed.explain.registry import get_method, methods
+from seedbed.io.heatmaps import HeatMaps
+
+ALL = "all"
+
+
+class Explained(NamedTuple):
+    """Maps of one picture by method.
+
+    Attributes:
+        classes: int [K], the classes explained, most probable first.
+        probabilities: float [K].
+        maps: method -> float32 [K, H, W] in 0..1, at the picture's size.
+        refused: method -> why it cannot explain this network.
+    """
+
+    classes: np.ndarray
+    probabilities: np.ndarray
+    maps: dict[str, np.ndarray]
+    refused: dict[str, str]
+
+
+def explain_picture(
+    model: nn.Module,
+    picture: np.ndarray,
+    names: Sequence[str] = (ALL,),
+    top: int = 3,
+    device: torch.device | None = None,
+) -> Explained:
+    """Explain the most probable classes of a picture.
+
+    Args:
+        model: classifier; its ``pretrained_cfg`` says how pictures are brought to it.
+        picture: uint8 [H, W, 3]; squashed to the network's input.
+        names: methods, or ``all`` for every one that can explain the network.
+        top: how many classes.
+        device: where to compute.
+
+    Raises:
+        ParameterError: a method does not exist.
+        UserError: none of the methods can explain the network.
+    """
+    device = device or torch.device("cpu")
+    model = model.to(device).eval()
+    inputs = network_input(model, picture).to(device)
+    with torch.no_grad():
+        probabilities = model(inputs)[0].float().softmax(0).cpu()
+    values, classes = probabilities.topk(min(top, len(probabilities)))
+    maps, refused = {}, {}
+    for name in _chosen(names):
+        reason = get_method(name).why_not(model)
+        if reason is not None:
+            refused[name] = reason
+            continue
+        raw = explain(model, inputs, classes[None].to(device), name)[0]
+        maps[name] = min_max(upsample(raw.float(), picture.shape[:2])).cpu().numpy()
+    if not maps:
+        raise UserError(f"No method can explain this {type(model).__name__}: {next(iter(refused.values()))}.")
+    return Explained(classes.numpy(), values.numpy(), maps, refused)
+
+
+def network_input(model: nn.Module, picture: np.ndarray) -> Tensor:
+    """The picture as the network's configuration asks for it, float32 [1, 3, h, w]."""
+    settings = timm.data.resolve_model_data_config(model)
+    own_size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    size = tuple(own_size or settings["input_size"][-2:])
+    pixels = view(picture, size=size, interpolation="bicubic", normalisation="none")
+    mean, std = (torch.tensor(settings[key]).view(3, 1, 1) for key in ("mean", "std"))
+    return ((pixels - mean) / std)[None]
+
+
+def as_heatmaps(explained: Explained, size: tuple[int, int]) -> list[tuple[str, HeatMaps]]:
+    """Entries of a heat-map store, one a method."""
+    return [(name, HeatMaps(explained.classes, maps, size)) for name, maps in explained.maps.items()]
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    known = [method.name for method in methods()]
+    if list(names) == [ALL]:
+        return known
+    for name in names:
+        if name not in known:
+            raise ParameterError(unknown_name("explanation method", name, [*known, ALL]))
+    return list(names)

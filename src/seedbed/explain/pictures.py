@@ -1,0 +1,148 @@
+"""Heat maps of whole pictures: scaled and mirrored views, explained in batches and fused to one map a class."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seedbed.data.ahead import read_ahead
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.pictures import read_picture
+from seedbed.data.views import view
+from seedbed.explain.call import explain
+from seedbed.explain.fusion import fuse_views
+from seedbed.explain.targets import ABSENT
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.params.stages import Explainer
+
+
+class _Views(NamedTuple):
+    record: Record
+    size: tuple[int, int]
+    views: list[Tensor]
+
+
+class Explained(NamedTuple):
+    """The maps of one picture's views, as a network gave them.
+
+    Attributes:
+        record: the picture.
+        size: its (height, width).
+        classes: class indices, K of them.
+        views: a float32 tensor [..., K, h, w] for each view, of any resolution; see `fuse`.
+    """
+
+    record: Record
+    size: tuple[int, int]
+    classes: tuple[int, ...]
+    views: list[Tensor]
+
+    def fuse(self, settings: Explainer) -> np.ndarray:
+        """Fuse the views to float32 [..., K, H, W], at ``1 / store_stride`` of the picture's size."""
+        stride = settings.store_stride
+        size = tuple(-(-side // stride) for side in self.size)
+        leading = self.views[0].shape[:-2]
+        if 0 in leading:
+            return np.zeros((*leading, *size), np.float32)
+        flips = [flip for _, flip in _grid(settings)]
+        flat = [maps.flatten(0, -3) for maps in self.views]
+        fused = fuse_views(flat, flips, size, settings.fusion, **settings.fusion_options)
+        return fused.unflatten(0, leading).numpy()
+
+
+def picture_heatmaps(
+    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: Explainer, device: torch.device
+) -> Iterator[tuple[str, HeatMaps]]:
+    """Yield (image id, heat maps) of each picture, in order.
+
+    Args:
+        model: classifier.
+        index: the data set.
+        records: pictures to explain.
+        settings: method, views, fusion, which classes, and the resolution of the stored maps.
+        device: where to compute.
+
+    Raises:
+        DataError: a picture cannot be read.
+        ParameterError, UserError: the method does not exist or cannot explain this network.
+    """
+
+    def run(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        return explain(model, images, targets, settings.method, **settings.options)
+
+    for item in explained_pictures(model, index, records, settings, device, run):
+        yield item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
+
+
+@torch.no_grad()
+def explained_pictures(
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: Explainer,
+    device: torch.device,
+    run: Callable[[nn.Module, Tensor, Tensor], Tensor],
+) -> Iterator[Explained]:
+    """Run something on all views of each picture, in batches, and yield its maps of the picture's own classes.
+
+    Args:
+        model, index, records, settings, device: as in `picture_heatmaps`.
+        run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
+    """
+    model = model.to(device).eval()
+    for batch in _batches(read_ahead(records, lambda record: _views(index, record, settings)), settings.batch_size):
+        classes = _classes(model, index, batch, settings, device)
+        targets = _padded(classes, device)
+        maps = [
+            run(model, torch.stack(stack).to(device), targets).float().cpu()
+            for stack in zip(*(item.views for item in batch), strict=True)
+        ]
+        for position, (item, own) in enumerate(zip(batch, classes, strict=True)):
+            views = [layer[position][..., : len(own), :, :] for layer in maps]
+            yield Explained(item.record, item.size, own, views)
+
+
+def _views(index: DataIndex, record: Record, settings: Explainer) -> _Views:
+    picture = read_picture(index.root / record.path)
+    options = {
+        "size": settings.input.size,
+        "interpolation": settings.input.interpolation,
+        "normalisation": settings.input.normalize,
+    }
+    views = [view(picture, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]
+    return _Views(record, picture.shape[:2], views)
+
+
+def _grid(settings: Explainer) -> list[tuple[float, bool]]:
+    return [(scale, flip) for scale in settings.scales for flip in ((False, True) if settings.flip else (False,))]
+
+
+def _batches(items: Iterable[_Views], size: int) -> Iterator[list[_Views]]:
+    """Neighbours whose views have the same shapes, at most ``size`` at a time."""
+    for _, same in groupby(items, key=lambda item: [tuple(pixels.shape) for pixels in item.views]):
+        batch: list[_Views] = []
+        for item in same:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def _classes(
+    model: nn.Module, index: DataIndex, batch: list[_Views], settings: Explainer, device: torch.device
+) -> list[tuple[int, ...]]:
+    if settings.classes == "labels":
+        return [index.class_indices(item.record) for item in batch]
+    output = model(torch.stack([item.views[0] for item in batch]).to(device))
+    logits = output if isinstance(output, Tensor) else output[0]  # some networks give more beside
+    return [(int(label),) for label in logits.argmax(1)]
+
+
+def _padded(classes: list[tuple[int, ...]], device: torch.device) -> Tensor:
+    longest = max(1, max(map(len, classes)))
+    return torch.tensor([[*own, *[ABSENT] * (longest - len(own))] for own in classes], device=device)

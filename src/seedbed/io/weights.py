@@ -1,0 +1,47 @@
+"""Network weights as safetensors, with provenance in the header."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from seedbed.errors import DataError
+from seedbed.io.atomic import write_bytes
+
+
+def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]) -> None:
+    """Write tensors to a safetensors file, whole or not at all, sorted by name."""
+    # Cloned, because the format refuses tensors that share memory, as tied weights do.
+    contiguous = {
+        name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
+    }
+    write_bytes(path, save(contiguous, metadata={"provenance": json.dumps(provenance, sort_keys=True)}))
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file by name.
+
+    Raises:
+        DataError: the file is missing, truncated or of another format.
+    """
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+
+
+def read_weights_provenance(path: str | Path) -> dict[str, Any]:
+    """Return the provenance of a safetensors file; empty if it was written by other software."""
+    with _open(path) as file:
+        return json.loads((file.metadata() or {}).get("provenance", "{}"))
+
+
+def _open(path: str | Path) -> Any:
+    try:
+        return safe_open(str(path), framework="pt")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such weights file.") from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: not a readable safetensors file ({error}). Delete it and make it again.") from None

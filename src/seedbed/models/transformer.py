@@ -1,0 +1,103 @@
+"""Transformer blocks whose attention can be read, shared by MCTformer and Conformer; parameter names are timm's."""
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath, Mlp
+from torch import Tensor, nn
+
+from seedbed.errors import ParameterError
+
+RECORD_MODES = (None, "mean", "heads")
+
+
+class AttentionRecord:
+    """What the blocks of one forward pass leave behind for whoever asked: one tensor a layer, in order of depth.
+
+    Args:
+        attention: keep the softmax attention: ``None`` no, ``"mean"`` averaged over heads [B, T, T],
+            ``"heads"`` per head [B, heads, T, T].
+        scores: the same for the scaled scores before the softmax, QKᵀ/√d (AReAM equation 3).
+
+    Raises:
+        ParameterError: a mode is none of the three.
+    """
+
+    def __init__(self, attention: str | None = None, scores: str | None = None) -> None:
+        for argument, mode in (("attention", attention), ("scores", scores)):
+            if mode not in RECORD_MODES:
+                raise ParameterError(f"{argument}={mode!r}: choose one of {', '.join(map(repr, RECORD_MODES))}.")
+        self._modes = (attention, scores)
+        self._kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    @property
+    def wanted(self) -> bool:
+        return any(self._modes)
+
+    def add(self, attention: Tensor, scores: Tensor) -> None:
+        for mode, kept, value in zip(self._modes, self._kept, (attention, scores), strict=True):
+            if mode:
+                kept.append(value.mean(dim=1) if mode == "mean" else value)
+
+    @property
+    def attention(self) -> list[Tensor] | None:
+        return self._kept[0] if self._modes[0] else None
+
+    @property
+    def scores(self) -> list[Tensor] | None:
+        return self._kept[1] if self._modes[1] else None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017); the fused kernel unless the attention is to be recorded."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ParameterError(f"A width of {dim} cannot be split over {heads} heads; choose a multiple of {heads}.")
+        self.heads = heads
+        self.scale = (dim // heads) ** -0.5
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, record: AttentionRecord | None = None) -> Tensor:
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        if record is None or not record.wanted:
+            out = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        else:
+            scores = q @ k.transpose(-2, -1) * self.scale
+            attention = scores.softmax(dim=-1)
+            record.add(attention, scores)
+            out = attention @ v
+        return self.proj(out.transpose(1, 2).reshape(batch, tokens, dim))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: x + attention(norm(x)), then x + MLP(norm(x)); LayerNorm eps 1e-6, exact GELU."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor, record: AttentionRecord | None = None) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x), record))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def init_transformer_weights(module: nn.Module) -> None:
+    """DeiT's initialisation, for ``model.apply``: linear weights trunc_normal(0.02), biases 0, LayerNorm 1 and 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def drop_path_rates(rate: float, depth: int) -> list[float]:
+    """Stochastic-depth rates of `depth` blocks, rising linearly from 0 to `rate`."""
+    return torch.linspace(0, rate, depth, device="cpu").tolist()

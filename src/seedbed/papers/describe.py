@@ -1,0 +1,95 @@
+"""Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
+
+from collections.abc import Iterable
+
+from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement
+from seedbed.papers.tables import Table
+from seedbed.params import Preset
+from seedbed.params.stages import Argmax, Crf, DenseCrf, RandomWalk
+
+_MEANS = {
+    "all_classes": "all classes of the data set (a class in neither map counts 0)",
+    "in_truth": "the classes that occur in the ground truth",
+    "in_either": "the classes that occur in the ground truth or in the prediction",
+}
+
+
+def footnotes(table: Table, cells: Iterable[Cell], preset: Preset) -> list[str]:
+    """One line a measured row, then what holds for the whole table."""
+    cells = list(cells)
+    labels = {row.id: row.label for row in table.rows}
+    columns = {column.id: column.title for column in table.columns}
+    chains: dict[str, dict[str, list[str]]] = {}
+    for cell in _of(cells, MEASURED):
+        chains.setdefault(cell.row, {}).setdefault(describe(cell.measurement, preset), []).append(columns[cell.column])
+    notes = []
+    for row, found in chains.items():
+        for chain, titles in found.items():
+            which = f" ({', '.join(titles)})" if len(found) > 1 else ""
+            notes.append(f"{labels[row]}{which}: {chain}.")
+    if any(cell.measurement.metric == "miou" for cell in _of(cells, MEASURED)):
+        notes.append(f"mIoU is the mean over {_MEANS[preset.scoring.miou]}.")
+    lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
+    if lacking:
+        notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
+    if _of(cells, SUBMIT):
+        notes.append("`submit`: only the evaluation server can measure it.")
+    seeds = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
+    if seeds > 1:
+        notes.append(f"Mean ± standard deviation over {seeds} seeds.")
+    elif seeds == 1:
+        notes.append(f"One seed ({preset.seeds[0]}); set `seeds` to see the spread.")
+    if not preset.comparable:
+        notes.append(f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper.")
+    return notes
+
+
+def describe(measurement: Measurement, preset: Preset) -> str:
+    """The chain behind a number, in words."""
+    restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
+    parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
+    if measurement.explainer:
+        parts.append(f"maps {measurement.explainer}")
+    if measurement.stage == "heatmaps":
+        explainer = preset.explainers[measurement.explainer]
+        rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
+        parts.append(f"background threshold {rule}, no CRF")
+    elif measurement.refiner:
+        parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
+    if measurement.segmenter:
+        segmenter = preset.segmenters[measurement.segmenter]
+        crf = _crf(segmenter.crf, preset) if segmenter.crf else "no CRF"
+        scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
+        mirrored = " and mirrored" if segmenter.flip else ""
+        parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
+    return ", ".join(parts)
+
+
+def _refiner(measurement: Measurement, preset: Preset) -> str:
+    refiner = preset.refiners[measurement.refiner]
+    constant = preset.explainers[measurement.explainer].background
+    match refiner:
+        case Argmax():
+            return f"constant background {constant:g}, no CRF"
+        case DenseCrf():
+            return f"{_background(refiner.alpha, constant)}, {_crf(refiner.crf, preset)}"
+        case RandomWalk():
+            walk = f"random walk beta {refiner.beta:g}, t {2**refiner.log2_steps}"
+            crf = _crf(refiner.crf, preset) if refiner.crf else "no CRF"
+            return f"{_background(refiner.alpha, refiner.background)}, {walk}, {crf}"
+
+
+def _background(alpha: float | None, constant: float | None) -> str:
+    return f"background (1 - max)^{alpha:g}" if alpha is not None else f"constant background {constant:g}"
+
+
+def _crf(name: str, preset: Preset) -> str:
+    crf: Crf = preset.crf[name]
+    return (
+        f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
+        f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
+    )
+
+
+def _of(cells: Iterable[Cell], status: str) -> list[Cell]:
+    return [cell for cell in cells if cell.status == status]

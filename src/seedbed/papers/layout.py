@@ -1,0 +1,79 @@
+"""Where every artifact lies. Rules and tables ask here, so that a path is spelled in one place."""
+
+from dataclasses import dataclass
+
+DATA = "data"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one preset's artifacts; every argument may be a Snakemake wildcard such as ``{model}``.
+
+    Attributes:
+        preset: name of the preset.
+        results: folder of all results.
+    """
+
+    preset: str
+    results: str = "results"
+
+    @property
+    def root(self) -> str:
+        """Folder of the preset's results."""
+        return f"{self.results}/{self.preset}"
+
+    def index(self, dataset: str) -> str:
+        """A data set's index."""
+        return f"{DATA}/{dataset}/index.csv"
+
+    def card(self, dataset: str) -> str:
+        """A data set's card."""
+        return f"{DATA}/{dataset}/card.json"
+
+    def weights(self, name: str) -> str:
+        """Pretrained weights."""
+        return f"{DATA}/weights/{name}.safetensors"
+
+    def classifier(self, dataset: str, model: str, seed: str | int) -> str:
+        """Folder of a trained classifier."""
+        return f"{self.root}/classifiers/{dataset}/{model}/seed{seed}"
+
+    def heatmaps(self, dataset: str, split: str, model: str, explainer: str, seed: str | int) -> str:
+        """Folder of heat maps; holds shards and what is measured on them."""
+        return f"{self.root}/heatmaps/{dataset}/{split}/{model}/{explainer}/seed{seed}"
+
+    def affinity(self, dataset: str, model: str, explainer: str, network: str, seed: str | int) -> str:
+        """Folder of affinity labels and of the affinity network trained on them."""
+        return f"{self.root}/affinity/{dataset}/{model}/{explainer}/{network}/seed{seed}"
+
+    def masks(self, dataset: str, split: str, model: str, explainer: str, refiner: str, seed: str | int) -> str:
+        """Folder of pseudo masks."""
+        return f"{self.root}/masks/{dataset}/{split}/{model}/{explainer}/{refiner}/seed{seed}"
+
+    def segmenter(self, dataset: str, model: str, explainer: str, refiner: str, segmenter: str, seed: str | int) -> str:
+        """Folder of a segmentation network; its predictions lie in one sub-folder a split."""
+        return f"{self.root}/segmenters/{dataset}/{model}/{explainer}/{refiner}/{segmenter}/seed{seed}"
+
+    def table(self, paper: str, table: str) -> str:
+        """A table without its extension."""
+        return f"{self.root}/tables/{paper}/{table}"
+
+    def figure(self, paper: str, figure: str) -> str:
+        """Folder of a figure or gallery."""
+        return f"{self.root}/figures/{paper}/{figure}"
+
+    def tracking(self, paper: str, table: str) -> str:
+        """Record of a table's MLflow runs."""
+        return f"{self.root}/tracking/{paper}/{table}.json"
+
+    def report(self) -> str:
+        """The HTML report."""
+        return f"{self.root}/report.html"
+
+    def log(self, path: str) -> str:
+        """Log file that belongs to an artifact's path."""
+        return f"{self.root}/logs/{path.removeprefix(self.root + '/')}.log"
+
+    def benchmark(self, path: str) -> str:
+        """Benchmark record that belongs to an artifact's path."""
+        return f"{self.root}/benchmarks/{path.removeprefix(self.root + '/')}.tsv"

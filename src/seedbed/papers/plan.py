@@ -1,0 +1,162 @@
+"""From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seedbed.errors import ParameterError
+from seedbed.papers.layout import Layout
+from seedbed.papers.tables import Column, Row, Table
+from seedbed.params import Preset
+
+CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
+SUBMISSION = "submission"
+"""The metric of cells that only an evaluation server can fill."""
+REGISTRY = {
+    "dataset": "datasets",
+    "model": "models",
+    "explainer": "explainers",
+    "refiner": "refiners",
+    "segmenter": "segmenters",
+}
+_NEEDED = {
+    "heatmaps": ("explainer",),
+    "masks": ("explainer", "refiner"),
+    "segmentation": ("explainer", "refiner", "segmenter"),
+    "attention_statistics": (),
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number: a chain of names resolved for a preset, and the key in its ``metrics.json``."""
+
+    stage: str
+    dataset: str
+    split: str
+    model: str
+    metric: str
+    explainer: str | None = None
+    refiner: str | None = None
+    segmenter: str | None = None
+    subset: str | None = None
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the measured artifact."""
+        if self.stage == "segmentation":
+            names = (self.dataset, self.model, self.explainer, self.refiner, self.segmenter)
+            return f"{layout.segmenter(*names, seed)}/{self.split}"
+        if self.stage == "masks":
+            return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
+        if self.stage == "attention_statistics":
+            return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
+        return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
+
+    def path(self, layout: Layout, seed: int) -> str:
+        """JSON file that holds the number."""
+        if self.stage in ("segmentation", "masks"):
+            return f"{self.folder(layout, seed)}/metrics.json"
+        name = f"{self.stage}_{self.subset}" if self.subset else self.stage
+        return f"{self.folder(layout, seed)}/{name}.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: what it shows, and from which files.
+
+    Attributes:
+        row, column: ids.
+        status: ``cited``, ``not run`` (the preset cannot make it), ``submit`` (an evaluation server measures it) or
+            ``measured``.
+        reported: the paper's number, in the column's unit.
+        measurement: what is measured; None where nothing is.
+        sources: metrics files, one a seed; empty unless measured.
+        missing: what the preset lacks for it.
+    """
+
+    row: str
+    column: str
+    status: str
+    reported: float | None
+    measurement: Measurement | None = None
+    sources: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "Cell":
+        """Rebuild a cell from ``dataclasses.asdict``."""
+        measurement = Measurement(**values["measurement"]) if values["measurement"] else None
+        lists = {key: tuple(values[key]) for key in ("sources", "missing")}
+        return cls(**{**values, **lists, "measurement": measurement})
+
+
+def table_cells(table: Table, preset: Preset, layout: Layout) -> list[Cell]:
+    """Every cell of the table, row by row.
+
+    Raises:
+        ParameterError: a pipeline lacks a key that its stage needs.
+    """
+    return [_cell(table, row, column, preset, layout) for row in table.rows for column in table.columns]
+
+
+def missing_names(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """What the preset lacks for the cells it cannot make, sorted."""
+    return tuple(sorted({name for cell in cells for name in cell.missing}))
+
+
+def seeds_of(measurement: Measurement, preset: Preset) -> list[int]:
+    """Seeds of a measurement: where nothing is trained on the way to it, one stands for all."""
+    refiner = preset.refiners[measurement.refiner] if measurement.refiner else None
+    trained = (preset.models[measurement.model].train, getattr(refiner, "network", None), measurement.segmenter)
+    return preset.seeds[:1] if trained == (None, None, None) else preset.seeds
+
+
+def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
+    """Resolve a merged pipeline: the measurement, or None and the names that the preset does not define.
+
+    Raises:
+        ParameterError: a key that the stage needs is absent; ``where`` names the cell.
+    """
+    stage = pipeline.get("stage")
+    needed = ("dataset", "split", "model", "metric", *_NEEDED.get(stage, ("explainer",)))
+    absent = [key for key in ("stage", *needed) if key not in pipeline]
+    if absent:
+        raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
+    names = {key: pipeline[key] for key in needed if key in REGISTRY}
+    names["dataset"] = preset.dataset_for(names["dataset"])
+    missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
+    if stage not in preset.stages:
+        missing += (f"stage {stage}",)
+    if missing:
+        return None, missing
+    subset = pipeline.get("subset")
+    return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
+
+
+def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout) -> Cell:
+    reported = row.reported.get(column.id)
+    if row.status == "cited":
+        return Cell(row.id, column.id, CITED, reported)
+    pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
+    measurement, missing = measure(pipeline, preset, f"{table.id}, row '{row.id}', column '{column.id}'")
+    if measurement is None:
+        return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
+    if measurement.metric == SUBMISSION:
+        return Cell(row.id, column.id, SUBMIT, reported, measurement)
+    sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset))
+    return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
+
+
+def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
+    """Training histories behind a number: name of the network -> path of its ``history.csv``."""
+    chain = (measurement.dataset, measurement.model, measurement.explainer)
+    found = {}
+    if preset.models[measurement.model].train is not None:
+        found[measurement.model] = f"{layout.classifier(*chain[:2], seed)}/history.csv"
+    network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
+    if network is not None:
+        found[network] = f"{layout.affinity(*chain, network, seed)}/history.csv"
+    if measurement.segmenter is not None:
+        names = (*chain, measurement.refiner, measurement.segmenter)
+        found[measurement.segmenter] = f"{layout.segmenter(*names, seed)}/history.csv"
+    return found

@@ -1,0 +1,157 @@
+"""Reader of ``papers/*.yaml``: reported numbers, and for reproduced rows the pipeline that makes them."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.base import Section
+
+Pipeline = dict[str, str]
+"""Names along the chain: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset."""
+
+
+class Column(Section):
+    """A measured quantity."""
+
+    id: str
+    title: str
+    unit: Literal["%", "fraction"]
+    better: Literal["higher", "lower"]
+    pipeline: Pipeline = {}
+
+
+class Row(Section):
+    """A method; ``reported`` holds the paper's numbers by column, null where it prints none."""
+
+    id: str
+    label: str
+    source: str | None = None
+    status: Literal["cited", "reproduced"]
+    beyond_paper: bool = False
+    reported: dict[str, float | None]
+    printed_delta: dict[str, float] = {}
+    attributes: dict[str, Any] = {}
+    pipeline: Pipeline = {}
+    cells: dict[str, Pipeline] = {}
+
+
+class Table(Section):
+    """A table, methods as rows; its pipeline lies under its columns', rows' and cells'."""
+
+    id: str
+    title: str
+    caption: str
+    question: str
+    transposed_in_paper: bool = False
+    pipeline: Pipeline = {}
+    columns: list[Column]
+    rows: list[Row]
+    remarks: list[str] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Table":
+        columns = {column.id for column in self.columns}
+        for kind, ids in (("column", [c.id for c in self.columns]), ("row", [r.id for r in self.rows])):
+            twice = sorted(name for name, count in Counter(ids).items() if count > 1)
+            if twice:
+                raise ValueError(f"{kind} ids {twice} come more than once")
+        for row in self.rows:
+            stray = (set(row.reported) | set(row.cells)) - columns
+            if stray:
+                raise ValueError(f"row '{row.id}' has values for unknown columns {sorted(stray)}")
+        return self
+
+
+class Panel(Section):
+    """One part of a figure."""
+
+    label: str
+    source: str | None = None
+    status: Literal["cited", "reproduced"] = "reproduced"
+    shows: str | None = None
+    pipeline: Pipeline = {}
+    reported: dict[str, Any] | None = None
+    layers: str | None = None
+
+
+class Figure(Section):
+    """A figure: a gallery of pictures or a drawn measurement."""
+
+    id: str
+    title: str
+    caption: str
+    kind: Literal["gallery", "curve", "bars", "histogram"]
+    status: Literal["reproduced"]
+    question: str | None = None
+    pipeline: Pipeline = {}
+    groups: list[dict[str, Any]] = []
+    panels: list[Panel] = []
+    x: dict[str, Any] | None = None
+    layers: str | None = None
+    subjects: list[str] = []
+    reported: dict[str, Any] | None = None
+    remarks: list[str] = []
+
+
+class Paper(Section):
+    """One paper."""
+
+    id: str
+    title: str
+    citation: str
+    tables: list[Table]
+    figures: list[Figure] = Field(default=[])
+
+    def head(self) -> dict[str, str]:
+        """Id, title and citation."""
+        return {"id": self.id, "title": self.title, "citation": self.citation}
+
+    def table(self, name: str) -> Table:
+        """The table of that id.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        return _find("table", name, self.id, self.tables)
+
+    def figure(self, name: str) -> Figure:
+        """The figure of that id.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        return _find("figure", name, self.id, self.figures)
+
+
+def read_papers(folder: str | Path) -> dict[str, Paper]:
+    """Read every ``*.yaml`` of a folder, by paper id.
+
+    Raises:
+        ParameterError: a file is not YAML or does not fit; naming file and key.
+    """
+    papers = {}
+    for path in sorted(Path(folder).glob("*.yaml")):
+        try:
+            paper = Paper.model_validate(yaml.safe_load(path.read_text()))
+        except yaml.YAMLError as error:
+            raise ParameterError(f"{path}: not valid YAML: {error}") from None
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            raise ParameterError(f"{path}: {problems}") from None
+        if paper.id != path.stem:
+            raise ParameterError(f"{path}: its id is '{paper.id}', but the file is named '{path.stem}'.")
+        papers[paper.id] = paper
+    if not papers:
+        raise ParameterError(f"{folder}: holds no paper.")
+    return papers
+
+
+def _find(kind: str, name: str, paper: str, candidates: list[Any]) -> Any:
+    for candidate in candidates:
+        if candidate.id == name:
+            return candidate
+    raise ParameterError(f"{paper}: {unknown_name(kind, name, [candidate.id for candidate in candidates])}")

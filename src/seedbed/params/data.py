@@ -1,0 +1,71 @@
+"""Parameters of data sets and of pretrained weights."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from seedbed.params.base import Positive, Section, Seed
+
+
+class Shapes(Section):
+    """The built-in data set; see ``seedbed.data.shapes.make_shapes``."""
+
+    kind: Literal["shapes"]
+    seed: Seed
+    size: Positive
+    train: Positive
+    trainaug: Positive
+    val: int = Field(ge=0)
+    test: int = Field(0, ge=0, description="held-out pictures under the name `test`, for data sets that split so")
+    single_object: bool = False
+
+    @model_validator(mode="after")
+    def _nested(self) -> "Shapes":
+        if self.train > self.trainaug:
+            raise ValueError("train is the first part of trainaug and cannot exceed it")
+        return self
+
+
+class Folder(Section):
+    """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
+
+    kind: Literal["folder"]
+    path: str
+
+
+class Published(Section):
+    """A published data set; its files stand in the table of sources."""
+
+    kind: Literal["voc12", "coco14", "imagenet", "imagenet_segmentation", "cub200"]
+    path: str | None = Field(None, description="folder that already holds its files, packed or unpacked; else fetched")
+    optional: list[str] = Field([], description="optional files of the table of sources that are wanted as well")
+    options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
+
+
+Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]
+
+
+class ShippedWeights(Section):
+    """Weights in this repository, made by the rule ``pretrain`` from ``recipe``."""
+
+    kind: Literal["shipped"]
+    file: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class TimmWeights(Section):
+    """Weights that timm publishes, by ``architecture.tag``."""
+
+    kind: Literal["timm"]
+    tag: str
+
+
+class FetchedWeights(Section):
+    """Published weights named in the table of sources, or a file of your own at ``path``."""
+
+    kind: Literal["fetched"]
+    source: str
+    path: str | None = Field(None, description="where the file already lies; fetched when null")
+
+
+Weights = Annotated[ShippedWeights | TimmWeights | FetchedWeights, Field(discriminator="kind")]

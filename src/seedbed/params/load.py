@@ -1,0 +1,175 @@
+"""params.yaml plus the command line's overrides become one checked preset."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.preset import Preset
+
+RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources")
+OWN_DATA = "own"
+_SEPARATOR = "__"
+
+
+def read_params(path: str | Path) -> dict[str, Any]:
+    """Read params.yaml as plain values.
+
+    Raises:
+        ParameterError: the file is missing or not YAML.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ParameterError(f"{path}: no such parameter file.") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path}: must hold a mapping of parameters.")
+    return content
+
+
+def resolve(config: Mapping[str, Any]) -> Preset:
+    """Return the chosen preset: ``common`` under it, the command line's overrides over it.
+
+    Args:
+        config: content of params.yaml, plus overrides as further top-level keys. An override names a parameter of the
+            preset by its path with ``__`` between the parts (``models__vit_hybrid__train__epochs``), or gives a nested
+            mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own pictures, and the name of a
+            published data set (``imagenet``) the folder where it already lies.
+
+    Raises:
+        ParameterError: a key is unknown or ill-typed, or a name refers to nothing; with the nearest match.
+    """
+    presets = config.get("presets") or {}
+    name = config.get("preset")
+    if name not in presets:
+        raise ParameterError(f"preset: {unknown_name('preset', str(name), presets)}")
+    if not isinstance(presets[name], Mapping):
+        raise ParameterError(f"presets.{name}: must hold a mapping of parameters (it is {presets[name]!r}).")
+    values = merge(config.get("common") or {}, presets[name])
+    for key, given in config.items():
+        value = _typed(given) if isinstance(given, Mapping | list) else given
+        if key in (values.get("datasets") or {}) and isinstance(value, str):
+            values = merge(values, {"datasets": {key: {"path": value}}})
+        elif key not in RESERVED:
+            values = merge(values, _nested(key, value, values))
+    if "name" in values:
+        raise ParameterError(f"name: the preset is named by its key, '{name}'; take 'name' out.")
+    values["name"] = name
+    if config.get("dataset"):
+        folder = _own_folder(config["dataset"])
+        values = merge(values, {"datasets": {own_name(folder["path"]): folder}})
+    try:
+        preset = Preset.model_validate(values)
+    except ValidationError as error:
+        raise ParameterError(_explain(error, name, values)) from None
+    preset.check_references()
+    return preset
+
+
+def own_name(path: str) -> str:
+    """The data set name of a folder of your own pictures."""
+    stem = Path(path).resolve().name
+    return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``under`` with ``over`` laid on top, mapping by mapping; lists and scalars are replaced whole."""
+    result = copy.deepcopy(dict(under))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def _typed(value: Any) -> Any:
+    """Numbers and booleans inside an override's mapping or list, which the command line hands over as text."""
+    if isinstance(value, Mapping):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _own_folder(path: Any) -> dict[str, str]:
+    if not isinstance(path, str) or not Path(path).is_dir():
+        raise ParameterError(f"dataset: '{path}' is not a folder. Give the folder of your own pictures.")
+    return {"kind": "folder", "path": str(Path(path).resolve())}
+
+
+def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn ``a__b: value`` into ``{a: {b: value}}`` after checking that the path exists down to its last part."""
+    parts = key.split(_SEPARATOR)
+    if len(parts) == 1 and key not in Preset.model_fields:
+        raise ParameterError(f"{key}: {unknown_name('parameter', key, [*RESERVED, *Preset.model_fields])}")
+    known: Any = values
+    for depth, part in enumerate(parts[:-1]):
+        names = {*_field_names(parts[:depth], values), *(known if isinstance(known, Mapping) else ())}
+        if part not in names:
+            place = ".".join(parts[:depth]) or "the preset"
+            raise ParameterError(f"{key}: {unknown_name(f'key of {place}', part, names)}")
+        known = known.get(part) if isinstance(known, Mapping) else None
+    for part in reversed(parts):
+        value = {part: value}
+    return value
+
+
+def _explain(error: ValidationError, preset: str, values: Mapping[str, Any]) -> str:
+    """One line a problem: the key, what is wrong, and the nearest known key where one is unknown."""
+    lines = []
+    for problem in error.errors():
+        path = _without_kinds(problem["loc"], values)
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(str(path[-1]), _field_names(path[:-1], values), n=1)
+            text = "unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
+        elif not isinstance(problem["input"], Mapping):
+            text = f"{text} (it is {problem['input']!r})"
+        lines.append(f"{'.'.join(['presets', preset, *map(str, path)])}: {text}")
+    return "params.yaml does not fit:\n  " + "\n  ".join(lines)
+
+
+def _without_kinds(location: Sequence[Any], values: Any) -> list[Any]:
+    """A problem's path in the file: pydantic also names the ``kind`` that chose a section's fields."""
+    path = []
+    for part in location:
+        if isinstance(values, Mapping) and part not in values and values.get("kind") == part:
+            continue
+        path.append(part)
+        values = _inside(values, part)
+    return path
+
+
+def _field_names(path: Sequence[Any], values: Any) -> list[str]:
+    """Names that the schema gives to the fields of the section at ``path``; none if it has free ones."""
+    schema = Preset.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in path:
+        values = _inside(values, part)
+        child = node.get("properties", {}).get(part) or node.get("items") or node.get("additionalProperties")
+        node = _chosen(schema, child if isinstance(child, dict) else {}, values)
+    return list(node.get("properties", {}))
+
+
+def _inside(values: Any, part: Any) -> Any:
+    if isinstance(values, Mapping):
+        return values.get(part)
+    return values[part] if isinstance(values, list) and isinstance(part, int) and part < len(values) else None
+
+
+def _chosen(schema: dict[str, Any], node: dict[str, Any], value: Any) -> dict[str, Any]:
+    """The section that a node of the schema stands for: through ``| None``, a choice by ``kind``, and references."""
+    options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
+    if len(options) == 1:
+        node = options[0]
+    if "discriminator" in node:
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        node = {"$ref": node["discriminator"]["mapping"].get(kind)}
+    reference = node.get("$ref", "")
+    return schema["$defs"][reference.split("/")[-1]] if reference else ({} if "$ref" in node else node)

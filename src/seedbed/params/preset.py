@@ -1,0 +1,139 @@
+"""One preset of params.yaml, whole and checked: every name that a section refers to exists."""
+
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.base import Positive, Section, Seed
+from seedbed.params.data import Dataset, Weights
+from seedbed.params.stages import (
+    AffinityNetwork,
+    Classifier,
+    Crf,
+    Explainer,
+    OwnData,
+    Refiner,
+    Resources,
+    Scoring,
+    Segmenter,
+)
+
+Stage = Literal[
+    "heatmaps",
+    "masks",
+    "segmentation",
+    "soft_segmentation",
+    "perturbation",
+    "abpc",
+    "localization",
+    "instances",
+    "noise",
+    "layerwise",
+    "attention_statistics",
+]
+
+
+class Preset(Section):
+    """Every hyperparameter of a run.
+
+    Names on the left of each section are what pipelines in ``papers/*.yaml`` refer to.
+    """
+
+    name: str
+    about: str = Field(description="one sentence for the head of the report")
+    comparable: bool = Field(description="whether measured numbers may be compared with the papers'")
+    seeds: list[Seed] = Field(min_length=1, description="seeds of every trained row; tables show mean and spread")
+    shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
+    protocol_shards: Positive = Field(1, description="the same for measurements of explanations")
+    stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
+    datasets: dict[str, Dataset]
+    weights: dict[str, Weights] = {}
+    models: dict[str, Classifier] = {}
+    explainers: dict[str, Explainer] = {}
+    crf: dict[str, Crf] = {}
+    affinity_networks: dict[str, AffinityNetwork] = {}
+    refiners: dict[str, Refiner] = {}
+    segmenters: dict[str, Segmenter] = {}
+    stages: list[Stage] = Field(description="what is measured; a table cell of another stage is `not run`")
+    protocols: dict[str, dict[str, Any]] = Field({}, description="options of the measurements of explanations")
+    own: OwnData
+    scoring: Scoring = Scoring()
+    resources: dict[str, Resources] = {}
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is listed twice")
+        return seeds
+
+    def check_references(self) -> None:
+        """Check that every name a section refers to is defined.
+
+        Raises:
+            ParameterError: naming the key and the nearest defined name.
+        """
+        for key, kind, name, known in self._references():
+            if name is not None and name not in known:
+                raise ParameterError(f"presets.{self.name}.{key}: {unknown_name(kind, name, known)}")
+
+    def check_methods(self, methods: Collection[str], networks: Collection[str]) -> None:
+        """Check that explanation methods exist, and catch misspelt names of our own networks.
+
+        Args:
+            methods: every method's name.
+            networks: names of our own networks; any other architecture is timm's affair.
+
+        Raises:
+            ParameterError: naming the key and the nearest match.
+        """
+        for key, explainer in self.explainers.items():
+            if explainer.method not in methods:
+                text = unknown_name("explanation method", explainer.method, methods)
+                raise ParameterError(f"presets.{self.name}.explainers.{key}.method: {text}")
+        for kind in ("models", "affinity_networks", "segmenters"):
+            for key, entry in getattr(self, kind).items():
+                near = get_close_matches(entry.architecture, networks, n=1, cutoff=0.85)
+                if near and entry.architecture not in networks:
+                    text = f"unknown network '{entry.architecture}'. Did you mean '{near[0]}'?"
+                    raise ParameterError(f"presets.{self.name}.{kind}.{key}.architecture: {text}")
+
+    def check_rules(self, rules: Collection[str]) -> None:
+        """Check that resources are given to rules that exist.
+
+        Raises:
+            ParameterError: naming the key and the nearest match.
+        """
+        for key in self.resources:
+            if key != "default" and key not in rules:
+                raise ParameterError(f"presets.{self.name}.resources.{key}: {unknown_name('rule', key, rules)}")
+
+    def dataset_for(self, published: str) -> str:
+        """The data set of this preset that stands for a paper's data set."""
+        return self.stand_ins.get(published, published)
+
+    def resources_for(self, rule: str) -> Resources:
+        """Resources of a rule: its own, or the default."""
+        return self.resources.get(rule, self.resources.get("default", Resources()))
+
+    def _references(self) -> Iterator[tuple[str, str, str | None, dict]]:
+        for key, target in self.stand_ins.items():
+            yield f"stand_ins.{key}", "data set", target, self.datasets
+        for key in ("model", "explainer", "refiner"):
+            yield f"own.{key}", key, getattr(self.own, key), getattr(self, f"{key}s")
+        for key, model in self.models.items():
+            yield f"models.{key}.weights", "weights", model.weights, self.weights
+        for key, network in self.affinity_networks.items():
+            known = {**self.weights, "classifier": None}
+            yield f"affinity_networks.{key}.weights", "weights", network.weights, known
+            yield f"affinity_networks.{key}.labels.crf", "CRF", network.labels.crf, self.crf
+        for key, refiner in self.refiners.items():
+            yield f"refiners.{key}.crf", "CRF", getattr(refiner, "crf", None), self.crf
+            network = getattr(refiner, "network", None)
+            yield f"refiners.{key}.network", "affinity network", network, self.affinity_networks
+        for key, segmenter in self.segmenters.items():
+            yield f"segmenters.{key}.weights", "weights", segmenter.weights, self.weights
+            yield f"segmenters.{key}.crf", "CRF", segmenter.crf, self.crf

@@ -1,0 +1,188 @@
+"""Parameters of the stages: classifiers, explainers, affinity networks, refiners, segmentation networks, scoring."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from seedbed.params.base import Fraction, Positive, Section, Steps
+from seedbed.params.training import Training
+
+
+class Input(Section):
+    """How a picture is brought to a network at inference."""
+
+    size: tuple[Positive, Positive] | None = Field(None, description="(height, width) to squash to; null keeps its own")
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    normalize: Literal["half", "imagenet"]
+
+
+class Classifier(Section):
+    """A classification network; without ``train`` its pretrained weights are used as they are."""
+
+    architecture: str
+    num_classes: Positive | None = Field(None, description="null: those of the data set")
+    options: dict[str, Any] = {}
+    weights: str | None = Field(None, description="name in `weights` to start from; null starts from random values")
+    weights_options: dict[str, Any] = Field(
+        {"layout": "pretrained_classifier"},
+        description="into (a module), layout, subtree, drop, fresh",
+    )
+    train: Training | None = None
+    input: Input = Field(description="when its accuracy is measured")
+    held_out: str = Field("val", description="split that its accuracy is measured on")
+
+
+class Explainer(Section):
+    """Heat maps from a classifier.
+
+    ``input`` brings a picture to the network at scale 1; ``scales`` and ``flip`` make further views; ``fusion`` names
+    how the views' maps become one map a class at the picture's size (or at ``1 / store_stride`` of it, to save disk).
+    """
+
+    method: str
+    options: dict[str, Any] = {}
+    classes: Literal["labels", "predicted"] = "labels"
+    input: Input
+    scales: list[float] = [1.0]
+    flip: bool = False
+    fusion: str
+    fusion_options: dict[str, Any] = {}
+    store_stride: Positive = 1
+    batch_size: Positive = 16
+    background: Fraction = Field(description="constant background score that maps compete with")
+    sweep: bool = Field(description="report the best background of a sweep instead, as most papers' seed tables do")
+
+
+class Crf(Section):
+    """A dense CRF: Gaussian and bilateral kernels as (standard deviations in pixels and grey levels, weight)."""
+
+    iterations: Positive = 10
+    gaussian_sxy: float = Field(gt=0)
+    gaussian_weight: float = Field(ge=0)
+    bilateral_sxy: float = Field(gt=0)
+    bilateral_srgb: float = Field(gt=0)
+    bilateral_weight: float = Field(ge=0)
+
+
+class AffinityLabels(Section):
+    """Confident labels from two runs of a dense CRF over differently strong backgrounds.
+
+    Either the backgrounds are powers of what no class claims (PSA), or constants, whose winners a label CRF smooths
+    (TransCAM).
+    """
+
+    crf: str = Field(description="name in `crf`")
+    alpha_low: float | None = Field(None, gt=0, description="exponent that leaves only confident foreground")
+    alpha_high: float | None = Field(None, gt=0, description="exponent that leaves only confident background")
+    constants: tuple[Fraction, Fraction] | None = Field(
+        None, description="backgrounds instead of the exponents: for confident foreground (large), background (small)"
+    )
+    picture: Literal["own", "rebuilt"] = Field(
+        "own",
+        description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off (MCTformer's code)",
+    )
+    rule: str = Field(description="which of the two wins where they disagree; see seedbed.refine.confident_labels")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "AffinityLabels":
+        alphas = (self.alpha_low, self.alpha_high)
+        if (None in alphas) != (alphas == (None, None)) or (None in alphas) == (self.constants is None):
+            raise ValueError("set either alpha_low and alpha_high, or constants")
+        return self
+
+
+class AffinityNetwork(Section):
+    """A network that predicts affinities of neighbouring cells."""
+
+    architecture: str
+    options: dict[str, Any] = {}
+    weights: str | None = Field(None, description="name in `weights`, or `classifier` for the row's own backbone")
+    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
+    radius: Positive = 5
+    stride: Positive = Field(8, description="pixels a cell, at the network's input size")
+    labels: AffinityLabels
+    input: Input
+    photometric: Steps = Field([], description="steps on the picture alone, before `train.augment` moves all together")
+    train: Training
+
+
+class Argmax(Section):
+    """Labels straight from the maps, against the explainer's constant background."""
+
+    kind: Literal["argmax"]
+
+
+class DenseCrf(Section):
+    """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the explainer's constant."""
+
+    kind: Literal["dense_crf"]
+    crf: str
+    alpha: float | None = Field(None, gt=0)
+
+
+class RandomWalk(Section):
+    """Random walk of the maps over the affinities of ``network``."""
+
+    kind: Literal["random_walk"]
+    network: str
+    alpha: float | None = Field(None, gt=0, description="background exponent; null: the constant below")
+    background: Fraction | None = None
+    beta: float = Field(gt=0)
+    log2_steps: int = Field(ge=0, description="t = 2 ** log2_steps applications of the transition matrix")
+    crf: str | None = None
+
+    @model_validator(mode="after")
+    def _one_background(self) -> "RandomWalk":
+        if (self.alpha is None) == (self.background is None):
+            raise ValueError("set either alpha or background, and not both")
+        return self
+
+
+Refiner = Annotated[Argmax | DenseCrf | RandomWalk, Field(discriminator="kind")]
+
+
+class Segmenter(Section):
+    """A segmentation network trained on pseudo masks."""
+
+    architecture: str
+    options: dict[str, Any] = {}
+    weights: str | None = None
+    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
+    train: Training
+    scales: list[float] = [1.0]
+    flip: bool = False
+    scaling: Literal["picture", "tensor"] = Field(
+        "picture",
+        description="resize the 8-bit picture, or normalised pixels with aligned corners (MCTformer's code)",
+    )
+    rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
+    fusion: Literal["mean_logits", "max_probability"] = "mean_logits"
+    input: Input
+    crf: str | None = None
+
+
+class OwnData(Section):
+    """The pipeline that makes masks for your own pictures."""
+
+    model: str
+    explainer: str
+    refiner: str
+
+
+class Scoring(Section):
+    """How masks are scored."""
+
+    miou: Literal["all_classes", "in_truth", "in_either"] = Field(
+        "all_classes", description="over which classes the mean is taken"
+    )
+    sweep_step: float = Field(0.01, gt=0, lt=1)
+    sweep_count: Positive = 60
+
+
+class Resources(Section):
+    """What one job of a rule may use."""
+
+    threads: Positive = 1
+    gpu: int = Field(0, ge=0)
+    mem_mb: Positive = 2000
+    runtime: Positive = Field(30, description="minutes")

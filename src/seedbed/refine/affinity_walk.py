@@ -1,0 +1,63 @@
+"""The random walk of a picture's maps over the affinities that a network predicts for it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seedbed.data.views import view
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
+from seedbed.refine.confident import mean_pool
+from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.masks import score_stack
+from seedbed.refine.walk import random_walk
+
+
+def random_walk_refiner(
+    settings: RandomWalk, network: AffinityNetwork, model: nn.Module, crf: Crf | None, device: torch.device
+) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
+    """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
+
+    With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
+    the result is cropped.
+    """
+    model = model.to(device).eval()
+
+    @torch.inference_mode()
+    def refine(picture: np.ndarray, heat: HeatMaps) -> np.ndarray:
+        scores = score_stack(heat.maps, settings.alpha, settings.background)
+        pixels, cells = _cells(picture, scores, network)
+        pairs = model(pixels[None].to(device)).pairs[0].double().cpu().numpy()
+        walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
+        walked = _enlarge(walked, network, picture.shape[:2])
+        if crf is None:
+            return walked.argmax(0)
+        return dense_crf_labels(picture, _distribution(walked), CrfSettings(**crf.plain()))
+
+    return refine
+
+
+def _cells(picture: np.ndarray, scores: np.ndarray, network: AffinityNetwork) -> tuple[Tensor, np.ndarray]:
+    """The network's input [3, h, w], and the scores [K, h / stride, w / stride] pooled to its cells, float64."""
+    size, stride = network.input.size, network.stride
+    pixels = view(picture, size=size, interpolation=network.input.interpolation, normalisation=network.input.normalize)
+    if size is not None:
+        squashed = F.interpolate(torch.from_numpy(scores)[None], tuple(size), mode="bilinear", align_corners=False)
+        return pixels, mean_pool(squashed[0].numpy().astype(np.float64), stride)
+    bottom, right = -pixels.shape[-2] % stride, -pixels.shape[-1] % stride
+    return F.pad(pixels, (0, right, 0, bottom)), mean_pool(scores.astype(np.float64), stride)
+
+
+def _enlarge(walked: np.ndarray, network: AffinityNetwork, size: tuple[int, int]) -> np.ndarray:
+    height, width = target = size
+    if network.input.size is None:
+        target = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
+    enlarged = F.interpolate(torch.from_numpy(walked)[None], target, mode="bilinear", align_corners=False)
+    return enlarged[0].numpy()[:, :height, :width]
+
+
+def _distribution(scores: np.ndarray) -> np.ndarray:
+    return (scores / np.maximum(scores.sum(0, keepdims=True), 1e-12)).astype(np.float32)

@@ -1,0 +1,65 @@
+"""Dense CRF posteriors under two backgrounds: what confident affinity labels are made from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from seedbed.data.ahead import read_ahead
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.normalise import normalise
+from seedbed.data.pictures import read_picture
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.params.stages import AffinityLabels, Crf
+from seedbed.refine.background import with_background, with_constant_background
+from seedbed.refine.crf import CrfSettings, dense_crf_many
+from seedbed.refine.crf_labels import label_crf
+from seedbed.refine.picture import picture_from_normalised
+from seedbed.refine.resize import at_picture_size
+
+BACKGROUND = -1
+"""Class index of the background channel in a store of posteriors."""
+
+
+def confident_posteriors(
+    index: DataIndex,
+    records: Sequence[Record],
+    heatmaps: Mapping[str, HeatMaps],
+    labels: AffinityLabels,
+    crf: Crf,
+) -> Iterator[tuple[str, HeatMaps, HeatMaps]]:
+    """Yield (image id, posteriors of the low run, of the high one), each [K + 1, H, W], background first.
+
+    The low run's background claims much, so what stays foreground is confident; the high run's the reverse ([Re],
+    section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once a picture. With constants (TransCAM)
+    the winners are smoothed by a label CRF, and the posteriors are 0 or 1.
+    """
+    settings = CrfSettings(**crf.plain())
+    pictures = read_ahead(records, lambda record: (record, _seen(read_picture(index.root / record.path), labels)))
+    for record, picture in pictures:
+        heat = at_picture_size(heatmaps[record.image])
+        maps = np.clip(heat.maps, 0, 1)
+        classes = np.concatenate([[BACKGROUND], heat.classes])
+        if labels.constants is None:
+            alphas = (labels.alpha_low, labels.alpha_high)
+            low, high = dense_crf_many(picture, [with_background(maps, alpha) for alpha in alphas], settings)
+        else:
+            count = len(index.classes) + 1
+            low, high = (_smoothed(picture, maps, classes, score, count, settings) for score in labels.constants)
+        yield record.image, heat._replace(classes=classes, maps=low), heat._replace(classes=classes, maps=high)
+
+
+def _seen(picture: np.ndarray, labels: AffinityLabels) -> np.ndarray:
+    """The picture that the CRF sees."""
+    if labels.picture == "own":
+        return picture
+    return picture_from_normalised(normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1), "imagenet").numpy())
+
+
+def _smoothed(
+    picture: np.ndarray, maps: np.ndarray, classes: np.ndarray, score: float, count: int, settings: CrfSettings
+) -> np.ndarray:
+    """The winners over a constant background after a label CRF, one-hot float32 [K + 1, H, W]."""
+    winners = (classes + 1)[with_constant_background(maps, score).argmax(axis=0)]
+    smoothed = label_crf(picture, winners, count, preset=settings)
+    return (smoothed == (classes + 1)[:, None, None]).astype(np.float32)

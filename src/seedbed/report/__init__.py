@@ -1,0 +1,1 @@
+"""Tables, galleries and the HTML report, computed from artifacts on disk."""

@@ -1,0 +1,27 @@
+"""A page for one picture: a row for each of its top classes, a column for each method."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seedbed.explain.picture import Explained
+from seedbed.report.drawing import draw_grid, overlay_heatmap
+
+
+def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[str]) -> bytes:
+    """Return a PNG.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        explained: its maps.
+        names: name of every class.
+    """
+    rows = [
+        [picture, *(overlay_heatmap(picture, maps[position]) for maps in explained.maps.values())]
+        for position in range(len(explained.classes))
+    ]
+    labels = [
+        f"{names[label]}\n{probability:.1%}"
+        for label, probability in zip(explained.classes, explained.probabilities, strict=True)
+    ]
+    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels)

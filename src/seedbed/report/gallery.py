@@ -1,0 +1,137 @@
+"""Galleries: a row a picture (or a picture's class), a column a stage."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.pictures import read_mask, read_picture
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.refine.resize import at_picture_size
+from seedbed.report.drawing import draw_grid, draw_histogram, overlay_heatmap, overlay_mask
+
+
+class Row(NamedTuple):
+    """What a gallery's row shows: a picture, and one of its classes or None for all of them."""
+
+    index: DataIndex
+    record: Record
+    label: int | None
+
+    def picture(self) -> np.ndarray:
+        """The picture, uint8 [H, W, 3]."""
+        return read_picture(self.index.root / self.record.path)
+
+    def title(self) -> str:
+        """Class names, one a line."""
+        return "\n".join(self.record.labels if self.label is None else [self.index.classes[self.label]])
+
+
+class Column(Protocol):
+    """A titled column; ``draw`` returns uint8 [h, w, 3]."""
+
+    title: str
+
+    def draw(self, row: Row) -> np.ndarray: ...
+
+
+class Picture(NamedTuple):
+    """The pictures themselves."""
+
+    title: str = "picture"
+
+    def draw(self, row: Row) -> np.ndarray:
+        return row.picture()
+
+
+class Truth(NamedTuple):
+    """Ground-truth masks; a darkened picture where there is none."""
+
+    title: str = "ground truth"
+
+    def draw(self, row: Row) -> np.ndarray:
+        if row.record.mask is None:
+            return row.picture() // 4
+        mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
+        return overlay_mask(row.picture(), mask)
+
+
+class Heat(NamedTuple):
+    """Heat maps over their pictures: of the row's class, or the strongest of all."""
+
+    title: str
+    maps: Mapping[str, HeatMaps]
+
+    def draw(self, row: Row) -> np.ndarray:
+        picture = row.picture()
+        return overlay_heatmap(picture, _unit(strongest(self.maps[row.record.image], row.label)))
+
+
+class Histogram(NamedTuple):
+    """Distribution of a heat map's values, with its peak marked."""
+
+    title: str
+    maps: Mapping[str, HeatMaps]
+
+    def draw(self, row: Row) -> np.ndarray:
+        return draw_histogram(strongest(self.maps[row.record.image], row.label).ravel())
+
+
+class Masks(NamedTuple):
+    """Masks over their pictures."""
+
+    title: str
+    masks: Mapping[str, np.ndarray]
+
+    def draw(self, row: Row) -> np.ndarray:
+        return overlay_mask(row.picture(), self.masks[row.record.image])
+
+
+class Section(NamedTuple):
+    """Rows that are drawn with the same columns, under a label of their own (empty for none)."""
+
+    label: str
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+
+
+def draw_gallery(sections: Sequence[Section]) -> bytes:
+    """Return a PNG of all sections below one another; they share the first one's column titles."""
+    images, titles = [], []
+    for section in sections:
+        for row in section.rows:
+            images.append([column.draw(row) for column in section.columns])
+            titles.append(f"{section.label}\n{row.title()}" if section.label else row.title())
+    return draw_grid(images, [column.title for column in sections[0].columns], titles)
+
+
+def rows_of(index: DataIndex, records: Sequence[Record], count: int, per_class: bool = False) -> list[Row]:
+    """Rows for ``count`` pictures spread over ``records``; with ``per_class`` one for each of a picture's classes."""
+    chosen = choose(records, count)
+    if not per_class:
+        return [Row(index, record, None) for record in chosen]
+    return [Row(index, record, label) for record in chosen for label in index.class_indices(record)]
+
+
+def choose(records: Sequence[Record], count: int) -> list[Record]:
+    """Pick pictures: half with several labels where there are any, spread evenly over the split."""
+    several = [record for record in records if len(record.labels) > 1]
+    single = [record for record in records if len(record.labels) <= 1]
+    wanted = min(len(several), max(count // 2, count - len(single)))
+    return _spread(several, wanted) + _spread(single, min(count - wanted, len(single)))
+
+
+def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
+    """The map [H, W] of a class, or the largest of all classes at each pixel; zeros where there is none."""
+    heat = at_picture_size(heat)
+    kept = heat.maps if label is None else heat.maps[heat.classes == label]
+    return kept.max(0) if len(kept) else np.zeros(heat.size, np.float32)
+
+
+def _unit(heat: np.ndarray) -> np.ndarray:
+    return heat / max(float(heat.max()), 1e-6)
+
+
+def _spread(records: Sequence[Record], count: int) -> list[Record]:
+    return [records[(2 * k + 1) * len(records) // (2 * count)] for k in range(count)]

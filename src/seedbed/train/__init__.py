@@ -1,0 +1,1 @@
+"""Training: one loop, objectives for each method, resumable at any moment."""

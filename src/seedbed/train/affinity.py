@@ -1,0 +1,124 @@
+"""Training an affinity network on confident labels ([Re] and PSA, section 3.2 and 3.3)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from seedbed.data.datasets import SampleKey, seeded
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.normalise import normalise
+from seedbed.data.pictures import read_picture
+from seedbed.data.transforms import build_transform
+from seedbed.errors import DataError
+from seedbed.io.heatmaps import HeatMaps
+from seedbed.models.registry import create_model
+from seedbed.params.stages import AffinityNetwork
+from seedbed.refine.confident import confident_labels, confident_labels_from_scores
+from seedbed.refine.losses import affinity_loss
+from seedbed.refine.pairs import affinity_labels
+from seedbed.train.classifier import Trained, load_into
+from seedbed.train.loop import fit
+from seedbed.train.settings import TrainSettings
+
+
+class ConfidentPictures(Dataset):
+    """Pictures with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
+
+    Picture and the two stacks of CRF posteriors go through the same random crop and mirror, the picture still in raw
+    grey levels, so that padding is black; then it is normalised, and the posteriors are pooled to cells and combined.
+    """
+
+    def __init__(
+        self,
+        index: DataIndex,
+        records: Sequence[Record],
+        low: Mapping[str, HeatMaps],
+        high: Mapping[str, HeatMaps],
+        settings: AffinityNetwork,
+    ) -> None:
+        self.index, self.records, self.low, self.high, self.settings = index, records, low, high, settings
+        self.photometric = build_transform(settings.photometric)
+        self.geometric = build_transform(settings.train.augment)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, Tensor]:
+        position, seed = key
+        record = self.records[position]
+        low, high = self.low[record.image].maps, self.high[record.image].maps
+        with seeded(seed):
+            picture = torch.from_numpy(read_picture(self.index.root / record.path).copy()).permute(2, 0, 1)
+            pixels = self.photometric(picture).float()
+            posteriors = _at_size(torch.from_numpy(np.concatenate([low, high])), pixels.shape[-2:])
+            joint = self.geometric(torch.cat([pixels, posteriors]))
+        stacks = joint[3:].numpy()
+        label = self._label(stacks[: len(low)], stacks[len(low) :])
+        return normalise(joint[:3], self.settings.input.normalize), torch.from_numpy(label.astype(np.int64))
+
+    def _label(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Confident labels of the cells, from both runs' posteriors [K, H, W]."""
+        rule, stride = self.settings.labels.rule, self.settings.stride
+        if rule == "transcam":
+            # Its published code takes the label of each cell's first pixel; padding, without scores, is background.
+            first = [stack[:, ::stride, ::stride].argmax(axis=0) for stack in (low, high)]
+            return confident_labels(*first, rule)
+        return confident_labels_from_scores(low, high, rule=rule, pool=stride)
+
+
+class AffinityObjective:
+    """Mean of the background, foreground and negative terms over neighbouring cells."""
+
+    def __init__(self, radius: int, eps: float) -> None:
+        self.radius, self.eps = radius, eps
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        pictures, labels = batch
+        loss = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
+        parts = {"background": loss.background, "foreground": loss.foreground, "negative": loss.negative}
+        return loss.total, {name: part.detach() for name, part in parts.items()}
+
+
+def build_affinity_network(settings: AffinityNetwork, seed: int, weights: str | Path | None) -> nn.Module:
+    """Return the network, initialised from ``seed`` and then from a weights file (its backbone only)."""
+    torch.manual_seed(seed)
+    model = create_model(settings.architecture, None, **settings.options)
+    if weights is not None:
+        load_into(model, weights, **settings.weights_options)
+    return model
+
+
+def train_affinity_network(
+    index: DataIndex,
+    low: Mapping[str, HeatMaps],
+    high: Mapping[str, HeatMaps],
+    settings: AffinityNetwork,
+    *,
+    seed: int,
+    weights: str | Path | None,
+    state_path: Path,
+    fingerprint: dict[str, Any],
+    device: torch.device,
+) -> Trained:
+    """Train on the pictures of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
+    training = settings.train
+    records = [record for record in index.split(training.split) if record.labels]
+    if not records:
+        raise DataError(f"Split '{training.split}': no picture has a label, so there are no pairs to learn from.")
+    model = build_affinity_network(settings, seed, weights)
+    objective = AffinityObjective(settings.radius, **training.loss_options)
+    data = ConfidentPictures(index, records, low, high, settings)
+    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+
+
+def _at_size(stack: Tensor, size: tuple[int, int]) -> Tensor:
+    if stack.shape[-2:] == size:
+        return stack
+    return F.interpolate(stack[None], size=tuple(size), mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,92 @@
+"""Training a classifier on image-level labels, and its accuracy on held-out pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from seedbed.data.datasets import LabelledPictures
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.transforms import build_transform
+from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.models.registry import create_model
+from seedbed.models.weights.loading import load_weights
+from seedbed.params.stages import Classifier
+from seedbed.train.loop import History, fit
+from seedbed.train.objectives import build_objective
+from seedbed.train.settings import TrainSettings
+
+
+class Trained(NamedTuple):
+    """A trained network and how it got there."""
+
+    model: nn.Module
+    history: History
+
+
+def build_classifier(settings: Classifier, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
+    """Return the network, initialised from ``seed`` and then from a weights file, as ``settings.weights_options`` say.
+
+    Args:
+        settings: architecture and its options.
+        num_classes: outputs.
+        seed: of the random initial values.
+        weights: file of pretrained weights, or None.
+    """
+    torch.manual_seed(seed)
+    model = create_model(settings.architecture, num_classes, **settings.options)
+    if weights is not None:
+        load_into(model, weights, **settings.weights_options)
+    return model
+
+
+def load_into(model: nn.Module, weights: str | Path, into: str = "", **options: Any) -> None:
+    """Fill ``model``, or its module named ``into``, from a weights file; ``options`` are those of ``load_weights``.
+
+    Raises:
+        ParameterError: there is no such module, or as ``load_weights``.
+    """
+    modules = dict(model.named_modules())
+    if into not in modules:
+        raise ParameterError(unknown_name(f"module of {type(model).__name__}", into, filter(None, modules)))
+    load_weights(modules[into], weights, **options)
+
+
+def train_classifier(
+    index: DataIndex,
+    settings: Classifier,
+    *,
+    seed: int,
+    weights: str | Path | None,
+    state_path: Path,
+    fingerprint: dict[str, Any],
+    device: torch.device,
+) -> Trained:
+    """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
+
+    Raises:
+        ParameterError: the settings have no training section.
+        DataError: no picture of the split has a label, or the loss wants exactly one and a picture has not.
+    """
+    training = settings.train
+    if training is None:
+        raise ParameterError(f"{settings.architecture}: has no section `train`, so there is nothing to train.")
+    records = index.split(training.split)
+    objective = build_objective(training.loss, **training.loss_options)
+    _require_labels(records, training.split, single=getattr(objective, "single_label", False))
+    model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
+    data = LabelledPictures(index, records, build_transform(training.augment), views=getattr(objective, "views", 1))
+    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+
+
+def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:
+    if not any(record.labels for record in records):
+        raise DataError(f"Split '{split}': no picture has a label, so there is nothing to learn.")
+    for record in records if single else ():
+        if len(record.labels) != 1:
+            raise DataError(
+                f"Split '{split}': image '{record.image}' has {len(record.labels)} labels, but this loss wants one."
+            )

@@ -1,0 +1,76 @@
+"""Losses by name, for networks that map pictures to logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seedbed.errors import ParameterError, unknown_name
+from seedbed.train.aream import conformer, conformer_aream, mctformer, mctformer_aream
+from seedbed.train.exvit import ExViTObjective
+
+VOID = 255
+Parts = tuple[Tensor, dict[str, Tensor]]
+
+
+class MultiLabelSoftMargin:
+    """Multi-label soft margin loss of ``(pictures, multi-hot labels)``."""
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
+        pictures, labels = batch
+        return F.multilabel_soft_margin_loss(model(pictures).float(), labels), {}
+
+
+class CrossEntropy:
+    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label a picture."""
+
+    single_label = True
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
+        pictures, labels = batch
+        logits = model(pictures).float()
+        return F.cross_entropy(logits, labels.argmax(1), label_smoothing=self.label_smoothing), {}
+
+
+class PixelCrossEntropy:
+    """Cross entropy of ``(pictures, label maps)``; logits are enlarged to the label map, void pixels do not count."""
+
+    def __init__(self, align_corners: bool = True) -> None:
+        self.align_corners = align_corners
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
+        pictures, labels = batch
+        logits = model(pictures).float()
+        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        counted = (labels != VOID).sum().clamp(min=1)
+        return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted, {}
+
+
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    "multilabel_soft_margin": MultiLabelSoftMargin,
+    "cross_entropy": CrossEntropy,
+    "pixel_cross_entropy": PixelCrossEntropy,
+    "exvit": ExViTObjective,
+    "mctformer": mctformer,
+    "mctformer_aream": mctformer_aream,
+    "conformer": conformer,
+    "conformer_aream": conformer_aream,
+}
+
+
+def build_objective(name: str, **options: Any) -> Any:
+    """Return the objective of that name.
+
+    Raises:
+        ParameterError: the name is unknown, or an option does not fit.
+    """
+    if name not in OBJECTIVES:
+        raise ParameterError(unknown_name("loss", name, OBJECTIVES))
+    try:
+        return OBJECTIVES[name](**options)
+    except TypeError as error:
+        raise ParameterError(f"loss '{name}': {error}.") from None

@@ -1,0 +1,58 @@
+"""Optimiser and learning-rate schedule from the settings; the schedules are timm's."""
+
+import torch
+from timm.scheduler import CosineLRScheduler, PolyLRScheduler
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+
+from seedbed.train.groups import parameter_groups
+from seedbed.train.settings import TrainSettings
+
+
+def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return SGD or AdamW over the network's parameter groups; each group's ``lr`` already holds its factor."""
+    groups = parameter_groups(settings.groups, model, settings.weight_decay, settings.lr_scales)
+    for group in groups:
+        group["lr"] = settings.lr * group.pop("lr_scale", 1.0)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, settings.beta2))
+
+
+class Schedule:
+    """Sets the learning rates before each step, from the step's number alone.
+
+    Args:
+        optimizer: whose groups are set.
+        settings: name and shape of the schedule.
+        total_steps: steps of the whole run.
+        steps_per_epoch: steps of one pass over the data.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, settings: TrainSettings, total_steps: int, steps_per_epoch: int
+    ) -> None:
+        self._stride = steps_per_epoch if settings.schedule == "poly_epoch" else 1
+        length = -(-total_steps // self._stride)  # an epoch that is cut short counts
+        self._scheduler = _build(
+            optimizer, settings, length, round(settings.warmup_epochs * steps_per_epoch / self._stride)
+        )
+
+    def before_step(self, step: int) -> None:
+        """Set the rates for step ``step``, counted from 0."""
+        if self._scheduler is not None:
+            self._scheduler.step_update(step // self._stride)
+
+
+def _build(
+    optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
+) -> Scheduler | None:
+    warmup = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
+    if settings.schedule == "cosine":
+        return CosineLRScheduler(optimizer, t_initial=length, lr_min=settings.final_lr, **warmup)
+    if settings.schedule in ("poly", "poly_epoch"):
+        return PolyLRScheduler(optimizer, t_initial=length, power=settings.power, lr_min=settings.final_lr, **warmup)
+    if warmup_length:
+        # A cosine of infinite length is constant after its warm-up.
+        return CosineLRScheduler(optimizer, t_initial=10**12, **warmup)
+    return None

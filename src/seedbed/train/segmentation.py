@@ -1,0 +1,99 @@
+"""Training a segmentation network on pseudo masks, and its predictions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seedbed.data.ahead import read_ahead
+from seedbed.data.datasets import MaskedPictures
+from seedbed.data.index import DataIndex, Record
+from seedbed.data.pictures import read_picture
+from seedbed.data.scaling import ROUNDINGS
+from seedbed.data.transforms import build_transform
+from seedbed.data.views import view
+from seedbed.models.registry import create_model
+from seedbed.params.stages import Crf, Segmenter
+from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.fusion import fuse_scales
+from seedbed.train.classifier import Trained, load_into
+from seedbed.train.loop import fit
+from seedbed.train.objectives import build_objective
+from seedbed.train.settings import TrainSettings
+
+
+def build_segmenter(settings: Segmenter, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
+    """Return the network for ``num_classes`` classes and background; a weights file fills its backbone."""
+    torch.manual_seed(seed)
+    model = create_model(settings.architecture, num_classes + 1, **settings.options)
+    if weights is not None:
+        load_into(model, weights, **settings.weights_options)
+    return model
+
+
+def train_segmenter(
+    index: DataIndex,
+    masks: Mapping[str, np.ndarray],
+    settings: Segmenter,
+    *,
+    seed: int,
+    weights: str | Path | None,
+    state_path: Path,
+    fingerprint: dict[str, Any],
+    device: torch.device,
+) -> Trained:
+    """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
+    training = settings.train
+    model = build_segmenter(settings, len(index.classes), seed, weights)
+    objective = build_objective(training.loss, **training.loss_options)
+    data = MaskedPictures(index, index.split(training.split), masks, build_transform(training.augment))
+    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+
+
+@torch.inference_mode()
+def predict_masks(
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: Segmenter,
+    crf: Crf | None,
+    device: torch.device,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
+    model = model.to(device).eval()
+    # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
+    scores = model.logits if settings.fusion == "max_probability" else model
+    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
+    flips = (False, True) if settings.flip else (False,)
+    views = [(scale, flip) for scale in settings.scales for flip in flips]
+    for record, picture in pictures:
+        inputs = (_scaled(picture, settings, scale, flip) for scale, flip in views)
+        logits = (scores(pixels[None].to(device))[0].float().cpu() for pixels in inputs)
+        fused = fuse_scales(logits, picture.shape[:2], settings.fusion, mirrored=[flip for _, flip in views]).numpy()
+        if crf is None:
+            yield record.image, fused.argmax(0).astype(np.uint8)
+        else:
+            yield record.image, dense_crf_labels(picture, fused, CrfSettings(**crf.plain())).astype(np.uint8)
+
+
+def _scaled(picture: np.ndarray, settings: Segmenter, scale: float, flip: bool) -> Tensor:
+    """One view [3, h, w] of a picture, scaled before or after its normalisation."""
+    on_tensor = settings.scaling == "tensor"
+    pixels = view(
+        picture,
+        size=settings.input.size,
+        scale=1.0 if on_tensor else scale,
+        flip=flip,
+        interpolation=settings.input.interpolation,
+        rounding=settings.rounding,
+        normalisation=settings.input.normalize,
+    )
+    if not on_tensor:
+        return pixels
+    size = tuple(max(1, ROUNDINGS[settings.rounding](side * scale)) for side in pixels.shape[-2:])
+    return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]

@@ -1,0 +1,318 @@
+"""From a table to the files that hold its numbers."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import yaml
+
+from seedbed.errors import ParameterError
+from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
+from seedbed.papers.describe import describe, footnotes
+from seedbed.papers.plan import histories
+from seedbed.params import Preset
+
+INPUT = {"normalize": "half"}
+TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
+CRF = {"gaussian_sxy": 3, "gaussian_weight": 3, "bilateral_sxy": 80, "bilateral_srgb": 13, "bilateral_weight": 10}
+EXPLAINER = {"method": "cam", "input": INPUT, "fusion": "raw", "background": 0.4, "sweep": False}
+PRESET = Preset.model_validate(
+    {
+        "name": "small",
+        "about": "A test.",
+        "comparable": False,
+        "seeds": [3, 5],
+        "shards": 1,
+        "stages": ["heatmaps", "masks", "segmentation", "localization", "attention_statistics"],
+        "stand_ins": {"voc12": "shapes"},
+        "own": {"model": "vit", "explainer": "maps", "refiner": "argmax"},
+        "datasets": {"shapes": {"kind": "shapes", "seed": 0, "size": 48, "train": 4, "trainaug": 8, "val": 4}},
+        "weights": {"w": {"kind": "timm", "tag": "t"}},
+        "models": {
+            "vit": {"architecture": "vit", "input": INPUT, "train": TRAIN},
+            "fixed": {"architecture": "vit", "input": INPUT, "weights": "w"},
+        },
+        "explainers": {"maps": EXPLAINER, "swept": {**EXPLAINER, "sweep": True}},
+        "crf": {"psa": CRF},
+        "affinity_networks": {
+            "net": {
+                "architecture": "affinitynet",
+                "labels": {"crf": "psa", "alpha_low": 4, "alpha_high": 32, "rule": "psa"},
+                "input": INPUT,
+                "train": TRAIN,
+            }
+        },
+        "refiners": {
+            "argmax": {"kind": "argmax"},
+            "crf": {"kind": "dense_crf", "crf": "psa"},
+            "strong_crf": {"kind": "dense_crf", "crf": "psa", "alpha": 2},
+            "walk": {"kind": "random_walk", "network": "net", "alpha": 16, "beta": 8, "log2_steps": 8},
+            "flat_walk": {
+                "kind": "random_walk", "network": "net", "background": 0.3, "beta": 8, "log2_steps": 2, "crf": "psa",
+            },
+        },
+        "segmenters": {
+            "deeplab": {"architecture": "deeplab", "train": TRAIN, "input": INPUT},
+            "voc": {
+                "architecture": "deeplab", "train": TRAIN, "input": INPUT,
+                "scales": [0.5, 1], "flip": True, "crf": "psa",
+            },
+        },
+    }
+)  # fmt: skip
+LAYOUT = Layout("small")
+CHAIN = {"dataset": "voc12", "split": "train", "model": "vit", "explainer": "maps"}
+
+
+def table(rows, columns=None, **more):
+    base = {"id": "table1", "title": "T", "caption": "C", "question": "Q", "pipeline": CHAIN, "rows": rows}
+    column = {"id": "miou", "title": "mIoU", "unit": "%", "better": "higher"}
+    column["pipeline"] = {"stage": "heatmaps", "metric": "miou"}
+    return Table.model_validate({**base, "columns": columns or [column], **more})
+
+
+def row(name="ours", **more):
+    return {"id": name, "label": name.title(), "status": "reproduced", "reported": {"miou": 50.1}, **more}
+
+
+def measured(**more):
+    names = {"stage": "heatmaps", "dataset": "shapes", "split": "train", "model": "vit", "metric": "miou"}
+    return Measurement(**{**names, "explainer": "maps", **more})
+
+
+def test_a_measured_cell_names_one_file_a_seed():
+    (cell,) = table_cells(table([row()]), PRESET, LAYOUT)
+    assert cell == Cell(
+        row="ours",
+        column="miou",
+        status="measured",
+        reported=50.1,
+        measurement=measured(),
+        sources=tuple(f"results/small/heatmaps/shapes/train/vit/maps/seed{k}/heatmaps.json" for k in (3, 5)),
+    )
+
+
+def test_cited_rows_need_no_pipeline():
+    (cell,) = table_cells(table([row(status="cited")], pipeline={}), PRESET, LAYOUT)
+    assert (cell.status, cell.measurement, cell.sources) == ("cited", None, ())
+
+
+def test_cells_lie_over_rows_over_columns_over_the_table():
+    column = lambda name: {"id": name, "title": name, "unit": "%", "better": "higher", "pipeline": {"model": "column"}}  # noqa: E731
+    rows = [row(reported={}, pipeline={"model": "row"}, cells={"b": {"model": "cell"}}), row("other", reported={})]
+    given = table(rows, [column("a"), column("b")], pipeline={**CHAIN, "stage": "heatmaps", "metric": "miou"})
+    missing = [cell.missing for cell in table_cells(given, PRESET, LAYOUT)]
+    assert missing == [("model row",), ("model cell",), ("model column",), ("model column",)]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "missing"),
+    [
+        ({"model": "big"}, ("model big",)),
+        ({"dataset": "cub200"}, ("dataset cub200",)),
+        ({"stage": "perturbation"}, ("stage perturbation",)),
+        ({"stage": "masks", "refiner": "r", "explainer": "e"}, ("explainer e", "refiner r")),
+    ],
+)
+def test_what_the_preset_lacks_is_named(pipeline, missing):
+    cells = table_cells(table([row(pipeline=pipeline)]), PRESET, LAYOUT)
+    assert cells[0].status == "not run"
+    assert cells[0].missing == missing
+    assert missing_names(cells) == tuple(sorted(missing))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "lacking"),
+    [
+        ({"metric": "miou"}, "stage"),
+        ({"stage": "heatmaps"}, "metric"),
+        ({"stage": "masks", "metric": "miou"}, "refiner"),
+        ({"stage": "segmentation", "metric": "miou"}, "refiner, segmenter"),
+    ],
+)
+def test_an_incomplete_pipeline_is_an_error(pipeline, lacking):
+    columns = [{"id": "miou", "title": "mIoU", "unit": "%", "better": "higher", "pipeline": pipeline}]
+    with pytest.raises(ParameterError, match=rf"table1, row 'ours', column 'miou': its pipeline lacks {lacking}\."):
+        table_cells(table([row()], columns), PRESET, LAYOUT)
+
+
+def test_cells_that_only_a_server_can_measure():
+    chain = {"stage": "segmentation", "refiner": "walk", "segmenter": "deeplab", "metric": "submission"}
+    (cell,) = table_cells(table([row(pipeline=chain)]), PRESET, LAYOUT)
+    assert (cell.status, cell.sources) == ("submit", ())
+    assert cell.measurement.segmenter == "deeplab"
+
+
+@pytest.mark.parametrize(
+    ("measurement", "path"),
+    [
+        (measured(), "heatmaps/shapes/train/vit/maps/seed7/heatmaps.json"),
+        (
+            measured(stage="localization", subset="large"),
+            "heatmaps/shapes/train/vit/maps/seed7/localization_large.json",
+        ),
+        (measured(stage="masks", refiner="walk"), "masks/shapes/train/vit/maps/walk/seed7/metrics.json"),
+        (
+            measured(stage="segmentation", refiner="walk", segmenter="deeplab", split="val"),
+            "segmenters/shapes/vit/maps/walk/deeplab/seed7/val/metrics.json",
+        ),
+        (
+            measured(stage="attention_statistics", explainer=None),
+            "classifiers/shapes/vit/seed7/train/attention_statistics.json",
+        ),
+    ],
+)
+def test_paths(measurement, path):
+    assert measurement.path(LAYOUT, 7) == f"results/small/{path}"
+
+
+@pytest.mark.parametrize(
+    ("measurement", "seeds"),
+    [
+        (measured(), [3, 5]),
+        (measured(model="fixed"), [3]),
+        (measured(model="fixed", stage="masks", refiner="argmax"), [3]),
+        (measured(model="fixed", stage="masks", refiner="crf"), [3]),
+        (measured(model="fixed", stage="masks", refiner="walk"), [3, 5]),
+        (measured(model="fixed", stage="segmentation", refiner="argmax", segmenter="deeplab"), [3, 5]),
+        (measured(stage="masks", refiner="argmax"), [3, 5]),
+    ],
+)
+def test_one_seed_where_nothing_is_trained(measurement, seeds):
+    assert seeds_of(measurement, PRESET) == seeds
+
+
+def test_cells_survive_json():
+    rows = [row("a"), row("b", status="cited"), row("c", pipeline={"model": "big"})]
+    for cell in table_cells(table(rows), PRESET, LAYOUT):
+        assert Cell.from_plain(asdict(cell)) == cell
+        assert Cell.from_plain(json.loads(json.dumps(asdict(cell)))) == cell
+
+
+def test_histories_of_the_whole_chain():
+    chain = measured(stage="segmentation", refiner="walk", segmenter="deeplab")
+    assert histories(chain, PRESET, LAYOUT, 5) == {
+        "vit": "results/small/classifiers/shapes/vit/seed5/history.csv",
+        "net": "results/small/affinity/shapes/vit/maps/net/seed5/history.csv",
+        "deeplab": "results/small/segmenters/shapes/vit/maps/walk/deeplab/seed5/history.csv",
+    }
+    assert histories(measured(model="fixed"), PRESET, LAYOUT, 5) == {}
+    assert set(histories(measured(model="fixed", stage="masks", refiner="walk"), PRESET, LAYOUT, 5)) == {"net"}
+
+
+@pytest.mark.parametrize(
+    ("measurement", "text"),
+    [
+        (measured(), "background threshold fixed at 0.4, no CRF"),
+        (measured(explainer="swept"), "background threshold the best of a sweep on this split, no CRF"),
+        (measured(stage="masks", refiner="argmax"), "refined by argmax (constant background 0.4, no CRF)"),
+        (
+            measured(stage="masks", refiner="crf"),
+            "refined by crf (constant background 0.4, CRF 'psa': 10 iterations, Gaussian sxy 3 weight 3, "
+            "bilateral sxy 80 srgb 13 weight 10)",
+        ),
+        (measured(stage="masks", refiner="strong_crf"), "(background (1 - max)^2, CRF 'psa'"),
+        (
+            measured(stage="masks", refiner="walk"),
+            "refined by walk (background (1 - max)^16, random walk beta 8, t 256, no CRF)",
+        ),
+        (measured(stage="masks", refiner="flat_walk"), "(constant background 0.3, random walk beta 8, t 4, CRF 'psa'"),
+        (
+            measured(stage="segmentation", refiner="argmax", segmenter="voc", split="val"),
+            "then voc (scales 0.5/1 and mirrored, CRF 'psa'",
+        ),
+        (measured(stage="segmentation", refiner="argmax", segmenter="deeplab"), "then deeplab (scales 1, no CRF)"),
+        (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
+        (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
+    ],
+)
+def test_descriptions_spell_out_split_threshold_and_crf(measurement, text):
+    described = describe(measurement, PRESET)
+    assert text in described
+    assert described.startswith(f"shapes {measurement.split}")
+    assert ", network vit" in described
+
+
+def test_footnotes():
+    rows = [row("ours"), row("theirs", status="cited"), row("big", pipeline={"model": "big"})]
+    given = table(rows)
+    notes = footnotes(given, table_cells(given, PRESET, LAYOUT), PRESET)
+    assert notes[0].startswith("Ours: shapes train, network vit, maps maps, background threshold")
+    assert notes[1:] == [
+        "mIoU is the mean over all classes of the data set (a class in neither map counts 0).",
+        "`not run`: preset 'small' has no model big.",
+        "Mean ± standard deviation over 2 seeds.",
+        "Preset 'small' uses stand-in data and small networks: not comparable with the paper.",
+    ]
+    swept = row("swept", cells={"best": {"explainer": "swept"}})
+    columns = [{"id": name, "title": name.title(), "unit": "%", "better": "higher"} for name in ("fixed", "best")]
+    given = table([swept | {"reported": {}}], columns, pipeline={**CHAIN, "stage": "heatmaps", "metric": "miou"})
+    notes = footnotes(given, table_cells(given, PRESET, LAYOUT), PRESET)
+    assert notes[0].startswith("Swept (Fixed): shapes train")
+    assert notes[1].startswith("Swept (Best): shapes train")
+    given, single = table(rows), PRESET.model_copy(update={"seeds": [3], "comparable": True})
+    notes = footnotes(given, table_cells(given, single, LAYOUT), single)
+    assert notes[-1] == "One seed (3); set `seeds` to see the spread."
+
+
+def test_paths_of_artifacts_are_distinct_and_take_wildcards():
+    paths = {
+        LAYOUT.index("{d}"), LAYOUT.card("{d}"), LAYOUT.weights("{w}"), LAYOUT.classifier("{d}", "{m}", "{seed}"),
+        LAYOUT.heatmaps("{d}", "{s}", "{m}", "{e}", "{seed}"), LAYOUT.affinity("{d}", "{m}", "{e}", "{n}", "{seed}"),
+        LAYOUT.masks("{d}", "{s}", "{m}", "{e}", "{r}", "{seed}"), LAYOUT.table("{p}", "{t}"),
+        LAYOUT.segmenter("{d}", "{m}", "{e}", "{r}", "{g}", "{seed}"), LAYOUT.figure("{p}", "{f}"),
+        LAYOUT.tracking("{p}", "{t}"), LAYOUT.report(),
+    }  # fmt: skip
+    assert len(paths) == 12
+    assert LAYOUT.masks("d", "s", "m", "e", "r", 4) == "results/small/masks/d/s/m/e/r/seed4"
+    assert LAYOUT.log("results/small/masks/d") == "results/small/logs/masks/d.log"
+    assert LAYOUT.benchmark("data/d") == "results/small/benchmarks/data/d.tsv"
+    assert replace(LAYOUT, results="out").root == "out/small"
+
+
+PAPER = {"id": "one", "title": "T", "citation": "C", "tables": [table([row()]).plain()]}
+
+
+def write(folder, name="one", **changes):
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump({**PAPER, **changes}))
+
+
+def test_reading_papers(tmp_path):
+    write(tmp_path)
+    write(tmp_path, "two", id="two")
+    papers = read_papers(tmp_path)
+    assert list(papers) == ["one", "two"]
+    assert papers["one"].table("table1") == table([row()])
+    assert papers["one"].head() == {"id": "one", "title": "T", "citation": "C"}
+    with pytest.raises(ParameterError, match=r"one: Unknown table 'tabel1'. Did you mean 'table1'"):
+        papers["one"].table("tabel1")
+    with pytest.raises(ParameterError, match="one: Unknown figure 'figure9'"):
+        papers["one"].figure("figure9")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"id": "two"}, "its id is 'two', but the file is named 'one'"),
+        ({"titel": "T"}, "titel: Extra inputs"),
+        ({"tables": [{**PAPER["tables"][0], "rows": [row(reported={"miuo": 1})]}]}, r"unknown columns \['miuo'\]"),
+        ({"tables": [{**PAPER["tables"][0], "rows": [row(), row()]}]}, r"row ids \['ours'\] come more than once"),
+        (
+            {"tables": [{**PAPER["tables"][0], "columns": PAPER["tables"][0]["columns"] * 2}]},
+            r"column ids \['miou'\] come more than once",
+        ),
+        ({"tables": [{**PAPER["tables"][0], "rows": [row(status="done")]}]}, r"tables\.0\.rows\.0\.status: "),
+    ],
+)
+def test_papers_that_do_not_fit_are_named(tmp_path, change, problem):
+    write(tmp_path, **change)
+    with pytest.raises(ParameterError, match=rf"one\.yaml: .*{problem}"):
+        read_papers(tmp_path)
+
+
+def test_folders_without_papers_and_broken_yaml(tmp_path):
+    with pytest.raises(ParameterError, match="holds no paper"):
+        read_papers(tmp_path)
+    (tmp_path / "one.yaml").write_text("a: [1")
+    with pytest.raises(ParameterError, match=r"one\.yaml: not valid YAML"):
+        read_papers(tmp_path)

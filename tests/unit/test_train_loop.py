@@ -1,0 +1,262 @@
+"""The training loop: killed and resumed it ends with the same bits, and it stops before it saves nonsense."""
+
+import functools
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import training_toys as toys
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from training_toys import Killed, WithMemory, cross_entropy, network, same, train
+
+from seedbed.train.loop import History, NotFiniteError, finish
+
+STEPS = 12
+KINDS = {
+    "sgd": {"optimizer": "sgd", "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "poly", "warmup_epochs": 1.0},
+    "ema": {"ema_decay": 0.8, "schedule": "constant", "clip_grad": 0.5},
+    "per epoch": {"schedule": "poly_epoch", "optimizer": "sgd", "lr_scales": {"0.": 2.0}},
+}
+
+
+@functools.cache
+def uninterrupted(kind, memory=False):
+    """The network and history of a run that nothing disturbed."""
+    return train(
+        "/nonexistent/state", toys.settings(**KINDS[kind], save_every_seconds=1e9), objective=objective(memory)
+    )
+
+
+def objective(memory):
+    return WithMemory() if memory else cross_entropy
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(kills=st.lists(st.integers(2, STEPS), min_size=1, max_size=3), memory=st.booleans())
+@settings(max_examples=12)
+def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path_factory, kind, kills, memory):
+    path, chosen = tmp_path_factory.mktemp("run") / "resume.pt", toys.settings(**KINDS[kind])
+    for step in sorted(kills):
+        with pytest.raises(Killed):
+            train(path, chosen, kill_at=step, objective=objective(memory))
+    model, history = train(path, chosen, objective=objective(memory))
+    expected_model, expected_history = uninterrupted(kind, memory)
+    assert same(model, expected_model)
+    assert history == expected_history
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_loader_processes_never_change_the_result(tmp_path, workers):
+    chosen = toys.settings(**KINDS["adamw"], loader_workers=workers)
+    with pytest.raises(Killed):
+        train(tmp_path / "resume.pt", chosen, kill_at=7)
+    model, history = train(tmp_path / "resume.pt", chosen)
+    assert same(model, uninterrupted("adamw")[0])
+    assert history == uninterrupted("adamw")[1]
+
+
+def test_a_run_killed_by_the_system_goes_on(tmp_path):
+    program = (
+        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import training_toys as toys\n"
+        "def kill(model, step):\n"
+        "    if step == 6: os.kill(os.getpid(), 9)\n"
+        "toys.train(sys.argv[1], toys.settings(**eval(sys.argv[2])), after_step=kill)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "resume.pt"), repr(KINDS["ema"])]
+    run = subprocess.run(command, check=False, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert run.returncode == -signal.SIGKILL, run.stderr.decode()
+    steps = []
+    model, history = train(
+        tmp_path / "resume.pt", toys.settings(**KINDS["ema"]), after_step=lambda _, k: steps.append(k)
+    )
+    assert steps == list(range(6, STEPS))
+    assert same(model, uninterrupted("ema")[0])
+    assert history == uninterrupted("ema")[1]
+
+
+def test_other_seeds_and_settings_give_other_networks(tmp_path):
+    model, _ = uninterrupted("sgd")
+    assert not same(model, train(tmp_path / "a", toys.settings(**KINDS["sgd"]), seed=2)[0])
+    assert not same(model, train(tmp_path / "b", toys.settings(**KINDS["sgd"] | {"lr": 0.06}))[0])
+
+
+def resumed_at(path, chosen, **more):
+    steps = []
+    train(path, chosen, after_step=lambda _, step: steps.append(step), **more)
+    return steps[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "first_step"),
+    [
+        ({}, 4),
+        ({"chosen": toys.settings(loader_workers=1, save_every_seconds=5.0)}, 4),
+        ({"chosen": toys.settings(lr=0.06)}, 0),
+        ({"chosen": toys.settings(log_every=4)}, 0),
+        ({"seed": 2}, 0),
+        ({"fingerprint": {"data": "other"}}, 0),
+    ],
+)
+def test_a_state_of_other_settings_is_not_continued(tmp_path, change, first_step):
+    with pytest.raises(Killed):
+        train(tmp_path / "resume.pt", kill_at=5)
+    assert resumed_at(tmp_path / "resume.pt", change.pop("chosen", None), **change) == first_step
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-9] + b"X" + b[-8:]])
+def test_a_damaged_state_is_survived(tmp_path, damage, caplog):
+    path = tmp_path / "resume.pt"
+    with pytest.raises(Killed):
+        train(path, toys.settings(**KINDS["sgd"]), kill_at=5)
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.INFO):
+        model, _ = train(path, toys.settings(**KINDS["sgd"]))
+    assert "starting from the first step" in caplog.text
+    assert "resume.pt is damaged" in caplog.text
+    assert same(model, uninterrupted("sgd")[0])
+
+
+def test_the_state_is_saved_when_it_is_due_and_removed_at_the_end(tmp_path):
+    path = tmp_path / "resume.pt"
+    train(path, toys.settings(save_every_seconds=1e9))
+    assert not path.exists()
+    train(path)
+    assert path.exists()
+    finish(path)
+    assert not path.exists()
+    finish(path)
+
+
+class Spoilt:
+    """The toy's objective, whose loss (or only its gradient) breaks from the given call on."""
+
+    def __init__(self, call, part):
+        self.left, self.part = call, part
+
+    def __call__(self, model, batch):
+        loss, parts = cross_entropy(model, batch)
+        self.left -= 1
+        if self.left <= 0 and self.part == "gradient":
+            return loss + (0 * model[0].weight.sum()).abs().sqrt(), parts  # 0 with an infinite slope
+        return (loss * (math.nan if self.part == "nan" else math.inf) if self.left <= 0 else loss), parts
+
+
+@pytest.mark.parametrize(("part", "named"), [("nan", "The loss became nan"), ("inf", "The loss became inf")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_state(tmp_path, part, named):
+    with pytest.raises(NotFiniteError, match=rf"{named} by step 6 of 12. Lower the learning rate"):
+        train(tmp_path / "resume.pt", objective=Spoilt(6, part))
+    assert resumed_at(tmp_path / "resume.pt", None) == 5
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_spares_the_state(tmp_path):
+    with pytest.raises(NotFiniteError, match=r"'0\.weight' is not finite any more by step 5 of 12"):
+        train(tmp_path / "resume.pt", objective=Spoilt(5, "gradient"))
+    assert resumed_at(tmp_path / "resume.pt", None) == 4
+
+
+def test_a_gradient_that_breaks_in_the_last_step_is_not_returned(tmp_path):
+    with pytest.raises(NotFiniteError, match="by step 12 of 12"):
+        train(tmp_path / "resume.pt", toys.settings(save_every_seconds=1e9), objective=Spoilt(12, "gradient"))
+
+
+def test_a_loss_that_breaks_between_two_saves_is_seen_with_the_next_line(tmp_path):
+    with pytest.raises(NotFiniteError, match="by step 6 of 12"):
+        train(tmp_path / "resume.pt", toys.settings(save_every_seconds=1e9), objective=Spoilt(5, "nan"))
+
+
+def test_the_history_averages_the_steps_since_its_last_line(tmp_path):
+    losses = []
+
+    def noted(model, batch):
+        loss, parts = cross_entropy(model, batch)
+        losses.append(float(loss.detach()))
+        return loss, parts
+
+    _, history = train(tmp_path / "a", toys.settings(epochs=None, iterations=8, schedule="constant"), objective=noted)
+    assert [(row["step"], row["epoch"], row["lr"]) for row in history.rows] == [
+        (3, 1, 0.05),
+        (6, 2, 0.05),
+        (8, 8 / 3, 0.05),
+    ]
+    for row, (start, end) in zip(history.rows, [(0, 3), (3, 6), (6, 8)], strict=True):
+        assert row["loss"] == pytest.approx(sum(losses[start:end]) / (end - start), rel=1e-6)
+        assert row["half"] == pytest.approx(row["loss"] / 2, rel=1e-6)
+
+
+def test_the_written_history_holds_no_times(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        train(tmp_path / "state", toys.settings(**KINDS["sgd"]))[1].write(tmp_path / name)
+        finish(tmp_path / "state")
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == "step,epoch,lr,loss,half"
+    assert len(lines) == 1 + STEPS // 3
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_histories_with_parts_that_come_later(tmp_path):
+    History([{"step": 1, "loss": 0.25}, {"step": 2, "loss": 1 / 3, "late": 4.0}]).write(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text() == "step,loss,late\n1,0.25,\n2,0.33333333,4\n"
+
+
+def test_frozen_parameters_and_statistics_stay(tmp_path):
+    class PartlyFrozen(nn.Sequential):
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    model = PartlyFrozen(*network())
+    model[0].requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train(tmp_path / "a", toys.settings(weight_decay=0.1), model=model)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"1.weight", "1.bias", "4.weight", "4.bias"}
+
+
+def plain_run(steps=STEPS, **changes):
+    """What the loop is to compute, written down once more: no dropout, plain SGD at a constant rate."""
+    model = network()
+    model[3].p = 0.0
+    chosen = toys.settings(optimizer="sgd", momentum=0.0, schedule="constant", iterations=steps, epochs=None, **changes)
+    return model, chosen
+
+
+def test_gradients_are_clipped_to_a_norm(tmp_path):
+    model, chosen = plain_run(1, clip_grad=0.01, lr=1.0)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    train(tmp_path / "a", chosen, model=model)
+    moved = torch.cat([(after - start).flatten() for after, start in zip(model.parameters(), before, strict=True)])
+    assert float(moved.detach().norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_average_is_what_is_saved(tmp_path):
+    """The running average starts as a copy after the second step and then moves by a fifth of the difference."""
+    model, chosen = plain_run(6, ema_decay=0.8)
+    weights = []
+    averaged, _ = train(tmp_path / "a", chosen, model=model,
+                        after_step=lambda m, _: weights.append(m[0].weight.detach().clone()))  # fmt: skip
+    expected = weights[1]
+    for weight in weights[2:]:
+        expected = 0.8 * expected + 0.2 * weight
+    torch.testing.assert_close(averaged[0].weight.detach(), expected)
+    assert torch.equal(model[0].weight, weights[-1])
+
+
+def test_iterations_count_steps_and_epochs_count_passes(tmp_path):
+    for changes, expected in (
+        ({"epochs": None, "iterations": 5}, 5),
+        ({"epochs": 2}, 6),
+        ({"epochs": 2, "batch_size": 99}, 2),
+    ):
+        steps = []
+        train(tmp_path / "a", toys.settings(**changes), after_step=lambda _, step, to=steps: to.append(step))
+        assert steps == list(range(expected))

@@ -1,0 +1,65 @@
+"""Real Snakemake on tiny data, always under an outer time-out."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MICRO = Path(__file__).with_name("micro.yaml")
+TABLE = "results/demo/tables/vit_affinity/table4"
+
+
+def command(workdir: Path, *arguments: str, cores: int = 2, micro: bool = True) -> list[str]:
+    """The command line of a run in ``workdir``; positional targets go last, after ``--``."""
+    overlay = ["--configfile", str(MICRO)] if micro else []
+    base = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    return [*base, "--directory", str(workdir), "--cores", str(cores), *overlay, *arguments]
+
+
+def run(workdir: Path, *arguments: str, timeout: int = 400, **options) -> subprocess.CompletedProcess:
+    """Run Snakemake to its end and return what it printed on both streams, in ``stdout``."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        command(workdir, *arguments, **options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        env=environment(workdir),
+        check=False,
+    )
+
+
+def environment(workdir: Path) -> dict[str, str]:
+    """The caller's environment without its tracking server and its cluster."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "SLURM_"))}
+    return {**kept, "XDG_CACHE_HOME": str(workdir / ".cache")}
+
+
+def artifacts(workdir: Path) -> dict[str, str]:
+    """Checksums of everything a run leaves, but for what holds times or run ids."""
+    root = workdir / "results" / "demo"
+    passing = {"logs", "benchmarks", "tracking"}
+    return {
+        str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] not in passing
+    }
+
+
+def jobs_of(output: str) -> dict[str, int]:
+    """Jobs by rule from Snakemake's "Job stats" table."""
+    lines = iter(output.splitlines())
+    counts: dict[str, int] = {}
+    for line in lines:
+        if line.startswith("Job stats:"):
+            next(lines)
+            next(lines)
+            for row in lines:
+                if row.startswith("total") or not row.strip():
+                    return counts
+                name, number = row.split()
+                counts[name] = int(number)
+    return counts

@@ -1,0 +1,100 @@
+"""The whole chain on the micro data set: what it leaves, and what makes it run again."""
+
+import csv
+import json
+import re
+import zipfile
+
+import h5py
+import pytest
+from safetensors import safe_open
+from snakemake_runs import REPOSITORY, TABLE, artifacts, jobs_of, run
+
+pytestmark = pytest.mark.workflow
+
+
+def test_table_holds_reported_and_measured_numbers(finished):
+    with (finished / f"{TABLE}.csv").open(newline="") as stream:
+        rows = {row["row"]: row for row in csv.DictReader(stream)}
+    assert rows["cam_vgg16"]["status"] == "cited" and rows["cam_vgg16"]["measured"] == ""
+    for name in ("ours", "ours_affinitynet", "segmentation"):
+        source = json.loads((finished / rows[name]["sources"]).read_text())
+        assert float(rows[name]["measured"]) == pytest.approx(100 * source["miou"], rel=1e-5)
+    assert float(rows["ours"]["difference"]) == pytest.approx(float(rows["ours"]["measured"]) - 44.60, abs=1e-3)
+
+
+def test_every_artifact_carries_provenance(finished):
+    root = finished / "results/demo"
+    records = [safe_open(path, "pt").metadata()["provenance"] for path in root.rglob("*.safetensors")]
+    records += [h5py.File(path).attrs["provenance"] for path in root.rglob("*.h5")]
+    records += [zipfile.ZipFile(path).read("provenance.json") for path in root.rglob("*.zip")]
+    records += [json.dumps(json.loads(p.read_text())["provenance"]) for p in root.glob("*/**/metrics.json")]
+    assert len(records) >= 15
+    card = json.loads((finished / "data/shapes/card.json").read_text())
+    for record in map(json.loads, records):
+        assert {"parameters", "data_sha256", "code", "libraries", "seed", "device"} <= set(record)
+        assert record["data_sha256"] == card["sha256"]
+        assert record["device"] == "cpu" and record["libraries"]["torch"]
+
+
+def test_report_says_it_is_the_demo_and_opens_offline(finished):
+    page = (finished / "results/demo/report.html").read_text()
+    assert "This is the demo run" in page and "not comparable" in page
+    assert "44.60" in page and "data:image/png;base64," in page and "<svg" in page
+    assert not re.search(r'(?:src|href)="https?://', page)
+
+
+def test_tracking_record_was_sent_and_store_holds_a_child_a_row(finished):
+    record = json.loads((finished / "results/demo/tracking/vit_affinity/table4.json").read_text())
+    assert record["status"] == "sent"
+    assert {"vit_affinity_table4", "ours", "ours_affinitynet", "segmentation"} <= set(record["runs"])
+    assert (finished / "results/mlflow.db").is_file()
+
+
+def test_second_call_does_nothing(finished):
+    again = run(finished)
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_touching_code_and_data_reruns_nothing(copy_of_finished):
+    for path in (
+        copy_of_finished / "data/shapes/index.csv",
+        copy_of_finished / "data/weights/vit_tiny_r_s8.safetensors",
+    ):
+        path.touch()
+    assert "Nothing to be done" in run(copy_of_finished, "-n").stdout
+
+
+def test_a_parameter_reruns_what_uses_it_and_nothing_else(copy_of_finished):
+    planned = run(copy_of_finished, "-n", "--config", "refiners__affinitynet__beta=7")
+    jobs = jobs_of(planned.stdout)
+    assert jobs["random_walk"] == 4 and jobs["train_segmenter"] == 1
+    assert not {"make_shapes", "train_classifier", "explain", "train_affinity_network", "score_heatmaps"} & set(jobs)
+
+
+def test_runtime_of_a_rule_is_no_reason_to_run_it(copy_of_finished):
+    planned = run(copy_of_finished, "-n", "--config", "resources__train_classifier__runtime=77")
+    assert "Nothing to be done" in planned.stdout
+
+
+def test_number_of_shards_changes_no_table(finished, tmp_path):
+    done = run(tmp_path, "--config", "shards=3", "--", f"{TABLE}.csv")
+    assert done.returncode == 0, done.stdout[-4000:]
+    whole, three = artifacts(finished), artifacts(tmp_path)
+    unsharded = [name for name in three if "-of-" not in name]
+    assert len(unsharded) >= 8
+    for name in unsharded:
+        assert three[name] == whole[name], name
+
+
+def test_snakemake_report(finished, tmp_path):
+    target = tmp_path / "report.zip"
+    made = run(finished, "--report", str(target), "--", "vit_affinity_table4")
+    assert made.returncode == 0, made.stdout[-3000:]
+    assert any(name.endswith("table4.html") for name in zipfile.ZipFile(target).namelist())
+
+
+def test_library_never_imports_snakemake():
+    sources = (REPOSITORY / "src").rglob("*.py")
+    guilty = [p for p in sources if re.search(r"^\s*(from|import) snakemake\b", p.read_text(), re.M)]
+    assert guilty == []

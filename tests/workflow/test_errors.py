@@ -1,0 +1,64 @@
+"""What a user gets to read after a mistake: the key, file or name at fault, and what to do."""
+
+import pytest
+from snakemake_runs import run
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "sedes=3"], ["sedes", "Did you mean 'seeds'"]),
+        (["--config", "models__vit_hybrid__train__epochs=many"], ["models.vit_hybrid.train.epochs", "valid integer"]),
+        (["--config", "models__vit_hybird__train__epochs=2"], ["vit_hybird", "Did you mean 'vit_hybrid'"]),
+        (["--config", "preset=papr"], ["papr", "Did you mean 'paper'"]),
+        (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
+        (["--config", "dataset=/no/such/folder"], ["/no/such/folder", "is not a folder"]),
+    ],
+)
+def test_parameters(tmp_path, arguments, expected):
+    failed = run(tmp_path, "-n", *arguments)
+    assert failed.returncode != 0
+    for text in expected:
+        assert text in failed.stdout
+    assert "Traceback" not in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("exvit_table2", ["exvit_table2 is not built", "snakemake help"]),
+        ("vit_affinity_table9", ["vit_affinity_table9"]),
+        ("results/demo/tables/vit_affinity/table9.csv", ["table9", "Did you mean"]),
+        ("my_masks", ["--config dataset=/path/to/folder"]),
+    ],
+)
+def test_targets(tmp_path, target, expected):
+    failed = run(tmp_path, "-n", "--", target)
+    assert failed.returncode != 0
+    for text in expected:
+        assert text in failed.stdout
+
+
+def test_help_lists_every_target(tmp_path):
+    shown = run(tmp_path, "--", "help")
+    assert shown.returncode == 0
+    for name in ("vit_affinity_table4", "agcam_table4", "exvit_figure8", "aream_table1", "my_masks"):
+        assert name in shown.stdout
+
+
+def test_results_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    failed = run(tmp_path, "--", "data/shapes/index.csv")
+    assert failed.returncode != 0 and "results" in failed.stdout
+
+
+def test_changed_shipped_weights_are_refused(tmp_path):
+    digest = "a" * 64
+    failed = run(
+        tmp_path, "--config", f"weights__vit_tiny_r_s8__sha256={digest}", "--", "data/weights/vit_tiny_r_s8.safetensors"
+    )
+    assert failed.returncode != 0
+    assert "vit_tiny_r_s8.safetensors: its sha256 is" in failed.stdout
+    assert not (tmp_path / "data/weights/vit_tiny_r_s8.safetensors").exists()

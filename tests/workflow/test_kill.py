@@ -1,0 +1,66 @@
+"""SIGKILL at any moment: the next run goes on by itself and ends in the same artifacts, byte for byte."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from snakemake_runs import artifacts, command, environment, run
+
+pytestmark = pytest.mark.workflow
+
+
+def start(workdir, *arguments):
+    workdir.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        command(workdir, *arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(workdir),
+        start_new_session=True,
+    )
+
+
+def kill_after(workdir, seconds, whole_group=True):
+    """Start a run and kill it; returns whether it was still running."""
+    process = start(workdir)
+    try:
+        process.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+
+
+def test_killed_three_times_ends_in_the_same_artifacts(finished, tmp_path):
+    rng = random.Random(20261121)
+    killed = [kill_after(tmp_path, rng.uniform(4, 16)) for _ in range(3)]
+    assert any(killed)
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert artifacts(tmp_path) == artifacts(finished)
+
+
+def test_jobs_do_not_outlive_a_killed_snakemake(tmp_path):
+    assert kill_after(tmp_path, 6, whole_group=False)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and orphans(tmp_path):
+        time.sleep(0.5)
+    assert orphans(tmp_path) == []
+
+
+def orphans(workdir):
+    """Processes that work in ``workdir``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if (entry / "cwd").readlink() == workdir:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found

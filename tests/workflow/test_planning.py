@@ -1,0 +1,37 @@
+"""Dry runs of both presets, and the workflow's own hygiene."""
+
+import subprocess
+import sys
+
+import pytest
+from snakemake_runs import REPOSITORY, run
+
+pytestmark = pytest.mark.workflow
+
+
+def test_paper_preset_resolves_from_nothing_and_prints_its_cost(tmp_path):
+    planned = run(tmp_path, "-n", "--config", "preset=paper", "--", "all_tables", micro=False, timeout=60)
+    assert planned.returncode == 0, planned.stdout[-3000:]
+    assert "GPU-hours" in planned.stdout and "train_classifier" in planned.stdout
+
+
+def test_demo_preset_resolves_from_nothing(tmp_path):
+    assert run(tmp_path, "-n", "--", "all_tables", micro=False, timeout=60).returncode == 0
+
+
+def test_lint():
+    linted = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_format():
+    files = [str(REPOSITORY / "Snakefile"), str(REPOSITORY / "rules")]
+    checked = subprocess.run(
+        [sys.executable, "-m", "snakefmt.snakefmt", "--check", "-l", "120", *files],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,0 +1,25 @@
+"""Heat maps of one shard of a split."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index, shard
+from seedbed.explain.pictures import picture_heatmaps
+from seedbed.io.heatmaps import write_heatmaps
+from seedbed.io.progress import progress
+from seedbed.models.registry import create_model
+from seedbed.models.weights.loading import load_weights
+from seedbed.params.stages import Explainer
+
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    index, network = read_index(root), snakemake.params.network
+    classes = network["num_classes"] or len(index.classes)
+    model = create_model(network["architecture"], classes, **network["options"])
+    load_weights(model, snakemake.input.weights)
+    records = shard(index.split(snakemake.wildcards.split), *this.shard)
+    maps = picture_heatmaps(model, index, records, Explainer.model_validate(snakemake.params.explainer), this.device)
+    write_heatmaps(
+        snakemake.output[0], progress(maps, len(records), "pictures"), this.provenance(data=read_checksum(root))
+    )

@@ -1,0 +1,18 @@
+"""One page with all methods for the top classes of a picture of yours, and an HDF5 with the maps."""
+
+from job import job
+from seedbed.data.pictures import read_picture
+from seedbed.explain.picture import as_heatmaps, explain_picture
+from seedbed.io.atomic import write_bytes
+from seedbed.io.heatmaps import write_heatmaps
+from seedbed.models.published import open_classifier
+from seedbed.report.explained import draw_explained
+
+with job(snakemake) as this:
+    params = snakemake.params
+    picture = read_picture(snakemake.input.image)
+    model, names = open_classifier(params.network, snakemake.input.get("weights"), snakemake.input.get("classes"))
+    explained = explain_picture(model, picture, params.methods, params.top, this.device)
+    record = this.provenance(image=snakemake.input.image)
+    write_heatmaps(snakemake.output.maps, as_heatmaps(explained, picture.shape[:2]), record)
+    write_bytes(snakemake.output.page, draw_explained(picture, explained, names))

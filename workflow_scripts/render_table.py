@@ -1,0 +1,34 @@
+"""The page of a table: numbers, footnotes, gallery, curves, and where each number comes from."""
+
+from functools import cache
+from pathlib import Path
+
+from job import job
+from seedbed.data.index import read_index
+from seedbed.io.atomic import read_json, write_bytes, write_text
+from seedbed.papers.plan import Cell
+from seedbed.papers.tables import Table
+from seedbed.report.curves import table_curves
+from seedbed.report.gallery import draw_gallery
+from seedbed.report.page import render_page, render_table
+from seedbed.report.panels import open_section
+from seedbed.report.tables import fill_table
+
+with job(snakemake) as this:
+    params, read = snakemake.params, cache(read_json)
+    table, cells = Table.model_validate(params.table), [Cell.from_plain(cell) for cell in params.cells]
+    index = read_index(Path(snakemake.input.index).parent)
+    group = {"label": "", "panels": params.panels, **params.pictures}
+    gallery = draw_gallery([open_section(group, index, 6, this.device)])
+    fragment = render_table(
+        params.paper,
+        table,
+        fill_table(table, cells, read),
+        params.footnotes,
+        gallery=gallery,
+        curves=table_curves(params.histories, {path: read(path) for path in snakemake.input.metrics}),
+        provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
+    )
+    write_bytes(snakemake.output.gallery, gallery)
+    write_text(snakemake.output.fragment, fragment.html)
+    write_text(snakemake.output.page, render_page(table.title, [fragment], **params.preset))

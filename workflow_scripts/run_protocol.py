@@ -1,0 +1,25 @@
+"""Explain and measure the pictures of one shard."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index, shard, subset
+from seedbed.evaluate.protocols import run_protocol
+from seedbed.io.atomic import write_json
+from seedbed.io.progress import progress
+from seedbed.models.registry import create_model
+from seedbed.models.weights.loading import load_weights
+from seedbed.params.stages import Explainer
+
+with job(snakemake) as this:
+    root, params = Path(snakemake.input.index).parent, snakemake.params
+    index, network, protocol = read_index(root), params.network, params.protocol
+    classes = network["num_classes"] or len(index.classes)
+    model = create_model(network["architecture"], classes, **network["options"])
+    load_weights(model, snakemake.input.weights)
+    chosen = shard(subset(index.split(snakemake.wildcards.split), protocol["subset"]), *this.shard)
+    records = progress(chosen, len(chosen), "pictures")
+    explainer = Explainer.model_validate(params.explainer)
+    counts = run_protocol(protocol["name"], model, index, records, explainer, protocol["options"], this.device)
+    write_json(snakemake.output[0], {"counts": counts, "provenance": this.provenance(data=read_checksum(root))})

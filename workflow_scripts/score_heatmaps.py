@@ -1,0 +1,24 @@
+"""Score heat maps as seeds: mIoU at the constant background, and over a sweep of backgrounds."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index
+from seedbed.evaluate.scoring import score_heatmaps
+from seedbed.io.atomic import write_json
+from seedbed.io.heatmaps import HeatMapStore
+from seedbed.params.stages import Scoring
+
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    index = read_index(root)
+    metrics = score_heatmaps(
+        index,
+        index.split(snakemake.wildcards.split),
+        HeatMapStore(snakemake.input.heatmaps),
+        Scoring.model_validate(snakemake.params.scoring),
+        background=snakemake.params.background,
+        sweep=snakemake.params.sweep,
+    )
+    write_json(snakemake.output[0], {**metrics, "provenance": this.provenance(data=read_checksum(root))})

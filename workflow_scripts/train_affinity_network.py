@@ -1,0 +1,32 @@
+"""Train an affinity network on confident labels."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index
+from seedbed.io.heatmaps import HeatMapStore
+from seedbed.io.provenance import digest_files
+from seedbed.io.weights import write_weights
+from seedbed.params.stages import AffinityNetwork
+from seedbed.train.affinity import train_affinity_network
+from seedbed.train.loop import finish
+
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    record, initial = this.provenance(data=read_checksum(root)), list(snakemake.input.weights)
+    made_from = digest_files([*initial, *snakemake.input.low, *snakemake.input.high])
+    model, history = train_affinity_network(
+        read_index(root),
+        HeatMapStore(snakemake.input.low),
+        HeatMapStore(snakemake.input.high),
+        AffinityNetwork.model_validate(snakemake.params.network),
+        seed=this.seed,
+        weights=initial[0] if initial else None,
+        state_path=Path(snakemake.params.state),
+        fingerprint={"provenance": record, "made_from": made_from},
+        device=this.device,
+    )
+    write_weights(snakemake.output.weights, model.state_dict(), record)
+    history.write(snakemake.output.history)
+    finish(Path(snakemake.params.state))

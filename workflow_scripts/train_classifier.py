@@ -1,0 +1,34 @@
+"""Train a classifier on image-level labels and measure it on held-out pictures."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index
+from seedbed.evaluate.classification import evaluate_classifier, held_out_records
+from seedbed.io.atomic import write_json
+from seedbed.io.provenance import digest_files
+from seedbed.io.weights import write_weights
+from seedbed.params.stages import Classifier
+from seedbed.train.classifier import train_classifier
+from seedbed.train.loop import finish
+
+with job(snakemake) as this:
+    settings = Classifier.model_validate(snakemake.params.model)
+    root = Path(snakemake.input.index).parent
+    index, record = read_index(root), this.provenance(data=read_checksum(root))
+    initial, held_out = list(snakemake.input.weights), held_out_records(index, settings.held_out)
+    model, history = train_classifier(
+        index,
+        settings,
+        seed=this.seed,
+        weights=initial[0] if initial else None,
+        state_path=Path(snakemake.params.state),
+        fingerprint={"provenance": record, "weights": digest_files(initial)},
+        device=this.device,
+    )
+    metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
+    write_weights(snakemake.output.weights, model.state_dict(), record)
+    history.write(snakemake.output.history)
+    write_json(snakemake.output.metrics, {**metrics, "provenance": record})
+    finish(Path(snakemake.params.state))

@@ -1,0 +1,30 @@
+"""Train a segmentation network on pseudo masks."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index
+from seedbed.io.masks import MaskStore
+from seedbed.io.provenance import digest_files
+from seedbed.io.weights import write_weights
+from seedbed.params.stages import Segmenter
+from seedbed.train.loop import finish
+from seedbed.train.segmentation import train_segmenter
+
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    record, initial = this.provenance(data=read_checksum(root)), list(snakemake.input.weights)
+    model, history = train_segmenter(
+        read_index(root),
+        MaskStore(snakemake.input.masks),
+        Segmenter.model_validate(snakemake.params.segmenter),
+        seed=this.seed,
+        weights=initial[0] if initial else None,
+        state_path=Path(snakemake.params.state),
+        fingerprint={"provenance": record, "made_from": digest_files([*initial, *snakemake.input.masks])},
+        device=this.device,
+    )
+    write_weights(snakemake.output.weights, model.state_dict(), record)
+    history.write(snakemake.output.history)
+    finish(Path(snakemake.params.state))
