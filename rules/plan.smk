@@ -230,6 +230,12 @@ def own_dataset():
     return own_name(config["dataset"])
 
 
+def own_masks():
+    """Folders of unpacked masks of your pictures, one a split."""
+    dataset = own_dataset()
+    return [exported(split).format(dataset=dataset) for split in own_splits()]
+
+
 def own_tables(folder):
     """What describes your pictures: a change of it indexes them anew."""
     found = (Path(folder) / name for name in ("labels.csv", "classes.txt"))
