@@ -8,6 +8,17 @@ def weights_of(dataset, model, seed):
     return f"{LAYOUT.classifier(dataset, model, seed)}/model.safetensors"
 
 
+def shipped_weights():
+    """Names of the weights that come with the project."""
+    return [name for name, entry in PRESET.weights.items() if entry.kind == "shipped"]
+
+
+def rebuilt_weights(name):
+    """The network that the recipe of shipped weights trains, on the stand-in for ImageNet."""
+    recipe = PRESET.weights[name].recipe
+    return weights_of(PRESET.dataset_for("imagenet"), recipe, 0)
+
+
 def classifier_weights(wildcards):
     """Weights of a row's classifier."""
     return weights_of(wildcards.dataset, wildcards.model, wildcards.seed)

@@ -186,6 +186,7 @@ def described_targets():
         ("all_tables", "every table that is built, and one report of them all", ""),
         ("my_masks", "masks for your own pictures: --config dataset=/path/to/folder", ""),
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
+        ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
         *((f"{paper.id}_{figure.id}", figure.title, figure_state(paper, figure)) for paper, figure in figures),
     ]

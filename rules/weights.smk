@@ -78,3 +78,34 @@ rule convert_weights:
         "Converting the published weights {wildcards.weights}"
     script:
         "../workflow_scripts/convert_weights.py"
+
+
+rule compare_rebuilt_weights:
+    input:
+        shipped=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
+        rebuilt=lambda wildcards: rebuilt_weights(wildcards.weights),
+        code=code("compare_rebuilt_weights"),
+    output:
+        f"{LAYOUT.root}/rebuilt/{{weights}}.json",
+    log:
+        LAYOUT.log("rebuilt/{weights}"),
+    benchmark:
+        LAYOUT.benchmark("rebuilt/{weights}")
+    wildcard_constraints:
+        weights=names_of("shipped", PRESET.weights),
+    conda:
+        "../environment.yml"
+    threads: threads_of("provide_weights")
+    resources:
+        gpu=resource("provide_weights", "gpu"),
+        mem_mb=resource("provide_weights", "mem_mb"),
+        runtime=resource("provide_weights", "runtime"),
+    message:
+        "Comparing the shipped weights {wildcards.weights} with {input.rebuilt}"
+    script:
+        "../workflow_scripts/compare_rebuilt_weights.py"
+
+
+rule rebuild_weights:
+    input:
+        lambda _: [f"{LAYOUT.root}/rebuilt/{name}.json" for name in shipped_weights()],

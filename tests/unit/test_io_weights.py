@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from seedbed.errors import DataError
-from seedbed.io.weights import read_weights, read_weights_provenance, write_weights
+from seedbed.io.weights import compare_weights, read_weights, read_weights_provenance, write_weights
 
 
 def tensors():
@@ -59,3 +59,14 @@ def test_damage_is_named(tmp_path, read):
             read(tmp_path / name)
     with pytest.raises(DataError, match="gone: no such weights file"):
         read(tmp_path / "gone")
+
+
+def test_weights_are_compared_by_name_shape_and_value():
+    same = compare_weights(tensors(), tensors())
+    assert same == {"identical": True, "names": [], "largest_difference": 0.0}
+    other = {**tensors(), "a.bias": tensors()["a.bias"] + 0.5, "half": torch.zeros(3), "more": torch.zeros(1)}
+    del other["count"]
+    found = compare_weights(tensors(), other)
+    assert found["names"] == ["count", "half", "more"]
+    assert not found["identical"]
+    assert found["largest_difference"] == pytest.approx(0.5)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from snakemake_runs import REPOSITORY, run
+from snakemake_runs import REPOSITORY, jobs_of, run
 
 pytestmark = pytest.mark.workflow
 
@@ -35,3 +35,11 @@ def test_format():
         timeout=60,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
+    planned = run(tmp_path, "-n", "--", "rebuild_weights", micro=False)
+    assert planned.returncode == 0, planned.stdout[-2000:]
+    jobs = jobs_of(planned.stdout)
+    assert jobs["compare_rebuilt_weights"] == jobs["train_classifier"] >= 3
+    assert "provide_shipped_weights" not in jobs, "a recipe starts from random values"

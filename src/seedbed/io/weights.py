@@ -38,6 +38,20 @@ def read_weights_provenance(path: str | Path) -> dict[str, Any]:
         return json.loads((file.metadata() or {}).get("provenance", "{}"))
 
 
+def compare_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Say how far two sets of weights differ.
+
+    Returns:
+        ``identical`` (same names, shapes and values), ``names`` that only one of them has or whose shapes differ, and
+        ``largest_difference`` over the tensors that both have.
+    """
+    shared = {name for name in one.keys() & other.keys() if one[name].shape == other[name].shape}
+    gaps = [float((one[name].double() - other[name].double()).abs().max()) for name in shared if one[name].numel()]
+    names = sorted((one.keys() | other.keys()) - shared)
+    largest = max(gaps, default=0.0)
+    return {"identical": not names and largest == 0, "names": names, "largest_difference": largest}
+
+
 def _open(path: str | Path) -> Any:
     try:
         return safe_open(str(path), framework="pt")

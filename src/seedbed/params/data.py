@@ -46,10 +46,11 @@ Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]
 
 
 class ShippedWeights(Section):
-    """Weights in this repository, made by the rule ``pretrain`` from ``recipe``."""
+    """Weights in this repository; the target ``rebuild_weights`` trains them anew and compares."""
 
     kind: Literal["shipped"]
     file: str
+    recipe: str = Field(description="name in `models` of the training that makes them from nothing")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 

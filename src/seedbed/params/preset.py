@@ -124,6 +124,8 @@ class Preset(Section):
             yield f"stand_ins.{key}", "data set", target, self.datasets
         for key in ("model", "explainer", "refiner"):
             yield f"own.{key}", key, getattr(self.own, key), getattr(self, f"{key}s")
+        for key, weights in self.weights.items():
+            yield f"weights.{key}.recipe", "model", getattr(weights, "recipe", None), self.models
         for key, model in self.models.items():
             yield f"models.{key}.weights", "weights", model.weights, self.weights
         for key, network in self.affinity_networks.items():

@@ -21,7 +21,7 @@ Counts = dict[str, Any]
 
 
 class Batch(NamedTuple):
-    """Pictures [B, 3, H, W], in 0..1 and normalised for the network; ``start`` is the first one's place in the shard."""
+    """Pictures [B, 3, H, W], in 0..1 and normalised; ``start`` is the first one's place in the shard."""
 
     start: int
     records: list[Record]
