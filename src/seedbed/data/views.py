@@ -35,7 +35,7 @@ def view(
         interpolation: PIL's filter, applied to the 8-bit picture.
         rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down, as the
             published segmentation code does.
-        normalisation: a name of ``seedbed.data.transforms.NORMALISATIONS``.
+        normalisation: a name of ``seedbed.data.normalise.NORMALISATIONS``.
     """
     height, width = (max(1, ROUNDINGS[rounding](side * scale)) for side in size or picture.shape[:2])
     if (height, width) != picture.shape[:2]:
