@@ -48,6 +48,9 @@ include: "rules/own_data.smk"
 checked(PRESET.check_rules, RULES_WITH_RESOURCES)
 
 
+include: "rules/slurm.smk"
+
+
 # -- targets ----------------------------------------------------------------------------------------------------------
 
 

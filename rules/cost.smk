@@ -17,7 +17,8 @@ class CostSheet(logging.Handler):
             minutes = record.resources.get("runtime", 0)
             self.jobs[record.rule_name] += 1
             self.minutes[record.rule_name] += minutes * record.threads
-            self.gpu_minutes[record.rule_name] += minutes * record.resources.get("gpu", 0)
+            gpus = record.resources.get("gpu", 0) or str(record.resources.get("gres", "0")).split(":")[-1]
+            self.gpu_minutes[record.rule_name] += minutes * int(gpus)
 
     def show(self):
         if not self.jobs or not workflow.dryrun:

@@ -40,6 +40,12 @@ def _parent_of(pid: int) -> int | None:
         return None
 
 
+def gpus_of(resources: Any) -> int:
+    """GPUs that a rule asks for, as ``gpu=2`` or, on some clusters, as ``gres="gpu:a100:2"``."""
+    name, _, number = str(resources.get("gres", "")).rpartition(":")
+    return int(resources.get("gpu", 0) or 0) or (int(number) if name.startswith("gpu") else 0)
+
+
 class Job:
     """A running rule."""
 
@@ -63,8 +69,7 @@ class Job:
         """A GPU if the rule declares one and the machine has one, else the CPU."""
         import torch
 
-        wanted = int(self.snakemake.resources.get("gpu", 0) or 0)
-        return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if gpus_of(self.snakemake.resources) and torch.cuda.is_available() else "cpu")
 
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""

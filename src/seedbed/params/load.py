@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.params.preset import Preset
 
-RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources")
+RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources", "gres")
 OWN_DATA = "own"
 _SEPARATOR = "__"
 
