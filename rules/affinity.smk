@@ -24,9 +24,9 @@ rule label_affinities:
         mem_mb=resource("label_affinities", "mem_mb"),
         runtime=resource("label_affinities", "runtime"),
     params:
-        labels=lambda wildcards: PRESET.affinity_networks[wildcards.network].labels.plain(),
-        crf=lambda wildcards: crf(PRESET.affinity_networks[wildcards.network].labels.crf),
-        split=lambda wildcards: PRESET.affinity_networks[wildcards.network].train.split,
+        labels=lambda wildcards: on(wildcards).affinity_networks[wildcards.network].labels.plain(),
+        crf=lambda wildcards: crf(on(wildcards).affinity_networks[wildcards.network].labels.crf),
+        split=lambda wildcards: on(wildcards).affinity_networks[wildcards.network].train.split,
     message:
         "Confident labels for {wildcards.network} from {wildcards.explainer}, shard {wildcards.scatteritem}"
     script:
@@ -42,7 +42,7 @@ rule train_affinity_network:
         weights=affinity_weights,
         code=lambda wildcards: code(
             "train_affinity_network",
-            *modules_of(PRESET.affinity_networks[wildcards.network]),
+            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
         ),
     output:
         weights=f"{AFFINITY}/model.safetensors",
@@ -59,7 +59,7 @@ rule train_affinity_network:
         mem_mb=resource("train_affinity_network", "mem_mb"),
         runtime=resource("train_affinity_network", "runtime"),
     params:
-        network=lambda wildcards: section("affinity_networks", wildcards.network),
+        network=lambda wildcards: section("affinity_networks", wildcards.network, on(wildcards)),
         state=f"{AFFINITY}/resume.pt",
     message:
         "Training {wildcards.network} on the labels of {wildcards.explainer}, seed {wildcards.seed} (progress: {log})"

@@ -1,5 +1,7 @@
 # The checked preset, where artifacts lie, and what every rule declares.
 
+from functools import cache
+
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
@@ -96,9 +98,29 @@ def resource(rule, key):
     return value if key == "gpu" else lambda wildcards, attempt: value * attempt
 
 
-def section(table, name):
+preset_on = cache(PRESET.on)
+
+
+def on(wildcards):
+    """The preset as it is on the data set of a job."""
+    return preset_on(wildcards.dataset)
+
+
+def section(table, name, preset=PRESET):
     """A parameter section as plain values, so that Snakemake sees each change and nothing else."""
-    return getattr(PRESET, table)[name].plain()
+    entry = getattr(preset, table)[name].plain()
+    return {key: value for key, value in entry.items() if key not in ("per_dataset", "per_model")}
+
+
+def explainer_of(wildcards):
+    """How a row's network is explained on its data set."""
+    return checked(on(wildcards).explainer_of, wildcards.explainer, wildcards.model)
+
+
+def explainer_section(wildcards):
+    """That as plain values."""
+    plain = explainer_of(wildcards).plain()
+    return {key: value for key, value in plain.items() if key not in ("per_dataset", "per_model")}
 
 
 def crf(name):

@@ -10,8 +10,8 @@ rule explain:
         weights=classifier_weights,
         code=lambda wildcards: code(
             "explain",
-            *modules_of(PRESET.models[wildcards.model]),
-            *explainer_modules(PRESET.explainers[wildcards.explainer].method),
+            *modules_of(on(wildcards).models[wildcards.model]),
+            *explainer_modules(explainer_of(wildcards).method),
         ),
     output:
         f"{HEATMAPS}/{{scatteritem}}.h5",
@@ -27,7 +27,7 @@ rule explain:
         mem_mb=resource("explain", "mem_mb"),
         runtime=resource("explain", "runtime"),
     params:
-        explainer=lambda wildcards: section("explainers", wildcards.explainer),
+        explainer=explainer_section,
         network=network,
     message:
         "Explaining {wildcards.dataset} {wildcards.split} with {wildcards.explainer}, shard {wildcards.scatteritem}"
@@ -56,8 +56,8 @@ rule score_heatmaps:
         runtime=resource("score", "runtime"),
     params:
         scoring=PRESET.scoring.plain(),
-        background=lambda wildcards: PRESET.explainers[wildcards.explainer].background,
-        sweep=lambda wildcards: PRESET.explainers[wildcards.explainer].sweep,
+        background=lambda wildcards: explainer_of(wildcards).background,
+        sweep=lambda wildcards: explainer_of(wildcards).sweep,
     message:
         "Scoring the heat maps of {wildcards.model}, {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"
     script:
@@ -72,8 +72,8 @@ rule run_protocol:
         code=lambda wildcards: code(
             "run_protocol",
             "seedbed.evaluate.protocols",
-            *modules_of(PRESET.models[wildcards.model]),
-            *explainer_modules(PRESET.explainers[wildcards.explainer].method),
+            *modules_of(on(wildcards).models[wildcards.model]),
+            *explainer_modules(explainer_of(wildcards).method),
         ),
     output:
         f"{HEATMAPS}/{{protocol}}/{{scatteritem}}.json",
@@ -91,7 +91,7 @@ rule run_protocol:
         mem_mb=resource("run_protocol", "mem_mb"),
         runtime=resource("run_protocol", "runtime"),
     params:
-        explainer=lambda wildcards: section("explainers", wildcards.explainer),
+        explainer=explainer_section,
         network=network,
         protocol=lambda wildcards: protocol_of(wildcards),
     message:

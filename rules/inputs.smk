@@ -3,8 +3,9 @@
 
 def weights_of(dataset, model, seed):
     """Weights of a classifier: trained here, or the pretrained ones as they are."""
-    if PRESET.models[model].train is None:
-        return LAYOUT.weights(PRESET.models[model].weights)
+    entry = preset_on(dataset).models[model]
+    if entry.train is None:
+        return LAYOUT.weights(entry.weights)
     return f"{LAYOUT.classifier(dataset, model, seed)}/model.safetensors"
 
 
@@ -29,27 +30,29 @@ def initial_weights(name):
     return [LAYOUT.weights(name)] if name else []
 
 
-def network_of(model):
+def network_of(model, dataset):
     """What builds a classifier; its training does not matter to what is computed from it."""
-    entry = PRESET.models[model]
+    entry = preset_on(dataset).models[model]
     return {"architecture": entry.architecture, "options": entry.options, "num_classes": entry.num_classes}
 
 
 def network(wildcards):
     """Those of a row's classifier."""
-    return network_of(wildcards.model)
+    return network_of(wildcards.model, wildcards.dataset)
 
 
 def affinity_training_maps(wildcards):
     """Heat maps of the split that the affinity network trains on, one shard or all."""
-    split = PRESET.affinity_networks[wildcards.network].train.split
+    split = on(wildcards).affinity_networks[wildcards.network].train.split
     return LAYOUT.heatmaps(wildcards.dataset, split, wildcards.model, wildcards.explainer, wildcards.seed)
 
 
 def affinity_weights(wildcards):
-    """What the affinity network starts from: the row's classifier, or named weights."""
-    name = PRESET.affinity_networks[wildcards.network].weights
-    return [classifier_weights(wildcards)] if name == "classifier" else initial_weights(name)
+    """What the affinity network starts from: the row's classifier, another one, or named weights."""
+    entry = on(wildcards).affinity_networks[wildcards.network]
+    if entry.weights != "classifier":
+        return initial_weights(entry.weights)
+    return [weights_of(wildcards.dataset, entry.classifier or wildcards.model, wildcards.seed)]
 
 
 def walk_network(wildcards):
@@ -65,7 +68,7 @@ def walk_weights(wildcards):
 
 def training_masks(wildcards):
     """Every shard of the pseudo masks that the network trains on."""
-    split = PRESET.segmenters[wildcards.segmenter].train.split
+    split = on(wildcards).segmenters[wildcards.segmenter].train.split
     names = (wildcards.model, wildcards.explainer, wildcards.refiner, wildcards.seed)
     return shards(LAYOUT.masks(wildcards.dataset, split, *names), "zip")
 

@@ -27,7 +27,7 @@ rule refine_masks:
     params:
         refiner=lambda wildcards: section("refiners", wildcards.refiner),
         crf=lambda wildcards: crf(getattr(PRESET.refiners[wildcards.refiner], "crf", None)),
-        background=lambda wildcards: PRESET.explainers[wildcards.explainer].background,
+        background=lambda wildcards: explainer_of(wildcards).background,
     message:
         "Masks of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
@@ -42,7 +42,7 @@ rule random_walk:
         weights=walk_weights,
         code=lambda wildcards: code(
             "random_walk",
-            *modules_of(PRESET.affinity_networks[walk_network(wildcards)]),
+            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
         ),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
@@ -61,7 +61,7 @@ rule random_walk:
         runtime=resource("random_walk", "runtime"),
     params:
         refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        network=lambda wildcards: section("affinity_networks", walk_network(wildcards)),
+        network=lambda wildcards: section("affinity_networks", walk_network(wildcards), on(wildcards)),
         crf=lambda wildcards: crf(PRESET.refiners[wildcards.refiner].crf),
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"

@@ -70,8 +70,8 @@ def panel(names, label, shows):
         described["shards"] = shards(LAYOUT.heatmaps(dataset, split, model, explainer, seed), "h5")
     elif shows not in ("image", "truth"):
         described["weights"] = weights_of(dataset, model, seed)
-        described["network"] = network_of(model)
-        described["explainer"] = section("explainers", explainer)
+        described["network"] = network_of(model, dataset)
+        described["explainer"] = checked(preset_on(dataset).explainer_of, explainer, model).plain()
     return described
 
 
@@ -145,10 +145,11 @@ def gallery_index(wildcards):
 def row_parameters(cell):
     """The parameter sections behind a row, by name."""
     names = {key: getattr(cell.measurement, key) for key in ("model", "explainer", "refiner", "segmenter")}
-    sections = {f"{key}s.{name}": section(f"{key}s", name) for key, name in names.items() if name}
+    preset = preset_on(cell.measurement.dataset)
+    sections = {f"{key}s.{name}": section(f"{key}s", name, preset) for key, name in names.items() if name}
     walked = getattr(PRESET.refiners.get(names["refiner"]), "network", None)
     if walked:
-        sections[f"affinity_networks.{walked}"] = section("affinity_networks", walked)
+        sections[f"affinity_networks.{walked}"] = section("affinity_networks", walked, preset)
     chain = {key: value for key, value in asdict(cell.measurement).items() if value}
     return {"pipeline": chain, "dataset": section("datasets", cell.measurement.dataset), **sections}
 
@@ -266,7 +267,9 @@ def image_name():
 def image_network():
     """Network that explains it: one of the preset's, or any timm classifier by name."""
     model = config.get("model", "vit_base")
-    return network_of(model) if model in PRESET.models else {"architecture": model, "options": {}}
+    if model in PRESET.models:
+        return network_of(model, PRESET.dataset_for("imagenet"))
+    return {"architecture": model, "options": {}}
 
 
 def image_methods():

@@ -8,8 +8,8 @@ rule train_segmenter:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=training_masks,
-        weights=lambda wildcards: initial_weights(PRESET.segmenters[wildcards.segmenter].weights),
-        code=lambda wildcards: code("train_segmenter", *modules_of(PRESET.segmenters[wildcards.segmenter])),
+        weights=lambda wildcards: initial_weights(on(wildcards).segmenters[wildcards.segmenter].weights),
+        code=lambda wildcards: code("train_segmenter", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         history=f"{SEGMENTER}/history.csv",
@@ -25,7 +25,7 @@ rule train_segmenter:
         mem_mb=resource("train_segmenter", "mem_mb"),
         runtime=resource("train_segmenter", "runtime"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter),
+        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
         state=f"{SEGMENTER}/resume.pt",
     message:
         "Training {wildcards.segmenter} on the masks of {wildcards.refiner}, seed {wildcards.seed} (progress: {log})"
@@ -38,7 +38,7 @@ rule segment:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         weights=f"{SEGMENTER}/model.safetensors",
-        code=lambda wildcards: code("segment", *modules_of(PRESET.segmenters[wildcards.segmenter])),
+        code=lambda wildcards: code("segment", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
     output:
         f"{SEGMENTER}/{{split}}/{{scatteritem}}.zip",
     log:
@@ -53,8 +53,8 @@ rule segment:
         mem_mb=resource("segment", "mem_mb"),
         runtime=resource("segment", "runtime"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter),
-        crf=lambda wildcards: crf(PRESET.segmenters[wildcards.segmenter].crf),
+        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
+        crf=lambda wildcards: crf(on(wildcards).segmenters[wildcards.segmenter].crf),
     message:
         "Segmenting {wildcards.dataset} {wildcards.split} with {wildcards.segmenter}, shard {wildcards.scatteritem}"
     script:

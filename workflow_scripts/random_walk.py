@@ -21,7 +21,8 @@ with job(snakemake) as this:
     model = create_model(network.architecture, None, **network.options)
     load_weights(model, snakemake.input.weights)
     crf = Crf.model_validate(params.crf) if params.crf else None
-    refine = random_walk_refiner(RandomWalk.model_validate(params.refiner), network, model, crf, this.device)
+    walk, labels = RandomWalk.model_validate(params.refiner), len(index.classes) + 1
+    refine = random_walk_refiner(walk, network, model, crf, this.device, labels)
     records = shard(index.split(snakemake.wildcards.split), *this.shard)
     masks = pseudo_masks(index, records, HeatMapStore([snakemake.input.heatmaps]), refine)
     write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), this.provenance(read_checksum(root)))

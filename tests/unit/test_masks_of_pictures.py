@@ -19,6 +19,7 @@ from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf, RandomWa
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import CrfSettings, dense_crf, dense_crf_labels
+from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
 from seedbed.refine.posteriors import BACKGROUND, confident_posteriors
@@ -227,7 +228,7 @@ def test_the_random_walk_refiner_by_hand(size, background):
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (44, 42, 3), np.uint8)
     heat = HeatMaps(np.array([1, 4]), rng.random((2, 44, 42), np.float32), (44, 42))
-    refine = random_walk_refiner(settings, network(size), Pairs(3, 4), None, CPU)
+    refine = random_walk_refiner(settings, network(size), Pairs(3, 4), None, CPU, 3)
     expected = walked_by_hand(picture, heat, settings, size)
     found = refine(picture, heat)
     assert found.shape == (44, 42)
@@ -245,8 +246,21 @@ def test_the_crf_after_the_walk_sees_a_distribution():
     walked = walked_by_hand(picture, heat, settings, None)
     probabilities = (walked / walked.sum(0)).astype(np.float32)
     expected = dense_crf_labels(picture, probabilities, CrfSettings(**CRF.plain()))
-    found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU)(picture, heat)
+    found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 3)(picture, heat)
     assert float((found == expected).mean()) > 0.99
+
+
+def test_a_crf_on_labels_sees_only_the_winners():
+    settings = RandomWalk(
+        kind="random_walk", network="n", beta=2, log2_steps=2, background=0.45, crf="c", crf_on="labels"
+    )
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
+    heat = HeatMaps(np.array([1, 4]), rng.random((2, 48, 48), np.float32), (48, 48))
+    labels = np.array([0, 2, 5])[walked_by_hand(picture, heat, settings, None).argmax(0)]
+    expected = label_crf(picture, labels, 7, preset=CrfSettings(**CRF.plain()))
+    found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
+    assert len(np.unique(expected)) > 1 and float((np.array([0, 2, 5])[found] == expected).mean()) > 0.99
 
 
 def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):
@@ -255,7 +269,7 @@ def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):
     picture = np.full((48, 48, 3), 128, np.uint8)
     maps = np.zeros((1, 48, 48), np.float32)
     maps[0, :30] = 0.9
-    found = random_walk_refiner(settings, network(None), Pairs(3, 4), None, CPU)(
+    found = random_walk_refiner(settings, network(None), Pairs(3, 4), None, CPU, 2)(
         picture, HeatMaps(np.array([0]), maps, (48, 48))
     )
     assert np.unique(found).tolist() == [1]

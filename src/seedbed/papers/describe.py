@@ -46,12 +46,13 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset) -> list[str]:
 
 def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words."""
+    preset = preset.on(measurement.dataset)
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
     if measurement.explainer:
         parts.append(f"maps {measurement.explainer}")
     if measurement.stage == "heatmaps":
-        explainer = preset.explainers[measurement.explainer]
+        explainer = preset.explainer_of(measurement.explainer, measurement.model)
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
     elif measurement.refiner:
@@ -67,7 +68,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:
     refiner = preset.refiners[measurement.refiner]
-    constant = preset.explainers[measurement.explainer].background
+    constant = preset.explainer_of(measurement.explainer, measurement.model).background
     match refiner:
         case Argmax():
             return f"constant background {constant:g}, no CRF"
@@ -76,6 +77,7 @@ def _refiner(measurement: Measurement, preset: Preset) -> str:
         case RandomWalk():
             walk = f"random walk beta {refiner.beta:g}, t {2**refiner.log2_steps}"
             crf = _crf(refiner.crf, preset) if refiner.crf else "no CRF"
+            crf += " on its winners" if refiner.crf and refiner.crf_on == "labels" else ""
             return f"{_background(refiner.alpha, refiner.background)}, {walk}, {crf}"
 
 

@@ -106,6 +106,7 @@ def missing_names(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 def seeds_of(measurement: Measurement, preset: Preset) -> list[int]:
     """Seeds of a measurement: where nothing is trained on the way to it, one stands for all."""
+    preset = preset.on(measurement.dataset)
     refiner = preset.refiners[measurement.refiner] if measurement.refiner else None
     trained = (preset.models[measurement.model].train, getattr(refiner, "network", None), measurement.segmenter)
     return preset.seeds[:1] if trained == (None, None, None) else preset.seeds

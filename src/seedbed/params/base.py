@@ -1,8 +1,11 @@
 """What all parameter sections share: unknown keys are errors, values do not change."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from seedbed.params.merging import merge
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -19,3 +22,32 @@ class Section(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The section as plain JSON-compatible values, for rules, checksums and provenance."""
         return self.model_dump(mode="json")
+
+
+class Varied(Section):
+    """A section that is another one on some data sets, as the papers train longer on COCO than on VOC."""
+
+    per_dataset: dict[str, dict[str, Any]] = Field({}, description="data set -> what is different on it")
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> Self:
+        for dataset in self.per_dataset:
+            self._fitting(f"per_dataset.{dataset}", self.on, dataset)
+        return self
+
+    def on(self, dataset: str) -> Self:
+        """The section as it is on a data set."""
+        return self._with(self.per_dataset[dataset]) if dataset in self.per_dataset else self
+
+    def _with(self, changes: Mapping[str, Any]) -> Self:
+        values = merge(self.model_dump(exclude={"per_dataset"}), changes)
+        return type(self).model_validate(values)
+
+    @staticmethod
+    def _fitting(where: str, make: Any, name: str) -> None:
+        """Say which variant does not fit, and why."""
+        try:
+            make(name)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            raise ValueError(f"{where} does not fit: {problems}") from None

@@ -1,6 +1,5 @@
 """params.yaml plus the command line's overrides become one checked preset."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.merging import merge
 from seedbed.params.preset import Preset
 
 RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources", "gres")
@@ -77,15 +77,6 @@ def own_name(path: str) -> str:
     """The data set name of a folder of your own pictures."""
     stem = Path(path).resolve().name
     return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``under`` with ``over`` laid on top, mapping by mapping; lists and scalars are replaced whole."""
-    result = copy.deepcopy(dict(under))
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else copy.deepcopy(value)
-    return result
 
 
 def _typed(value: Any) -> Any:

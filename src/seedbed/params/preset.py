@@ -35,6 +35,9 @@ Stage = Literal[
     "attention_statistics",
 ]
 
+_VARIED = ("models", "explainers", "affinity_networks", "segmenters")
+"""Sections whose entries may be others on some data sets."""
+
 
 class Preset(Section):
     """Every hyperparameter of a run.
@@ -76,9 +79,10 @@ class Preset(Section):
         Raises:
             ParameterError: naming the key and the nearest defined name.
         """
-        for key, kind, name, known in self._references():
-            if name is not None and name not in known:
-                raise ParameterError(f"presets.{self.name}.{key}: {unknown_name(kind, name, known)}")
+        for preset in (self, *map(self.on, self.datasets)):
+            for key, kind, name, known in preset._references():
+                if name is not None and name not in known:
+                    raise ParameterError(f"presets.{self.name}.{key}: {unknown_name(kind, name, known)}")
 
     def check_methods(self, methods: Collection[str], networks: Collection[str]) -> None:
         """Check that explanation methods exist, and catch misspelt names of our own networks.
@@ -115,6 +119,22 @@ class Preset(Section):
         """The data set of this preset that stands for a paper's data set."""
         return self.stand_ins.get(published, published)
 
+    def on(self, dataset: str) -> "Preset":
+        """The preset as it is on a data set: every section with its changes for it."""
+        sections = {kind: {key: entry.on(dataset) for key, entry in getattr(self, kind).items()} for kind in _VARIED}
+        return self.model_copy(update=sections)
+
+    def explainer_of(self, name: str, model: str) -> Explainer:
+        """An explainer as it is for a network.
+
+        Raises:
+            ParameterError: the explainer names another normalisation than the network's; naming both.
+        """
+        try:
+            return self.explainers[name].of(model, self.models[model])
+        except ParameterError as error:
+            raise ParameterError(f"presets.{self.name}.explainers.{name}: {error}") from None
+
     def resources_for(self, rule: str) -> Resources:
         """Resources of a rule: its own, or the default."""
         return self.resources.get(rule, self.resources.get("default", Resources()))
@@ -130,8 +150,16 @@ class Preset(Section):
             yield f"models.{key}.weights", "weights", model.weights, self.weights
         for key, network in self.affinity_networks.items():
             known = {**self.weights, "classifier": None}
+            yield f"affinity_networks.{key}.classifier", "model", network.classifier, self.models
             yield f"affinity_networks.{key}.weights", "weights", network.weights, known
             yield f"affinity_networks.{key}.labels.crf", "CRF", network.labels.crf, self.crf
+        for kind in _VARIED:
+            for key, entry in getattr(self, kind).items():
+                for dataset in entry.per_dataset:
+                    yield f"{kind}.{key}.per_dataset", "data set", dataset, self.datasets
+        for key, explainer in self.explainers.items():
+            for model in explainer.per_model:
+                yield f"explainers.{key}.per_model", "model", model, self.models
         for key, refiner in self.refiners.items():
             yield f"refiners.{key}.crf", "CRF", getattr(refiner, "crf", None), self.crf
             network = getattr(refiner, "network", None)

@@ -1,10 +1,12 @@
 """Parameters of the stages: classifiers, explainers, affinity networks, refiners, segmentation networks, scoring."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seedbed.params.base import Fraction, Positive, Section, Steps
+from seedbed.errors import ParameterError
+from seedbed.params.base import Fraction, Positive, Section, Steps, Varied
+from seedbed.params.merging import merge
 from seedbed.params.training import Training
 
 
@@ -13,10 +15,18 @@ class Input(Section):
 
     size: tuple[Positive, Positive] | None = Field(None, description="(height, width) to squash to; null keeps its own")
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    normalize: Literal["half", "imagenet"] | None = Field(
+        None, description="what the network's weights were trained with; an explainer takes its network's"
+    )
+
+
+class NetworkInput(Input):
+    """An input that says what its network's weights were trained with."""
+
     normalize: Literal["half", "imagenet"]
 
 
-class Classifier(Section):
+class Classifier(Varied):
     """A classification network; without ``train`` its pretrained weights are used as they are."""
 
     architecture: str
@@ -28,11 +38,11 @@ class Classifier(Section):
         description="into (a module), layout, subtree, drop, fresh",
     )
     train: Training | None = None
-    input: Input = Field(description="when its accuracy is measured")
+    input: NetworkInput = Field(description="when its accuracy is measured; its maps are made at the explainer's size")
     held_out: str = Field("val", description="split that its accuracy is measured on")
 
 
-class Explainer(Section):
+class Explainer(Varied):
     """Heat maps from a classifier.
 
     ``input`` brings a picture to the network at scale 1; ``scales`` and ``flip`` make further views; ``fusion`` names
@@ -51,6 +61,31 @@ class Explainer(Section):
     batch_size: Positive = 16
     background: Fraction = Field(description="constant background score that maps compete with")
     sweep: bool = Field(description="report the best background of a sweep instead, as most papers' seed tables do")
+    per_model: dict[str, dict[str, Any]] = Field({}, description="network -> what is different for it")
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Self:
+        for model in self.per_model:
+            self._fitting(f"per_model.{model}", self._of, model)
+        return self
+
+    def of(self, model: str, network: Classifier) -> Self:
+        """The section as it is for a network: with its own changes, and the normalisation that its weights know.
+
+        Raises:
+            ParameterError: the section names another normalisation.
+        """
+        found, own = self._of(model), network.input.normalize
+        if found.input.normalize not in (None, own):
+            raise ParameterError(
+                f"input.normalize is '{found.input.normalize}', but the weights of '{model}' were trained with "
+                f"'{own}'. Leave it out: an explainer takes its network's."
+            )
+        return found._with({"input": {"normalize": own}})
+
+    def _of(self, model: str) -> Self:
+        values = merge(self.model_dump(exclude={"per_model"}), self.per_model.get(model, {}))
+        return type(self).model_validate(values)
 
 
 class Crf(Section):
@@ -91,17 +126,20 @@ class AffinityLabels(Section):
         return self
 
 
-class AffinityNetwork(Section):
+class AffinityNetwork(Varied):
     """A network that predicts affinities of neighbouring cells."""
 
     architecture: str
     options: dict[str, Any] = {}
-    weights: str | None = Field(None, description="name in `weights`, or `classifier` for the row's own backbone")
+    weights: str | None = Field(None, description="name in `weights`, or `classifier` for a trained one's backbone")
+    classifier: str | None = Field(
+        None, description="name in `models` of that classifier, trained on the same data set; null: the row's own"
+    )
     weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
     radius: Positive = 5
     stride: Positive = Field(8, description="pixels a cell, at the network's input size")
     labels: AffinityLabels
-    input: Input
+    input: NetworkInput
     photometric: Steps = Field([], description="steps on the picture alone, before `train.augment` moves all together")
     train: Training
 
@@ -130,6 +168,9 @@ class RandomWalk(Section):
     beta: float = Field(gt=0)
     log2_steps: int = Field(ge=0, description="t = 2 ** log2_steps applications of the transition matrix")
     crf: str | None = None
+    crf_on: Literal["scores", "labels"] = Field(
+        "scores", description="the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM)"
+    )
 
     @model_validator(mode="after")
     def _one_background(self) -> "RandomWalk":
@@ -141,7 +182,7 @@ class RandomWalk(Section):
 Refiner = Annotated[Argmax | DenseCrf | RandomWalk, Field(discriminator="kind")]
 
 
-class Segmenter(Section):
+class Segmenter(Varied):
     """A segmentation network trained on pseudo masks."""
 
     architecture: str
@@ -157,7 +198,7 @@ class Segmenter(Section):
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
     fusion: Literal["mean_logits", "max_probability"] = "mean_logits"
-    input: Input
+    input: NetworkInput
     crf: str | None = None
 
 

@@ -12,17 +12,29 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import score_stack
 from seedbed.refine.walk import random_walk
 
 
 def random_walk_refiner(
-    settings: RandomWalk, network: AffinityNetwork, model: nn.Module, crf: Crf | None, device: torch.device
+    settings: RandomWalk,
+    network: AffinityNetwork,
+    model: nn.Module,
+    crf: Crf | None,
+    device: torch.device,
+    num_labels: int,
 ) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
     """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
 
     With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
     the result is cropped.
+
+    Args:
+        settings, network, model: the walk, its affinity network's parameters and the network.
+        crf: of the result, or None.
+        device: where the network runs.
+        num_labels: labels of the data set with background, over which a CRF on labels spreads its doubt.
     """
     model = model.to(device).eval()
 
@@ -35,7 +47,10 @@ def random_walk_refiner(
         walked = _enlarge(walked, network, picture.shape[:2])
         if crf is None:
             return walked.argmax(0)
-        return dense_crf_labels(picture, _distribution(walked), CrfSettings(**crf.plain()))
+        field = CrfSettings(**crf.plain())
+        if settings.crf_on == "scores":
+            return dense_crf_labels(picture, _distribution(walked), field)
+        return _smoothed(picture, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, field)
 
     return refine
 
@@ -57,6 +72,17 @@ def _enlarge(walked: np.ndarray, network: AffinityNetwork, size: tuple[int, int]
         target = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
     enlarged = F.interpolate(torch.from_numpy(walked)[None], target, mode="bilinear", align_corners=False)
     return enlarged[0].numpy()[:, :height, :width]
+
+
+def _smoothed(
+    picture: np.ndarray, winners: np.ndarray, labels: np.ndarray, num_labels: int, field: CrfSettings
+) -> np.ndarray:
+    """Winners [H, W], positions in ``labels``, after a label CRF over all labels of the data set.
+
+    A label that is not in the picture never wins: it has the same low unary everywhere.
+    """
+    smoothed = label_crf(picture, labels[winners], num_labels, preset=field)
+    return np.searchsorted(labels, smoothed)
 
 
 def _distribution(scores: np.ndarray) -> np.ndarray:
