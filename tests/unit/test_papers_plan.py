@@ -24,6 +24,7 @@ PRESET = Preset.model_validate(
         "seeds": [3, 5],
         "shards": 1,
         "stages": ["heatmaps", "masks", "segmentation", "localization", "attention_statistics"],
+        "protocols": {"localization": {"threshold": 0.5, "as_published": True}},
         "stand_ins": {"voc12": "shapes"},
         "own": {"model": "vit", "explainer": "maps", "refiner": "argmax"},
         "datasets": {"shapes": {"kind": "shapes", "seed": 0, "size": 48, "train": 4, "trainaug": 8, "val": 4}},
@@ -224,6 +225,7 @@ def test_histories_of_the_whole_chain():
         (measured(stage="segmentation", refiner="argmax", segmenter="deeplab"), "then deeplab (scales 1, no CRF)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
+        (measured(stage="localization"), "measured by localization (threshold 0.5, as_published True)"),
     ],
 )
 def test_descriptions_spell_out_split_threshold_and_crf(measurement, text):

@@ -63,7 +63,14 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
         mirrored = " and mirrored" if segmenter.flip else ""
         parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
+    if measurement.stage in preset.protocols:
+        parts.append(_protocol(measurement.stage, preset))
     return ", ".join(parts)
+
+
+def _protocol(stage: str, preset: Preset) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in preset.protocols[stage].items())
+    return f"measured by {stage.replace('_', ' ')} ({options})" if options else f"measured by {stage.replace('_', ' ')}"
 
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:

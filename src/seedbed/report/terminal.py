@@ -29,7 +29,7 @@ def _table(path: Path) -> Table:
         cells = list(csv.DictReader(stream))
     drawn = Table(title=f"{path.parent.name}_{path.stem} (paper → measured)", title_justify="left")
     drawn.add_column("method")
-    for name in dict.fromkeys(f"{cell['column']} ({cell['unit']})" for cell in cells):
+    for name in dict.fromkeys(f"{cell['column'].replace('_', ' ')} ({cell['unit']})" for cell in cells):
         drawn.add_column(name, justify="right")
     for row in dict.fromkeys(cell["row"] for cell in cells):
         line = [cell for cell in cells if cell["row"] == row]
