@@ -57,6 +57,7 @@ wildcard_constraints:
     scatteritem=r"\d+-of-\d+",
 
 
+@cache
 def code(script, *modules):
     """Source files that a job depends on: its script, what that imports, and modules chosen by name."""
     paths = source_closure(BASE / "workflow_scripts" / f"{script}.py", *modules)
@@ -108,19 +109,28 @@ def on(wildcards):
 
 def section(table, name, preset=PRESET):
     """A parameter section as plain values, so that Snakemake sees each change and nothing else."""
-    entry = getattr(preset, table)[name].plain()
-    return {key: value for key, value in entry.items() if key not in ("per_dataset", "per_model")}
+    return whole(getattr(preset, table)[name])
+
+
+@cache
+def explainer_for(dataset, model, explainer):
+    """How a network is explained on a data set."""
+    return checked(preset_on(dataset).explainer_of, explainer, model)
 
 
 def explainer_of(wildcards):
     """How a row's network is explained on its data set."""
-    return checked(on(wildcards).explainer_of, wildcards.explainer, wildcards.model)
+    return explainer_for(wildcards.dataset, wildcards.model, wildcards.explainer)
 
 
 def explainer_section(wildcards):
     """That as plain values."""
-    plain = explainer_of(wildcards).plain()
-    return {key: value for key, value in plain.items() if key not in ("per_dataset", "per_model")}
+    return whole(explainer_of(wildcards))
+
+
+def whole(entry):
+    """A section without its variants, as plain values."""
+    return {key: value for key, value in entry.plain().items() if key not in ("per_dataset", "per_model")}
 
 
 def crf(name):

@@ -11,6 +11,7 @@ def table_of(paper, table):
     return checked(PAPERS[paper].table, table)
 
 
+@cache
 def cells_of(paper, table):
     """Every cell of a table, resolved for the preset."""
     return checked(table_cells, table_of(paper, table), PRESET, LAYOUT)
@@ -71,7 +72,7 @@ def panel(names, label, shows):
     elif shows not in ("image", "truth"):
         described["weights"] = weights_of(dataset, model, seed)
         described["network"] = network_of(model, dataset)
-        described["explainer"] = checked(preset_on(dataset).explainer_of, explainer, model).plain()
+        described["explainer"] = whole(explainer_for(dataset, model, explainer))
     return described
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from seedbed.errors import UserError
 from seedbed.explain import explain, supports
+from seedbed.models import create_model
 
 EVERY = torch.arange(5)
 
@@ -81,3 +82,14 @@ def test_batch_norm_statistics_do_not_move():
 def test_a_network_without_the_names_is_refused():
     with pytest.raises(UserError, match="it lacks timm's forward_features, forward_head, get_classifier"):
         explain(nn.Sequential(nn.Conv2d(3, 2, 1)), torch.zeros(1, 3, 4, 4), None, "cam")
+
+
+def test_psas_classifier_is_explained_by_its_own_maps():
+    torch.manual_seed(0)
+    model, images = create_model("resnet38_tiny", 3), torch.randn(2, 3, 40, 56)
+    maps = explain(model, images, [[2, 0], [1, -1]], "cam")
+    model.eval()
+    expected, logits = model.cam(images), model(images)
+    torch.testing.assert_close(maps[0].relu(), expected[0, [2, 0]])
+    torch.testing.assert_close(maps[1, 0].mean(), logits[1, 1])
+    assert not maps[1, 1].any()

@@ -234,3 +234,10 @@ def test_unknown_options_of_a_fusion():
         fuse_views([ramps()] * 2, [False, True], (4, 6), "cues", scael=2)
     with pytest.raises(ParameterError, match="Unknown option of fusion 'raw' 'scale'"):
         fuse_views([ramps()], [False], (4, 6), "raw", scale=2)
+
+
+def test_a_view_is_cut_before_the_views_are_added():
+    views = [torch.tensor([[[2.0, -4.0]]]), torch.tensor([[[-1.0, 2.0]]])]
+    kept, cut = (fuse_views(views, [False, False], (1, 2), "psa", cut=cut) for cut in (False, True))
+    torch.testing.assert_close(kept, torch.tensor([[[1.0, -2.0]]]) / (1 + 1e-5))
+    torch.testing.assert_close(cut, torch.tensor([[[1.0, 1.0]]]) * 2 / (2 + 1e-5))

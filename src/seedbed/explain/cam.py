@@ -9,6 +9,7 @@ from seedbed.explain.registry import explainer
 from seedbed.explain.support import not_a_vit
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import Readout, evaluating, read_readout
+from seedbed.models.resnet38 import ResNet38Classifier
 
 _TIMM_STEPS = ("forward_features", "forward_head", "get_classifier")
 
@@ -115,6 +116,31 @@ def cam_of_cnn(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         return (weight[pairs.label].unsqueeze(1) @ pairs.take(features).flatten(2)).squeeze(1)
 
     return explain_pairs(resolve(targets, logits.flatten(1)), explain, tuple(features.shape[-2:]))
+
+
+def not_psas_classifier(model: nn.Module) -> str | None:
+    """Say why ``model`` is not PSA's ResNet38 classifier; None if it is."""
+    return None if isinstance(model, ResNet38Classifier) else "it is not PSA's ResNet38 classifier"
+
+
+@explainer("cam", needs=not_psas_classifier)
+def cam_of_resnet38(model: ResNet38Classifier, images: Tensor, targets: Tensor | None) -> Tensor:
+    """Return [B, K, h, w], signed: the 1x1 classifier, which has no bias, applied to the last feature map.
+
+    Its mean is the logit. PSA cuts it at 0 before it adds up views (``fusion_options: {cut: true}``).
+
+    Args:
+        model: PSA's classifier.
+        images: [B, 3, H, W].
+        targets: int64 [B, K], or None for the predicted class.
+    """
+    with evaluating(model):
+        maps = model.fc8(model.taps(images).conv6)
+
+    def explain(pairs: Pairs) -> Tensor:
+        return maps[pairs.image, pairs.label].flatten(1)
+
+    return explain_pairs(resolve(targets, maps.mean((2, 3))), explain, tuple(maps.shape[-2:]))
 
 
 def _check_linear(model: nn.Module, features: Tensor, head: Linear, logits: Tensor) -> None:

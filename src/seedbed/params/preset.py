@@ -95,9 +95,11 @@ class Preset(Section):
             ParameterError: naming the key and the nearest match.
         """
         for key, explainer in self.explainers.items():
-            if explainer.method not in methods:
-                text = unknown_name("explanation method", explainer.method, methods)
-                raise ParameterError(f"presets.{self.name}.explainers.{key}.method: {text}")
+            changes = [*explainer.per_dataset.values(), *explainer.per_model.values()]
+            for method in (explainer.method, *(change["method"] for change in changes if "method" in change)):
+                if method not in methods:
+                    text = unknown_name("explanation method", method, methods)
+                    raise ParameterError(f"presets.{self.name}.explainers.{key}.method: {text}")
         for kind in ("models", "affinity_networks", "segmenters"):
             for key, entry in getattr(self, kind).items():
                 near = get_close_matches(entry.architecture, networks, n=1, cutoff=0.85)

@@ -1,0 +1,75 @@
+"""The preset `paper`: complete, and each network explained as its own weights were trained."""
+
+from pathlib import Path
+
+import pytest
+
+from seedbed.data.raw.sources import FileSource, TimmSource, load_sources
+from seedbed.data.transforms import build_transform
+from seedbed.explain.registry import implementation_for
+from seedbed.models import create_model
+from seedbed.papers import Layout, read_papers, table_cells
+from seedbed.papers.figures import figure_panels
+from seedbed.params import read_params, resolve
+from seedbed.train.objectives import build_objective
+from seedbed.train.settings import TrainSettings
+
+REPOSITORY = Path(__file__).parents[2]
+PRESET = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": "paper"})
+PAPERS = read_papers(REPOSITORY / "papers")
+CELLS = [c for paper in PAPERS.values() for t in paper.tables for c in table_cells(t, PRESET, Layout("paper"))]
+PANELS = [p for paper in PAPERS.values() for figure in paper.figures for p in figure_panels(figure, PRESET)]
+
+
+def explained():
+    """Every (data set, network, explainer) that a table or a figure shows."""
+    chains = [vars(cell.measurement) for cell in CELLS if cell.measurement] + [panel.names for panel in PANELS]
+    return sorted({(c["dataset"], c["model"], c["explainer"]) for c in chains if c.get("explainer") and c.get("model")})
+
+
+def test_every_cell_and_panel_has_all_it_needs():
+    lacking = {name for item in (*CELLS, *PANELS) for name in item.missing if not name.startswith("stage ")}
+    assert not lacking
+
+
+@pytest.mark.parametrize("section", ["models", "affinity_networks", "segmenters"])
+def test_training_sections_build(section):
+    for dataset in PRESET.datasets:
+        for name, entry in getattr(PRESET.on(dataset), section).items():
+            if entry.train is not None:
+                build_transform(entry.train.augment)
+                TrainSettings(**entry.train.settings())
+                if section == "models":
+                    build_objective(entry.train.loss, **entry.train.loss_options)
+                assert entry.weights, name
+
+
+def test_weights_are_in_the_table_of_sources_with_their_own_normalisation():
+    sources = load_sources()
+    tags = {source.tag: source.normalize for source in sources.values() if isinstance(source, TimmSource)}
+    for name, weights in PRESET.weights.items():
+        assert weights.tag in tags if weights.kind == "timm" else isinstance(sources[weights.source], FileSource), name
+    for name, model in PRESET.models.items():
+        weights = PRESET.weights[model.weights]
+        if weights.kind == "timm":
+            assert model.input.normalize == tags[weights.tag], name
+
+
+def test_exvit_has_sixteen_attributes_on_coco_and_eight_on_voc():
+    for dataset, attributes, steps in (("voc12", 8, 40000), ("coco14", 16, 80000)):
+        model = PRESET.on(dataset).models["exvit"]
+        assert (model.options["num_attributes"], model.train.iterations) == (attributes, steps)
+    fixed = PRESET.on("coco14").models["exvit_c256_s8"]
+    assert (fixed.options["num_attributes"], fixed.train.batch_size) == (8, 8)
+
+
+@pytest.mark.slow
+def test_every_network_can_be_explained_as_the_tables_ask():
+    models = {}
+    for dataset, model, explainer in explained():
+        entry = PRESET.on(dataset).models[model]
+        key = (entry.architecture, str(entry.options))
+        models[key] = models.get(key) or create_model(entry.architecture, entry.num_classes or 20, **entry.options)
+        found = PRESET.on(dataset).explainer_of(explainer, model)
+        assert found.input.normalize == entry.input.normalize
+        implementation_for(models[key], found.method).check_options(found.method, found.options)
