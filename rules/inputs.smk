@@ -74,14 +74,17 @@ def training_masks(wildcards):
 
 
 # Measurements of explanations, perhaps restricted to a subset of the split: localization, localization_single_class.
-PROTOCOLS = r"(soft_segmentation|perturbation|abpc|localization|instances|noise)(_(single_class|two_classes))?"
+PROTOCOLS = (
+    r"(soft_segmentation|perturbation|abpc|localization|instances|noise|layerwise)(_(single_class|two_classes))?"
+)
 
 
 def protocol_of(wildcards):
     """Name, subset and options of a measurement."""
-    stage = next(name for name in PRESET.protocols if wildcards.protocol.startswith(name))
+    options = {**PRESET.protocols, "layerwise": PRESET.scoring.plain()}
+    stage = next(name for name in options if wildcards.protocol.startswith(name))
     subset = wildcards.protocol.removeprefix(stage).removeprefix("_") or None
-    return {"name": stage, "subset": subset, "options": PRESET.protocols[stage]}
+    return {"name": stage, "subset": subset, "options": options[stage]}
 
 
 def archive_of(source):

@@ -1,32 +1,28 @@
-"""Hellinger distances against a loop over pairs, and the gain of each layer against one sweep a layer."""
+"""Hellinger distances within a layer's attention, against a loop over pairs."""
 
+import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from layered_models import network
 
-from seedbed.data.index import DataIndex
 from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError, UserError
-from seedbed.evaluate import ThresholdSweep
 from seedbed.evaluate.attention import (
-    LayerGain,
-    attention_statistics,
+    AttentionStatistics,
+    attention_matrices,
+    count_attention,
     hellinger_distances,
-    layer_maps,
     mean_hellinger,
-    score_layers,
 )
-from seedbed.evaluate.scoring import ground_truth
+from seedbed.evaluate.merging import merge_protocol
 from seedbed.explain.attention_cams import patch_attention
-from seedbed.explain.pictures import picture_heatmaps
-from seedbed.models import create_model
-from seedbed.params.stages import Explainer, Input, Scoring
+from seedbed.params.stages import NetworkInput
 
 CPU = torch.device("cpu")
 
@@ -87,115 +83,44 @@ def test_a_row_of_zeros_stays():
         mean_hellinger(torch.ones(1, 3))
 
 
-def random_counts(seed, layers=2):
-    rng = np.random.default_rng(seed)
-    return rng.random((layers, 2, 5, 6)).astype(np.float32), [1, 3], rng.integers(0, 4, (5, 6)).astype(np.uint8)
-
-
-def test_layer_gain_is_a_sweep_a_layer():
-    gain, halves = LayerGain(4, 2), [LayerGain(4, 2), LayerGain(4, 2)]
-    sweeps = [ThresholdSweep(4), ThresholdSweep(4)]
-    for seed in range(4):
-        maps, labels, truth = random_counts(seed)
-        gain.update(maps, labels, truth)
-        halves[seed % 2].update(maps, labels, truth)
-        for sweep, layer in zip(sweeps, maps, strict=True):
-            sweep.update(layer, labels, truth)
-    halves[0].merge(halves[1])
-    scores = gain.scores("in_either")
-    best = [sweep.best("full_scan", "in_either") for sweep in sweeps]
-    assert scores["miou_per_layer"] == [one.miou for one in best]
-    assert scores["background_per_layer"] == [one.threshold for one in best]
-    assert scores["best_miou"] == max(scores["miou_per_layer"]) == scores["miou_per_layer"][scores["best_layer"]]
-    assert halves[0].scores("in_either") == scores
-    with pytest.raises(DataError, match="maps of 3 layers, expected 2"):
-        gain.update(random_counts(0, layers=3)[0], *random_counts(0)[1:])
-    with pytest.raises(DataError, match="Cannot merge counts of 1 and of 2 layers"):
-        gain.merge(LayerGain(4, 1))
-
-
-def network(kind, index: DataIndex):
-    """A small network whose attention is uneven: the maps of a flat one are rounding errors, stretched to 0..1."""
-    torch.manual_seed(0)
-    small = {"embed_dim": 16, "depth": 3, "num_heads": 2}
-    if kind == "mct_refined":
-        model = create_model("mctformerv2_tiny", len(index.classes), img_size=48, **small)
-    else:
-        model = create_model("conformer_tiny_demo", len(index.classes), width=8, stem_width=8, **small)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("attn.qkv.weight"):
-                parameter *= 30
-    return model
-
-
-def explainer(method, **changes):
-    fusion = "mctformer" if method == "mct_refined" else "transcam"
-    values = {"method": method, "input": {"normalize": "imagenet"}, "fusion": fusion, "background": 0.4, "sweep": True}
-    return Explainer.model_validate({**values, "batch_size": 3, **changes})
-
-
-@pytest.mark.parametrize("method", ["mct_refined", "transcam"])
-def test_layers_are_those_of_the_method(method, shapes):
-    """Views, fusion and classes are the heat maps' own; several layers cost one pass."""
-    model, records = network(method, shapes), shapes.split("val")
-    settings = explainer(method, scales=[1.0, 1.5], flip=True, store_stride=2)
-    found = list(layer_maps(model, shapes, records, settings, CPU))
-    assert [record.image for record, _, _ in found] == [record.image for record in records]
-    cams = {"mct_refined": "mct_fused", "transcam": "conv_cam"}
-    compared = [({}, method, lambda maps: maps.all_layers), ({}, cams[method], lambda maps: maps.cam)]
-    compared += [({"layers": [k]}, method, lambda maps, k=k: maps.layers[k]) for k in range(3)]
-    for options, name, chosen in compared:
-        single = settings.model_copy(update={"method": name, "options": options})
-        heats = picture_heatmaps(model, shapes, records, single, CPU)
-        for (_, classes, maps), (_, heat) in zip(found, heats, strict=True):
-            assert list(classes) == heat.classes.tolist()
-            assert chosen(maps).shape == (len(classes), 48, 48)
-            sampled = torch.nn.functional.interpolate(torch.from_numpy(heat.maps)[None], (48, 48), mode="bilinear")
-            np.testing.assert_allclose(chosen(maps), sampled[0].numpy(), atol=2e-5)
-
-
-def test_a_picture_without_classes_is_background_in_every_layer(shapes):
-    model, record = network("mct_refined", shapes), replace(shapes.split("val")[0], labels=())
-    settings = explainer("mct_refined", store_stride=2)
-    ((_, classes, maps),) = layer_maps(model, shapes, [record], settings, CPU)
-    assert (classes, maps.cam.shape, maps.layers.shape) == ((), (0, 48, 48), (3, 0, 48, 48))
-    scores = score_layers(model, shapes, [record], settings, Scoring(), CPU)
-    assert scores["miou_per_layer"] == [scores["miou_cam"]] * 3
-    assert 0 < scores["miou_cam"] < 1
-
-
-def test_scores_of_the_layers(shapes):
-    model, records, scoring = network("mct_refined", shapes), shapes.split("val"), Scoring()
-    settings = explainer("mct_refined")
-    scores = score_layers(model, shapes, records, settings, scoring, CPU)
-    thresholds = [round(k * 0.01, 6) for k in range(60)]
-    sweeps = {key: ThresholdSweep(len(shapes.classes) + 1, thresholds) for key in ("cam", 0, 1, 2, "all")}
-    for record, classes, maps in layer_maps(model, shapes, records, settings, CPU):
-        for key, sweep in sweeps.items():
-            chosen = maps.layers[key] if isinstance(key, int) else maps.cam if key == "cam" else maps.all_layers
-            sweep.update(chosen, [k + 1 for k in classes], ground_truth(shapes, record))
-    best = {key: sweep.best().miou for key, sweep in sweeps.items()}
-    assert scores["miou_per_layer"] == [best[0], best[1], best[2]]
-    assert (scores["miou_cam"], scores["miou_all_layers"]) == (best["cam"], best["all"])
-    assert (scores["best_miou"], scores["images"]) == (max(scores["miou_per_layer"]), 4)
-    with pytest.raises(DataError, match="no pictures to score"):
-        score_layers(model, shapes, [], settings, scoring, CPU)
-
-
 @pytest.mark.parametrize("method", ["mct_refined", "transcam"])
 @pytest.mark.parametrize("renormalise", [False, True])
 def test_statistics_are_means_over_pictures(method, renormalise, shapes):
     model, records = network(method, shapes).train(), shapes.split("val")
-    settings = Input(normalize="imagenet", size=(48, 48))
-    found = attention_statistics(model, shapes, records, settings, CPU, renormalise=renormalise)
+    settings = NetworkInput(normalize="imagenet", size=(48, 48))
+    counts = count_attention(model, shapes, records, settings, CPU, renormalise=renormalise)
+    found = counts.result()
     pictures = [torch.from_numpy(read_picture(shapes.root / r.path).copy()).permute(2, 0, 1) for r in records]
     attention = patch_attention(model, torch.stack([normalise(picture, "imagenet") for picture in pictures]))
     expected = [sum(looped(rows, renormalise) for rows in layer) / len(records) for layer in attention]
     np.testing.assert_allclose(found["hellinger_per_layer"], expected, rtol=1e-3)
     assert found["hellinger"] == pytest.approx(np.mean(found["hellinger_per_layer"]))
     assert found["images"] == 4
+    halves = [count_attention(model, shapes, records[k::2], settings, CPU, renormalise=renormalise) for k in (0, 1)]
+    merged = merge_protocol("attention_statistics", [json.loads(json.dumps(half.to_dict())) for half in halves])
+    np.testing.assert_allclose(merged.pop("hellinger_per_layer"), found.pop("hellinger_per_layer"), rtol=1e-9)
+    assert merged == pytest.approx(found, rel=1e-9)
+
+
+def test_statistics_of_nothing_or_of_other_networks(shapes):
     with pytest.raises(DataError, match="no pictures"):
-        attention_statistics(model, shapes, [], settings, CPU)
+        AttentionStatistics().result()
+    records, settings = shapes.split("val"), NetworkInput(normalize="imagenet", size=(48, 48))
     with pytest.raises(UserError, match="Linear is not read"):
-        attention_statistics(torch.nn.Linear(1, 1), shapes, records, settings, CPU)
+        count_attention(torch.nn.Linear(1, 1), shapes, records, settings, CPU)
+    one, other = AttentionStatistics(), AttentionStatistics()
+    one.update([0.5, 0.25])
+    other.update([0.5])
+    with pytest.raises(DataError, match="Cannot add distances of 1 layers to those of 2"):
+        one.merge(other)
+
+
+@pytest.mark.parametrize("method", ["mct_refined", "transcam"])
+def test_matrices_are_the_networks_own(method, shapes):
+    model, records = network(method, shapes).eval(), shapes.split("val")
+    settings = NetworkInput(normalize="imagenet", size=(48, 48))
+    found = attention_matrices(model, shapes, records, settings, CPU)
+    assert list(found) == [record.image for record in records]
+    picture = torch.from_numpy(read_picture(shapes.root / records[1].path).copy()).permute(2, 0, 1)
+    expected = torch.cat(patch_attention(model, normalise(picture, "imagenet")[None]))
+    np.testing.assert_allclose(found[records[1].image], expected.numpy(), atol=1e-6)

@@ -152,6 +152,7 @@ def test_cells_that_only_a_server_can_measure():
             measured(stage="localization", subset="large"),
             "heatmaps/shapes/train/vit/maps/seed7/localization_large.json",
         ),
+        (measured(stage="layerwise"), "heatmaps/shapes/train/vit/maps/seed7/layerwise.json"),
         (measured(stage="masks", refiner="walk"), "masks/shapes/train/vit/maps/walk/seed7/metrics.json"),
         (
             measured(stage="segmentation", refiner="walk", segmenter="deeplab", split="val"),
@@ -224,6 +225,7 @@ def test_histories_of_the_whole_chain():
         ),
         (measured(stage="segmentation", refiner="argmax", segmenter="deeplab"), "then deeplab (scales 1, no CRF)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
+        (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
         (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
         (measured(stage="localization"), "measured by localization (threshold 0.5, as_published True)"),
     ],

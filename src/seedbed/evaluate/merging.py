@@ -7,7 +7,16 @@ from seedbed.errors import ParameterError, unknown_name
 
 Counts = dict[str, Any]
 """What one shard has counted, as plain values."""
-NAMES = ("soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise")
+NAMES = (
+    "soft_segmentation",
+    "localization",
+    "abpc",
+    "perturbation",
+    "instances",
+    "noise",
+    "layerwise",
+    "attention_statistics",
+)
 
 
 def merge_protocol(name: str, shards: Sequence[Counts]) -> dict[str, Any]:
@@ -75,5 +84,13 @@ def _accumulator(name: str) -> Any:
             from seedbed.evaluate.noise import NoiseRobustness
 
             return NoiseRobustness
+        case "layerwise":
+            from seedbed.evaluate.layerwise import LayerGain
+
+            return LayerGain
+        case "attention_statistics":
+            from seedbed.evaluate.attention import AttentionStatistics
+
+            return AttentionStatistics
         case _:
             raise ParameterError(unknown_name("protocol", name, NAMES))

@@ -9,7 +9,7 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.registry import explainer
 from seedbed.explain.targets import ABSENT, resolve
 from seedbed.explain.vit import evaluating
-from seedbed.models.exvit import ExViT
+from seedbed.models.exvit import Encoded, ExViT
 
 SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
     "squared": Tensor.square,
@@ -150,6 +150,31 @@ def cam_of_exvit(model: ExViT, images: Tensor, targets: Tensor | None, *, fused_
     with evaluating(model):
         output = model(images, full=True, fused_layers=fused_layers)
     return _of_classes(output.class_maps, resolve(targets, output.logits))
+
+
+@torch.no_grad()
+def fused_layer_maps(model: ExViT, images: Tensor, targets: Tensor, *, relu: bool = True) -> Tensor:
+    """Class maps for every K of equation 10, from one pass through the encoder (figure 8).
+
+    Args:
+        model: an eX-ViT with either head.
+        images: [B, 3, H, W].
+        targets: int64 [B, K], -1 = absent.
+        relu: as in ``attribute_guided_map``; the maps of a plain head stay signed.
+
+    Returns:
+        [B, L, K, h, w]: entry k - 1 fuses the last k layers, as the explainers do with ``fused_layers=k``.
+    """
+    guided = model.head_kind == "attributes"
+    with evaluating(model):
+        outputs, grid = model.layer_outputs(images, len(model.blocks))
+        weights = model.attributes(outputs[-1]) if guided else None
+        maps = []
+        for count in range(1, len(outputs) + 1):
+            encoded = Encoded(outputs[-1], sum(outputs[-count:]) / count, grid)
+            of_all = model.class_maps(encoded, weights).transpose(1, 2).unflatten(2, grid)
+            maps.append(_of_classes(_rectified(of_all, relu and guided), targets))
+    return torch.stack(maps, dim=1)
 
 
 class _Received:

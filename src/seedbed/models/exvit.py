@@ -155,7 +155,14 @@ class ExViT(nn.Module):
 
     def encode(self, images: Tensor, record: AttentionRecord | None = None, fused_layers: int | None = None) -> Encoded:
         """Run the encoder (equation 6 in every layer); arguments as `forward` takes them."""
-        first = len(self.blocks) - (self.fused_layers if fused_layers is None else self.checked_layers(fused_layers))
+        count = self.fused_layers if fused_layers is None else self.checked_layers(fused_layers)
+        outputs, grid = self.layer_outputs(images, count, record)
+        return Encoded(outputs[-1], sum(outputs) / len(outputs), grid)
+
+    def layer_outputs(
+        self, images: Tensor, count: int, record: AttentionRecord | None = None
+    ) -> tuple[list[Tensor], tuple[int, int]]:
+        """F^l [B, h * w, d] of the last ``count`` layers, and the grid (h, w)."""
         patches = self.patch_embed(self._checked(images))
         grid = tuple(patches.shape[-2:])
         x = patches.flatten(2).transpose(1, 2)
@@ -163,9 +170,9 @@ class ExViT(nn.Module):
         outputs = []
         for number, block in enumerate(self.blocks):
             x = block(x, record)
-            if number >= first:
+            if number >= len(self.blocks) - count:
                 outputs.append(x if self.norm is None else self.norm(x))
-        return Encoded(outputs[-1], sum(outputs) / len(outputs), grid)
+        return outputs, grid
 
     def class_maps(self, encoded: Encoded, weights: Tensor | None) -> Tensor:
         """Class maps [B, N, C] of tokens, float32 at least; ``weights`` [B, N, S] are not used by the head ``cam``."""

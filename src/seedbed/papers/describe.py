@@ -55,6 +55,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
+    elif measurement.stage == "layerwise":
+        parts.append("layer by layer, background threshold the best of each layer's sweep on this split, no CRF")
     elif measurement.refiner:
         parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:

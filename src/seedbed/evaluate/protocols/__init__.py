@@ -10,6 +10,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.evaluate.protocols.explained import abpc, localization, perturbation, soft_segmentation
 from seedbed.evaluate.protocols.instances import instances
+from seedbed.evaluate.protocols.layerwise import layerwise
 from seedbed.evaluate.protocols.noise import noise
 from seedbed.evaluate.protocols.setting import Counts, Setting
 from seedbed.params.stages import Explainer
@@ -20,6 +21,7 @@ PROTOCOLS: dict[str, Callable[[Setting], Counts]] = {
     "abpc": abpc,
     "perturbation": perturbation,
     "instances": instances,
+    "layerwise": layerwise,
     "noise": noise,
 }
 

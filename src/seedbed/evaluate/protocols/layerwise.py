@@ -1,0 +1,12 @@
+"""Seeds layer by layer (AReAM, figures 2 and 10; eX-ViT, figure 8)."""
+
+from seedbed.evaluate.layerwise import count_layers
+from seedbed.evaluate.protocols.setting import Counts, Setting
+from seedbed.params.stages import Scoring
+
+
+def layerwise(setting: Setting) -> Counts:
+    """Each layer's maps of each picture's own classes against its ground truth; the options are those of `Scoring`."""
+    scoring = Scoring.model_validate(setting.options)
+    records = list(setting.records)
+    return count_layers(setting.model, setting.index, records, setting.explainer, scoring, setting.device).to_dict()

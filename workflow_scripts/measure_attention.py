@@ -1,0 +1,25 @@
+"""Statistics of a classifier's attention on the pictures of one shard."""
+
+from pathlib import Path
+
+from job import job
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index, shard
+from seedbed.evaluate.attention import count_attention
+from seedbed.io.atomic import write_json
+from seedbed.io.progress import progress
+from seedbed.models.registry import create_model
+from seedbed.models.weights.loading import load_weights
+from seedbed.params.stages import NetworkInput
+
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    index, network = read_index(root), snakemake.params.network
+    classes = network["num_classes"] or len(index.classes)
+    model = create_model(network["architecture"], classes, **network["options"])
+    load_weights(model, snakemake.input.weights)
+    chosen = shard(index.split(snakemake.wildcards.split), *this.shard)
+    records = progress(chosen, len(chosen), "pictures")
+    settings = NetworkInput.model_validate(snakemake.params.input)
+    counts = count_attention(model, index, records, settings, this.device).to_dict()
+    write_json(snakemake.output[0], {"counts": counts, "provenance": this.provenance(data=read_checksum(root))})
