@@ -77,7 +77,7 @@ def _accumulator(name: str) -> Any:
 
             return PerturbationTest
         case "instances":
-            from seedbed.evaluate.instances import InstanceScores
+            from seedbed.evaluate.coco import InstanceScores
 
             return InstanceScores
         case "noise":

@@ -7,8 +7,8 @@ from seedbed.data.coco import read_instances
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.published.coco14 import CATEGORY_IDS, image_id, instances_file
 from seedbed.evaluate.classification import predict_scores
+from seedbed.evaluate.coco import InstanceScores
 from seedbed.evaluate.instance_regions import Instance, coco_instances, mask_instances
-from seedbed.evaluate.instances import InstanceScores
 from seedbed.evaluate.protocols.setting import Counts, Setting
 from seedbed.evaluate.scoring import ground_truth
 from seedbed.explain.pictures import picture_heatmaps

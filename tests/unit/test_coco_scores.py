@@ -12,6 +12,7 @@ from seedbed.data.coco import CocoImage
 from seedbed.data.index import Box
 from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError, ParameterError
+from seedbed.evaluate.coco import METRICS, InstanceScores
 from seedbed.evaluate.instance_regions import (
     Instance,
     coco_instances,
@@ -19,7 +20,6 @@ from seedbed.evaluate.instance_regions import (
     mask_instances,
     otsu_threshold,
 )
-from seedbed.evaluate.instances import METRICS, InstanceScores
 
 
 def pixels(run_lengths):
