@@ -14,6 +14,7 @@ pytestmark = pytest.mark.workflow
         (["--config", "models__vit_hybird__train__epochs=2"], ["vit_hybird", "Did you mean 'vit_hybrid'"]),
         (["--config", "preset=papr"], ["papr", "Did you mean 'paper'"]),
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
+        (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
         (["--config", "dataset=/no/such/folder"], ["/no/such/folder", "is not a folder"]),
     ],
 )
