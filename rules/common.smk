@@ -31,9 +31,8 @@ checked(
 SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
 LAYOUT = Layout(PRESET.name)
-
-# The papers' headline tables: what plain `snakemake` makes.
-HEADLINES = [("vit_affinity", "table4"), ("agcam", "table2"), ("aream", "table1"), ("exvit", "table1")]
+TABLES = {f"{paper.id}_{table.id}": (paper.id, table.id) for paper in PAPERS.values() for table in paper.tables}
+checked(PRESET.check_tables, TABLES)
 
 
 def names_of(kind, table):

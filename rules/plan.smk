@@ -196,8 +196,7 @@ def described_targets():
 
 def built_tables():
     """Tables that the preset can make, as (paper, table)."""
-    every = ((paper.id, table.id) for paper in PAPERS.values() for table in paper.tables)
-    return [names for names in every if any(cell.sources for cell in cells_of(*names))]
+    return [names for names in TABLES.values() if any(cell.sources for cell in cells_of(*names))]
 
 
 def built_figures():
@@ -207,8 +206,9 @@ def built_figures():
 
 
 def headline_tables():
-    """The headline tables among them."""
-    return [names for names in HEADLINES if names in built_tables()]
+    """The headline tables among them: what plain `snakemake` makes."""
+    built = built_tables()
+    return [TABLES[name] for name in PRESET.headlines if TABLES[name] in built]
 
 
 def table_files(tables, suffix):

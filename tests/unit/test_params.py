@@ -250,3 +250,10 @@ def test_training_parameters_are_those_of_the_loop():
     settings = Training(**TRAIN).settings()
     assert set(settings) == {field.name for field in fields(TrainSettings)}
     assert TrainSettings(**settings) == TrainSettings(lr=0.1, batch_size=4, epochs=2)
+
+
+def test_headlines_name_tables():
+    preset = resolve(config(headlines=["aream_table2"]))
+    preset.check_tables(["aream_table1", "aream_table2"])
+    with pytest.raises(ParameterError, match=r"small\.headlines: Unknown table 'aream_table2'\. Did you mean 'aream_t"):
+        preset.check_tables(["aream_table1"])

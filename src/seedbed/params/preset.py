@@ -60,6 +60,7 @@ class Preset(Section):
     affinity_networks: dict[str, AffinityNetwork] = {}
     refiners: dict[str, Refiner] = {}
     segmenters: dict[str, Segmenter] = {}
+    headlines: list[str] = Field([], description="tables that plain `snakemake` makes, such as vit_affinity_table4")
     stages: list[Stage] = Field(description="what is measured; a table cell of another stage is `not run`")
     protocols: dict[str, dict[str, Any]] = Field({}, description="options of the measurements of explanations")
     own: OwnData
@@ -106,6 +107,16 @@ class Preset(Section):
                 if near and entry.architecture not in networks:
                     text = f"unknown network '{entry.architecture}'. Did you mean '{near[0]}'?"
                     raise ParameterError(f"presets.{self.name}.{kind}.{key}.architecture: {text}")
+
+    def check_tables(self, tables: Collection[str]) -> None:
+        """Check that tables which the parameters name exist.
+
+        Raises:
+            ParameterError: naming the key and the nearest match.
+        """
+        for name in self.headlines:
+            if name not in tables:
+                raise ParameterError(f"presets.{self.name}.headlines: {unknown_name('table', name, tables)}")
 
     def check_rules(self, rules: Collection[str]) -> None:
         """Check that resources are given to rules that exist.
