@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seedbed.errors import ParameterError, UserError
-from seedbed.explain import explain, supports
+from seedbed.explain import explain, methods, supports
 from seedbed.explain.attention_cams import patch_attention, refined_by_layer, unrefined
 from seedbed.models import create_model
 
@@ -74,6 +74,15 @@ def test_layers_add_up_to_the_refined_map(method, model_of):
         alone = explain(model_of[method], images(), EVERY, method, layers=[layer], **OPTIONS[method])
         torch.testing.assert_close(by_layer[:, layer], alone)
     torch.testing.assert_close(by_layer.sum(1), explain(model_of[method], images(), EVERY, method, **OPTIONS[method]))
+
+
+def test_cam_is_the_plain_map_of_either_network(mctformer, conformer):
+    for model, method in ((mctformer, "mct_cam"), (conformer, "conv_cam")):
+        maps = explain(model, images(), EVERY, method)
+        assert torch.equal(explain(model, images(), EVERY, "cam"), maps)
+    shifted = explain(conformer, images(), EVERY[:, :3], "cam", first_class=1)
+    torch.testing.assert_close(shifted, maps[:, 1:])
+    assert next(method for method in methods() if method.name == "cam").description.startswith("Class activation map")
 
 
 @pytest.mark.parametrize("method", ["mct_cam", "mct_fused", "mct_refined", "conv_cam", "transcam"])

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import ParameterError
-from seedbed.models.transformer import Attention, AttentionRecord, Block, drop_path_rates
+from seedbed.models.transformer import (
+    Attention,
+    AttentionRecord,
+    Block,
+    drop_path_rates,
+    position_waves,
+    start_by_similarity,
+)
 
 torch.set_num_threads(1)
 
@@ -91,3 +98,37 @@ def test_drop_path_drops_whole_branches_in_training_only():
 
 def test_drop_path_rates_rise_linearly():
     assert drop_path_rates(0.3, 4) == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("gain", [0.5, 2.0])
+def test_attention_by_similarity_has_equal_orthonormal_queries_and_keys(gain):
+    block, untouched = Block(12, 3), Attention(12, 3)
+    before = {name: value.clone() for name, value in untouched.state_dict().items()}
+    start_by_similarity(block, gain)
+    queries, keys, _ = block.attn.qkv.weight.split(12)
+    assert torch.equal(queries, keys)
+    for rows in queries.split(4):
+        torch.testing.assert_close(rows @ rows.T, gain**2 * torch.eye(4), atol=1e-5, rtol=0)
+    start_by_similarity(untouched, 0.0)
+    assert all(torch.equal(value, before[name]) for name, value in untouched.state_dict().items())
+
+
+def test_attention_by_similarity_falls_with_the_distance_of_position_waves():
+    """Waves alone: a cell attends to itself most, to its neighbours next, and hardly to the far corner."""
+    torch.manual_seed(0)
+    attention, record = Attention(48, 2), AttentionRecord(attention="mean")
+    start_by_similarity(attention, 1.5)
+    torch.nn.init.zeros_(attention.qkv.bias)
+    attention(position_waves(6, 48)[None], record)
+    first = record.attention[0][0, 0].view(6, 6)
+    assert first[0, 0] > first[0, 1] > first[0, 3] and first[0, 0] > first[1, 0] > first[3, 0]
+    assert first[0, 0] > 10 * first[5, 5]
+
+
+def test_position_waves_by_hand():
+    """Width 4 has one wavelength, 4 cells: sine and cosine of a quarter turn a cell, down first, then along."""
+    waves = position_waves(2, 4)
+    expected = [[0, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 1], [1, 0, 1, 0]]
+    torch.testing.assert_close(waves, torch.tensor(expected, dtype=torch.float), atol=1e-6, rtol=0)
+    with pytest.raises(ParameterError, match="multiple of 4"):
+        position_waves(3, 6)

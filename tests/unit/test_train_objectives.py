@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import ParameterError
+from seedbed.models import create_model
 from seedbed.train.objectives import build_objective
 
 
@@ -91,3 +92,19 @@ def test_mistakes_are_named():
         build_objective("cross_entrpy")
     with pytest.raises(ParameterError, match=r"loss 'cross_entropy': .*'smoothing'"):
         build_objective("cross_entropy", smoothing=0.1)
+
+
+def test_cross_entropy_of_two_heads_is_their_sum():
+    """Conformer and MCTformer pay for each head; every head's part is told."""
+    truth = torch.eye(3)[[2, 0]]
+    for name, options in (
+        ("mctformerv2_tiny", {"img_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2}),
+        ("conformer_tiny_demo", {"width": 8, "stem_width": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}),
+    ):
+        torch.manual_seed(0)
+        model, pictures = create_model(name, 3, **options).eval(), torch.randn(2, 3, 16, 16)
+        loss, parts = build_objective("cross_entropy")(model, (pictures, truth))
+        heads = model(pictures).heads
+        expected = {key: -logits.log_softmax(1)[[0, 1], [2, 0]].mean() for key, logits in heads.items()}
+        assert parts == {key: pytest.approx(float(value), rel=1e-5) for key, value in expected.items()}
+        assert float(loss) == pytest.approx(float(sum(expected.values())), rel=1e-5)

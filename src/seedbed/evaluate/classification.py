@@ -13,6 +13,7 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
+from seedbed.models.outputs import logits_of
 from seedbed.params.stages import Input
 
 
@@ -51,7 +52,7 @@ def predict_scores(
             normalisation=settings.normalize,
         ),
     )
-    return torch.cat([_logits(model(pictures.to(device))).float().cpu() for pictures in _batched(views, batch)])
+    return torch.cat([logits_of(model(pictures.to(device))).float().cpu() for pictures in _batched(views, batch)])
 
 
 def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
@@ -87,10 +88,6 @@ def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, 
         "images": len(labels),
         **{f"ap_{k}": value for k, value in precisions.items()},
     }
-
-
-def _logits(output: Any) -> Tensor:
-    return output if isinstance(output, Tensor) else output[0]
 
 
 def _batched(views: Iterable[Tensor], size: int) -> Iterable[Tensor]:

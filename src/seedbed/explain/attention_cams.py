@@ -45,6 +45,7 @@ def not_a_conformer(model: nn.Module) -> str | None:
     return None if isinstance(model, Conformer) else "it is not a Conformer"
 
 
+@explainer("cam", needs=not_an_mctformer)
 @explainer("mct_cam", needs=not_an_mctformer, description="MCTformer's patch class activation map, cut at 0")
 def mct_cam(model: MCTformer, images: Tensor, targets: Tensor | None) -> Tensor:
     """Return [B, K, h, w], >= 0: the patch head's maps without their negative part."""
@@ -93,6 +94,7 @@ def mct_refined(
     return _refine(_mct_unrefined(model, images, targets, class_attention_layers), layers)
 
 
+@explainer("cam", needs=not_a_conformer)
 @explainer("conv_cam", needs=not_a_conformer, description="Class maps of Conformer's convolutional head")
 def conv_cam(model: Conformer, images: Tensor, targets: Tensor | None, *, first_class: int = 0) -> Tensor:
     """Return [B, K, h, w], signed: the convolutional head's maps.
@@ -197,7 +199,7 @@ def _conformer_unrefined(
         raise ParameterError(f"first_class={first_class}: the network has outputs 0 to {model.num_classes - 1}.")
     with evaluating(model):
         output = model(images, attention=attention)
-    logits = (output.conv_logits + output.trans_logits)[:, first_class:]
+    logits = output.logits[:, first_class:]
     maps = _of_targets(output.conv_maps[:, first_class:], resolve(targets, logits))
     return Unrefined(maps, patch_part(output.attention or (), maps.shape[-2] * maps.shape[-1]))
 

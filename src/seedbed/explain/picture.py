@@ -14,6 +14,7 @@ from seedbed.explain.call import explain
 from seedbed.explain.heatmaps import min_max, upsample
 from seedbed.explain.registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
+from seedbed.models.outputs import logits_of
 
 ALL = "all"
 
@@ -58,7 +59,7 @@ def explain_picture(
     model = model.to(device).eval()
     inputs = network_input(model, picture).to(device)
     with torch.no_grad():
-        probabilities = model(inputs)[0].float().softmax(0).cpu()
+        probabilities = logits_of(model(inputs))[0].float().softmax(0).cpu()
     values, classes = probabilities.topk(min(top, len(probabilities)))
     maps, refused = {}, {}
     for name in _chosen(names):

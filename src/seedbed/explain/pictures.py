@@ -16,6 +16,7 @@ from seedbed.explain.call import explain
 from seedbed.explain.fusion import fuse_views
 from seedbed.explain.targets import ABSENT
 from seedbed.io.heatmaps import HeatMaps
+from seedbed.models.outputs import logits_of
 from seedbed.params.stages import Explainer
 
 
@@ -138,8 +139,7 @@ def _classes(
 ) -> list[tuple[int, ...]]:
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]
-    output = model(torch.stack([item.views[0] for item in batch]).to(device))
-    logits = output if isinstance(output, Tensor) else output[0]  # some networks give more beside
+    logits = logits_of(model(torch.stack([item.views[0] for item in batch]).to(device)))
     return [(int(label),) for label in logits.argmax(1)]
 
 

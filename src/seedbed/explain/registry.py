@@ -6,7 +6,7 @@ function that says why a model lacks it. The first implementation that finds not
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -63,7 +63,7 @@ def explainer(
     Args:
         name: the method's name in parameter files and tables.
         needs: says why a model cannot be explained by this implementation, or None.
-        description: one line; given with the first implementation.
+        description: one line; given with one of the implementations.
         beyond_papers: true for a method that none of the four papers uses.
         class_specific: whether the function takes ``targets`` [B, K] (-1 = absent, None = predicted) and returns
             [B, K, h, w]; otherwise it takes none and returns [B, h, w].
@@ -72,6 +72,8 @@ def explainer(
     def register(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if name not in _METHODS:
             _METHODS[name] = Method(name, description, beyond_papers)
+        elif description and not _METHODS[name].description:
+            _METHODS[name] = replace(_METHODS[name], description=description)
         _METHODS[name].implementations.append(Implementation(run, needs, class_specific))
         return run
 

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.models.registry import register
-from seedbed.models.transformer import AttentionRecord, Block, drop_path_rates, init_transformer_weights
+from seedbed.models.transformer import (
+    AttentionRecord,
+    Block,
+    drop_path_rates,
+    init_transformer_weights,
+    start_by_similarity,
+)
 
 NORM_EPS = 1e-6  # of every norm but the stem's and the last LayerNorm
 
@@ -34,6 +40,16 @@ class ConformerOutput(NamedTuple):
     conv_maps: Tensor
     attention: list[Tensor] | None
     scores: list[Tensor] | None
+
+    @property
+    def logits(self) -> Tensor:
+        """[B, C], the sum of both heads, which TransCAM trains and which decides."""
+        return self.conv_logits + self.trans_logits
+
+    @property
+    def heads(self) -> dict[str, Tensor]:
+        """The logits of both heads by name."""
+        return {"conv": self.conv_logits, "trans": self.trans_logits}
 
 
 class ConvBlock(nn.Module):
@@ -126,6 +142,7 @@ class Conformer(nn.Module):
         stem_width: channels of the 7x7 stem.
         stem_pool: keep the stem's max pooling; without it every stride is halved.
         drop_path_rate: stochastic depth of the last transformer block, rising linearly from 0.
+        similarity: see `start_by_similarity`; 0 starts queries and keys apart, as published.
 
     Raises:
         ParameterError: `depth` or `patch_size` does not divide as said.
@@ -146,6 +163,7 @@ class Conformer(nn.Module):
         stem_width: int = 64,
         stem_pool: bool = True,
         drop_path_rate: float = 0.1,
+        similarity: float = 0.0,
     ) -> None:
         super().__init__()
         stem_stride = 4 if stem_pool else 2
@@ -180,6 +198,7 @@ class Conformer(nn.Module):
         self.trans_norm = nn.LayerNorm(embed_dim)
         self.trans_cls_head = nn.Linear(embed_dim, num_classes)
         self.apply(init_transformer_weights)
+        start_by_similarity(self, similarity)
         self.apply(_init_conv)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         # After the initialisation above: fan-out scaling of a head this narrow would start with huge logits.
@@ -234,13 +253,14 @@ register(
     "conformer_tiny_demo",
     Conformer,
     "Conformer, small enough for the built-in data, stride 8",
-    width=32,
-    embed_dim=96,
+    width=16,
+    embed_dim=64,
     depth=6,
     num_heads=4,
     mlp_ratio=2.0,
     patch_size=8,
-    stem_width=32,
+    stem_width=16,
     stem_pool=False,
     drop_path_rate=0.0,
+    similarity=1.5,
 )

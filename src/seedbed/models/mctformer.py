@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.models.registry import register
-from seedbed.models.transformer import AttentionRecord, Block, drop_path_rates, init_transformer_weights
+from seedbed.models.transformer import (
+    AttentionRecord,
+    Block,
+    drop_path_rates,
+    init_transformer_weights,
+    position_waves,
+    start_by_similarity,
+)
 
 
 class MCTformerOutput(NamedTuple):
@@ -30,6 +37,16 @@ class MCTformerOutput(NamedTuple):
     patch_maps: Tensor
     attention: list[Tensor] | None
     scores: list[Tensor] | None
+
+    @property
+    def logits(self) -> Tensor:
+        """[B, C], those of the class tokens, by which the published code judges a picture."""
+        return self.class_logits
+
+    @property
+    def heads(self) -> dict[str, Tensor]:
+        """The logits of both heads by name."""
+        return {"class": self.class_logits, "patch": self.patch_logits}
 
 
 class PatchEmbedding(nn.Module):
@@ -52,6 +69,8 @@ class MCTformer(nn.Module):
         img_size: side of the square training image; sets the size of the position table. Any size can be fed.
         patch_size, embed_dim, depth, num_heads, mlp_ratio: the transformer (defaults: DeiT-S).
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        similarity: see `start_by_similarity`; 0 starts queries and keys apart, as published.
+        waves: amplitude of the sine waves that the positions of the patches start from; 0: random, as published.
     """
 
     new_layers = ("head",)
@@ -67,6 +86,8 @@ class MCTformer(nn.Module):
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.1,
+        similarity: float = 0.0,
+        waves: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_classes, self.patch_size = num_classes, patch_size
@@ -82,6 +103,9 @@ class MCTformer(nn.Module):
         self.apply(init_transformer_weights)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if waves:
+            self.pos_embed.data[:, num_classes:] += waves * position_waves(self.side, embed_dim)
+        start_by_similarity(self, similarity)
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that are not decayed although they are no vectors."""
@@ -148,4 +172,6 @@ register(
     num_heads=4,
     mlp_ratio=3.0,
     drop_path_rate=0.0,
+    similarity=0.8,
+    waves=1.0,
 )

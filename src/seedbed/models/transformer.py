@@ -1,5 +1,7 @@
 """Transformer blocks whose attention can be read, shared by MCTformer and Conformer; parameter names are timm's."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, Mlp
@@ -101,3 +103,35 @@ def init_transformer_weights(module: nn.Module) -> None:
 def drop_path_rates(rate: float, depth: int) -> list[float]:
     """Stochastic-depth rates of `depth` blocks, rising linearly from 0 to `rate`."""
     return torch.linspace(0, rate, depth, device="cpu").tolist()
+
+
+@torch.no_grad()
+def start_by_similarity(module: nn.Module, gain: float) -> None:
+    """Let attention in `module` start by similarity: a head's keys are its queries, orthonormal rows times `gain`.
+
+    A small network learns from few pictures no attention that refines a map; one that starts by likeness keeps it.
+    Both are free to part in training. 0 changes nothing.
+    """
+    for attention in (m for m in module.modules() if gain and isinstance(m, Attention)):
+        dim, width = attention.qkv.in_features, attention.qkv.in_features // attention.heads
+        for head in range(attention.heads):
+            rows = gain * nn.init.orthogonal_(torch.empty(width, dim))
+            for start in (head * width, dim + head * width):
+                attention.qkv.weight[start : start + width] = rows
+
+
+def position_waves(side: int, dim: int) -> Tensor:
+    """Sine and cosine waves along both axes of a grid of side x side cells: [side ** 2, dim] in -1..1.
+
+    Wavelengths run from 4 cells to twice the side, so that the likeness of two cells falls with their distance.
+
+    Raises:
+        ParameterError: `dim` is no multiple of 4.
+    """
+    if dim % 4:
+        raise ParameterError(f"Waves need a width that is a multiple of 4, got {dim}.")
+    wavelengths = torch.logspace(math.log10(4), math.log10(2 * side), dim // 4)
+    angles = 2 * math.pi * torch.arange(side)[:, None] / wavelengths
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)
+    down, along = axis[:, None].expand(-1, side, -1), axis[None].expand(side, -1, -1)
+    return torch.cat([down, along], dim=2).flatten(0, 1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.models.outputs import heads_of
 from seedbed.train.aream import conformer, conformer_aream, mctformer, mctformer_aream
 from seedbed.train.exvit import ExViTObjective
 
@@ -23,7 +24,10 @@ class MultiLabelSoftMargin:
 
 
 class CrossEntropy:
-    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label a picture."""
+    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label a picture.
+
+    A network with two heads pays for each (Conformer on ImageNet, Peng et al. 2021).
+    """
 
     single_label = True
 
@@ -32,8 +36,13 @@ class CrossEntropy:
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
         pictures, labels = batch
-        logits = model(pictures).float()
-        return F.cross_entropy(logits, labels.argmax(1), label_smoothing=self.label_smoothing), {}
+        heads, truth = heads_of(model(pictures)), labels.argmax(1)
+        losses = {
+            name: F.cross_entropy(logits.float(), truth, label_smoothing=self.label_smoothing)
+            for name, logits in heads.items()
+        }
+        parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
+        return sum(losses.values()), parts
 
 
 class PixelCrossEntropy:

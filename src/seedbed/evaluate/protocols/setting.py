@@ -14,6 +14,7 @@ from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.call import explain
 from seedbed.explain.heatmaps import upsample
+from seedbed.models.outputs import logits_of
 from seedbed.params.stages import Explainer
 
 Counts = dict[str, Any]
@@ -58,8 +59,7 @@ class Setting(NamedTuple):
 
     def logits(self, batch: Batch) -> Tensor:
         """Class scores [B, C]."""
-        output = self.model(batch.inputs)
-        return output if isinstance(output, Tensor) else output[0]
+        return logits_of(self.model(batch.inputs))
 
     def maps(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Maps [B, K, H, W] of the classes ``targets`` [B, K], enlarged to the input's size."""
