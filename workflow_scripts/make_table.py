@@ -6,12 +6,15 @@ from job import job
 from seedbed.io.atomic import read_json, write_json, write_text
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.report.counted import counted_notes
 from seedbed.report.tables import fill_table, to_csv, to_markdown, to_metrics
 
 with job(snakemake):
     table = Table.model_validate(snakemake.params.table)
     cells = [Cell.from_plain(cell) for cell in snakemake.params.cells]
-    values = fill_table(table, cells, cache(read_json))
+    read = cache(read_json)
+    values = fill_table(table, cells, read)
+    notes = [*snakemake.params.footnotes, *counted_notes(table, cells, read)]
     write_text(snakemake.output.csv, to_csv(table, values))
-    write_text(snakemake.output.markdown, to_markdown(table, values, snakemake.params.footnotes))
+    write_text(snakemake.output.markdown, to_markdown(table, values, notes))
     write_json(snakemake.output.metrics, to_metrics(values))

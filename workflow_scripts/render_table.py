@@ -8,6 +8,7 @@ from seedbed.data.index import read_index
 from seedbed.io.atomic import read_json, write_bytes, write_text
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.report.counted import counted_notes
 from seedbed.report.curves import table_curves
 from seedbed.report.gallery import draw_gallery
 from seedbed.report.page import render_page, render_table
@@ -24,7 +25,7 @@ with job(snakemake) as this:
         params.paper,
         table,
         fill_table(table, cells, read),
-        params.footnotes,
+        [*params.footnotes, *counted_notes(table, cells, read)],
         gallery=gallery,
         curves=table_curves(params.histories, {path: read(path) for path in snakemake.input.metrics}),
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},

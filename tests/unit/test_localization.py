@@ -125,3 +125,13 @@ def test_wrong_maps_and_thresholds_are_refused():
         BoxLocalization().update(np.zeros((1, 2, 2)), [[0, 0, 1, 1]], label=0, predicted=0)
     with pytest.raises(ParameterError, match="threshold must lie"):
         BoxLocalization(1.5)
+
+
+def test_wrong_predictions_can_be_scored():
+    scored = BoxLocalization(wrong="score")
+    assert scored.update(drawing("##"), [[0, 0, 1, 0]], label=0, predicted=1) is not None
+    assert (scored.result()["images"], scored.result()["skipped"]) == (1, 0)
+    with pytest.raises(DataError, match="different settings"):
+        scored.merge(BoxLocalization())
+    with pytest.raises(ParameterError, match="Unknown rule for wrong predictions 'odd'"):
+        BoxLocalization(wrong="odd")

@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.evaluate import erasing, perturbation
 from seedbed.evaluate.erasing import erased_logits, ranks
-from seedbed.evaluate.perturbation import AREAS, SCHEDULES, AreaBetweenCurves, PerturbationTest
+from seedbed.evaluate.perturbation import AREAS, CURVE_AREAS, SCHEDULES, AreaBetweenCurves, PerturbationTest
 
 ONE = {"mean": (0.5,), "std": (0.5,)}
 SIDE = 10
@@ -37,9 +40,59 @@ def picture():
 
 def test_ranks_put_ties_in_reading_order_and_nan_first():
     maps = torch.tensor([[[1.0, 3.0], [3.0, float("nan")]]])
-    assert ranks(maps).tolist() == [[3, 1, 2, 0]]
-    assert ranks(-maps).tolist() == [[1, 2, 3, 0]]
-    assert ranks(torch.zeros(1, 2, 2)).tolist() == [[0, 1, 2, 3]]
+    assert [rank.tolist() for rank in ranks(maps)] == [[[3, 1, 2, 0]], [[1, 2, 3, 0]]]
+    assert [rank.tolist() for rank in ranks(torch.zeros(1, 2, 2))] == [[[0, 1, 2, 3]], [[0, 1, 2, 3]]]
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, -0.0, float("nan"), float("inf"), -5.0]), min_size=1, max_size=12))
+def test_one_sort_ranks_as_two_would(values):
+    maps = torch.tensor(values).view(1, 1, -1)
+
+    def sorted_ranks(keys):
+        order = sorted(range(len(keys)), key=lambda k: (not math.isnan(keys[k]), -keys[k] if keys[k] == keys[k] else 0))
+        return [order.index(k) for k in range(len(keys))]
+
+    down, up = ranks(maps)
+    assert down[0].tolist() == sorted_ranks(values)
+    assert up[0].tolist() == sorted_ranks([-value for value in values])
+
+
+def test_every_picture_is_sorted_once(monkeypatch):
+    images, maps = picture()
+    calls, once = [], erasing.ranks
+    monkeypatch.setattr(perturbation, "ranks", lambda maps: calls.append(len(maps)) or once(maps))
+    PerturbationTest().update(Brightness().eval(), images, maps, torch.tensor([1]), **ONE)
+    AreaBetweenCurves().update(Brightness().eval(), images, maps, torch.tensor([1]), **ONE)
+    assert calls == [1, 1]
+
+
+def test_fill_colours():
+    images = torch.full((1, 1, SIDE, SIDE), 0.25)
+    maps = picture()[1]
+    seen = {}
+    for fill in ("black", "mean", "white"):
+
+        class Watching(Brightness):
+            def forward(self, pictures, fill=fill):
+                seen[fill] = float(pictures[-1, 0, 5, 0]) * 0.5 + 0.5  # erased at last in both orders
+                return super().forward(pictures)
+
+        for test in (PerturbationTest(fill=fill), AreaBetweenCurves(fill=fill)):
+            test.update(Watching().eval(), images, maps, torch.tensor([0]), **ONE)
+            assert seen[fill] == pytest.approx({"black": 0.0, "mean": 0.5, "white": 1.0}[fill])
+    assert (PerturbationTest().fill, AreaBetweenCurves().fill) == ("black", "mean")  # as published
+
+
+def test_areas_between_curves_by_hand():
+    curve = np.array([1.0] + [0.0] * 10)
+    assert CURVE_AREAS["mean"](curve) == pytest.approx(1 / 11)
+    assert CURVE_AREAS["trapezoid"](curve) == pytest.approx(0.05)
+    assert CURVE_AREAS["twelfths"](curve) == pytest.approx(1 / 12)
+    images, maps = picture()
+    test = AreaBetweenCurves(area="twelfths")
+    test.update(Brightness().eval(), images, maps, torch.tensor([1]), **ONE)
+    result = test.result()
+    assert result["lerf"] == pytest.approx(sum(result["curve_lerf"]) / 12)
 
 
 def test_schedules_of_the_papers():
@@ -122,7 +175,7 @@ def test_a_module_is_tested_in_evaluation_mode_and_put_back():
 def test_a_function_will_do_as_model():
     images, maps = picture()
     logits = erased_logits(
-        lambda x: x.sum((2, 3)).repeat(1, 2), images, ranks(maps), [0, 100], torch.zeros(1, 1, 1, 1), 8
+        lambda x: x.sum((2, 3)).repeat(1, 2), images, ranks(maps)[0], [0, 100], torch.zeros(1, 1, 1, 1), 8
     )
     assert logits.flatten().tolist() == [100.0, 100.0, 0.0, 0.0]
 
@@ -183,6 +236,11 @@ def test_wrong_arguments_are_named():
     for name in ("schedule", "area"):
         with pytest.raises(ParameterError, match=f"Unknown {name} 'odd'"):
             PerturbationTest(**{name: "odd"})
+    for kind in (PerturbationTest, AreaBetweenCurves):
+        with pytest.raises(ParameterError, match="Unknown fill of erased pixels 'odd'"):
+            kind(fill="odd")
+    with pytest.raises(ParameterError, match="Unknown area 'odd'"):
+        AreaBetweenCurves(area="odd")
     with pytest.raises(ParameterError, match="Unknown rule for undefined maps 'odd'"):
         AreaBetweenCurves(undefined="odd")
     with pytest.raises(DataError, match="Cannot merge perturbation tests"):

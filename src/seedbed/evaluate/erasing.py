@@ -21,6 +21,10 @@ UNDEFINED_RULES = {
 }
 
 
+# What an erased pixel becomes, as a value of [0, 1] before normalising; None is each channel's mean.
+FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
+
+
 class Pictures(NamedTuple):
     """Normalised pictures [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
 
@@ -60,6 +64,20 @@ def channel_values(values: Sequence[float], images: Tensor) -> Tensor:
     return torch.tensor(list(values), dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
 
 
+def check_fill(fill: str) -> str:
+    """Return the name of a fill colour, or raise ``ParameterError``."""
+    if fill not in FILLS:
+        raise ParameterError(unknown_name("fill of erased pixels", fill, FILLS))
+    return fill
+
+
+def fill_values(fill: str, images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return what an erased pixel of the normalised ``images`` becomes, [1, channels, 1, 1]."""
+    shift, scale = (channel_values(values, images) for values in (mean, std))
+    value = FILLS[fill]
+    return torch.zeros_like(shift) if value is None else (value - shift) / scale
+
+
 def check_rule(undefined: str) -> str:
     """Return the name of a rule for undefined maps, or raise ``ParameterError``."""
     if undefined not in UNDEFINED_RULES:
@@ -67,15 +85,20 @@ def check_rule(undefined: str) -> str:
     return undefined
 
 
-def ranks(maps: Tensor) -> Tensor:
-    """Return each pixel's position [B, H * W] when pixels go from the largest value down, ties in reading order.
+def ranks(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each pixel's position [B, H * W] from the largest value down and from the smallest up, by one sort.
 
-    NaN ranks above every number.
+    Tied pixels go in reading order both ways; NaN comes before every number both ways.
     """
-    flat = maps.flatten(1)
-    order = flat.argsort(dim=1, descending=True, stable=True)
-    positions = torch.arange(flat.shape[1], device=flat.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, positions)
+    values, order = maps.flatten(1).sort(dim=1, descending=True, stable=True)
+    count, nan = values.shape[1], values.isnan()
+    position = torch.arange(count, device=maps.device).expand_as(order)
+    tied = (values[:, 1:] == values[:, :-1]) | (nan[:, 1:] & nan[:, :-1])
+    edge = torch.zeros_like(nan[:, :1])
+    first = position.masked_fill(torch.cat((edge, tied), 1), 0).cummax(1).values  # of each pixel's tie
+    last = position.masked_fill(torch.cat((tied, edge), 1), count - 1).flip(1).cummin(1).values.flip(1)
+    upward = torch.where(nan, position, nan.sum(1, keepdim=True) + count - 1 - last + position - first)
+    return tuple(torch.empty_like(order).scatter_(1, order, ranked) for ranked in (position, upward))
 
 
 @torch.no_grad()

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from seedbed.errors import DataError, ParameterError
+from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.evaluate.soft_segmentation import unit_range
 
+WRONG_RULES = ("skip", "score")
 METRICS = ("pixel_accuracy", "iou", "dice", "precision", "recall")
 EPSILON = 1e-5
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
@@ -27,13 +28,16 @@ class BoxLocalization:
         threshold: a scaled map's pixels above it are lit, in [0, 1); None takes each map's mean.
         as_published: paint predicted boxes one pixel too far right and down, as the published numbers were made; their
             ends are exclusive and are painted as inclusive. False paints them as found.
+        wrong: what becomes of a picture whose class was predicted wrongly: ``skip`` (as published) or ``score``.
     """
 
-    def __init__(self, threshold: float | None = 0.5, as_published: bool = True) -> None:
+    def __init__(self, threshold: float | None = 0.5, as_published: bool = True, wrong: str = "skip") -> None:
         if threshold is not None and not 0 <= threshold < 1:
             raise ParameterError(f"threshold must lie in [0, 1) or be None, not {threshold}.")
         self.threshold = threshold
-        self.as_published = as_published
+        if wrong not in WRONG_RULES:
+            raise ParameterError(unknown_name("rule for wrong predictions", wrong, WRONG_RULES))
+        self.as_published, self.wrong = as_published, wrong
         self._scores: list[list[float]] = []
         self._skipped = 0
         self._undefined = 0
@@ -45,10 +49,10 @@ class BoxLocalization:
 
         Args:
             heat: [H, W] floating, the map of the predicted class at evaluation size, any range. One that holds NaN or
-            is
-                constant lights nothing up and is counted as undefined.
+                is constant lights nothing up and is counted as undefined.
             boxes: true boxes (x_min, y_min, x_max, y_max) in the map's pixels, ends inclusive; see ``scale_boxes``.
-            label, predicted: true and predicted class; the picture is skipped, and counted, if they differ.
+            label, predicted: true and predicted class; if they differ, the picture is skipped and counted, unless
+                wrong predictions are scored.
 
         Returns:
             The picture's own scores by name, or None if it is skipped.
@@ -57,7 +61,7 @@ class BoxLocalization:
             DataError: the map is not [H, W], or there is no box, or one is not four ordered numbers.
         """
         true = _checked_boxes(boxes)
-        if label != predicted:
+        if label != predicted and self.wrong == "skip":
             self._skipped += 1
             return None
         scaled = unit_range(heat)
@@ -74,7 +78,7 @@ class BoxLocalization:
 
     def merge(self, other: BoxLocalization) -> None:
         """Add what another accumulator of the same settings has counted."""
-        if (other.threshold, other.as_published) != (self.threshold, self.as_published):
+        if other._settings() != self._settings():
             raise DataError("Cannot merge localisation scores of different settings.")
         self._scores += other._scores
         self._skipped += other._skipped
@@ -96,8 +100,7 @@ class BoxLocalization:
     def to_dict(self) -> dict[str, object]:
         """Return what was counted as plain numbers and lists, for JSON; ``from_dict`` reads it back."""
         return {
-            "threshold": self.threshold,
-            "as_published": self.as_published,
+            **self._settings(),
             "scores": self._scores,
             "skipped": self._skipped,
             "undefined_maps": self._undefined,
@@ -106,10 +109,13 @@ class BoxLocalization:
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> BoxLocalization:
         """Rebuild an accumulator from ``to_dict``."""
-        made = cls(values["threshold"], bool(values["as_published"]))
+        made = cls(values["threshold"], bool(values["as_published"]), str(values["wrong"]))
         made._scores = [list(scores) for scores in values["scores"]]
         made._skipped, made._undefined = int(values["skipped"]), int(values["undefined_maps"])
         return made
+
+    def _settings(self) -> dict[str, object]:
+        return {"threshold": self.threshold, "as_published": self.as_published, "wrong": self.wrong}
 
 
 def lit_boxes(scaled: np.ndarray, threshold: float | None) -> np.ndarray:

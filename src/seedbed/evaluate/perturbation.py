@@ -14,9 +14,18 @@ import torch
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.evaluate.erasing import Model, channel_values, check_rule, erased_logits, of_labels, prepared, ranks
+from seedbed.evaluate.erasing import (
+    Model,
+    check_fill,
+    check_rule,
+    erased_logits,
+    fill_values,
+    of_labels,
+    prepared,
+    ranks,
+)
 
-ORDERS = {"positive": 1, "negative": -1}
+ORDERS = ("positive", "negative")
 
 # Pixels erased at each step, given how many there are: tenths of all, or 500 to 4,500.
 SCHEDULES: dict[str, Callable[[int], list[int]]] = {
@@ -34,6 +43,13 @@ AREAS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": lambda curve: float(np.mean(curve)),
 }
 
+# The area under eleven probabilities, 0 to 100 % erased.
+CURVE_AREAS: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": lambda curve: float(np.mean(curve)),
+    "trapezoid": lambda curve: float(np.trapezoid(curve, dx=0.1)),
+    "twelfths": lambda curve: float(np.sum(curve)) / 12,
+}
+
 _MEASURES = ("hits", "probability_difference", "logit_difference", "log_ratio")
 
 _TENTHS = 11  # 0, 0.1 .. 1 of all pixels
@@ -42,20 +58,25 @@ _TENTHS = 11  # 0, 0.1 .. 1 of all pixels
 class PerturbationTest:
     """Accumulates accuracy under erasure over pictures, in both orders.
 
-    Pixels are erased to black, the 0 of [0, 1]. Accuracy is always against the given labels, whatever class the maps
-    explain. Tied pixels, which the published code leaves to ``topk``, go in reading order.
+    Accuracy is always against the given labels, whatever class the maps explain. Tied pixels, which the published code
+    leaves to ``topk``, go in reading order.
 
     Args:
         schedule: ``per`` (10 % to 90 % of all pixels) or ``100`` (500 to 4,500 pixels).
         area: ``trapezoid`` ([Re]), ``normalised`` or ``mean``.
         undefined: ``largest`` (as published) or ``skip``, for maps that hold NaN.
+        fill: what an erased pixel becomes: ``black``, the 0 of [0, 1] (as published), ``mean``, the channels' means, or
+            ``white``.
     """
 
-    def __init__(self, schedule: str = "per", area: str = "trapezoid", undefined: str = "largest") -> None:
+    def __init__(
+        self, schedule: str = "per", area: str = "trapezoid", undefined: str = "largest", fill: str = "black"
+    ) -> None:
         for kind, name, known in (("schedule", schedule, SCHEDULES), ("area", area, AREAS)):
             if name not in known:
                 raise ParameterError(unknown_name(kind, name, known))
-        self.schedule, self.area, self.undefined = schedule, area, check_rule(undefined)
+        self.schedule, self.area = schedule, area
+        self.undefined, self.fill = check_rule(undefined), check_fill(fill)
         self._images = self._undefined = self._hits = 0
         self._sums = {order: np.zeros((len(_MEASURES), STEPS)) for order in ORDERS}
 
@@ -92,13 +113,14 @@ class PerturbationTest:
         images, maps, labels, undefined = prepared(images, maps, labels, self.undefined, mean, std)
         found = {}
         if len(images):
-            black = -channel_values(mean, images) / channel_values(std, images)
-            before = erased_logits(model, images, ranks(maps), [0], black, copies_at_once)
+            fill = fill_values(self.fill, images, mean, std)
+            counts = [0, *SCHEDULES[self.schedule](maps[0].numel())]
+            down, up = ranks(maps)
+            before, after = erased_logits(model, images, down, counts, fill, copies_at_once).split((1, STEPS))
             found["hits"] = _measures(before, before, labels)["hits"][0]
-            counts = SCHEDULES[self.schedule](maps[0].numel())
-            for order, sign in ORDERS.items():
-                after = erased_logits(model, images, ranks(maps * sign), counts, black, copies_at_once)
-                measured = _measures(before, after, labels)
+            logits = {"positive": after, "negative": erased_logits(model, images, up, counts[1:], fill, copies_at_once)}
+            for order in ORDERS:
+                measured = _measures(before, logits[order], labels)
                 found |= {f"{name}_{order}": values for name, values in measured.items()}
                 self._sums[order] += np.stack([values.sum(1) for values in measured.values()])
             self._hits += int(found["hits"].sum())
@@ -142,26 +164,30 @@ class PerturbationTest:
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> PerturbationTest:
         """Rebuild a test from ``to_dict``."""
-        made = cls(*(str(values[name]) for name in ("schedule", "area", "undefined")))
+        made = cls(*(str(values[name]) for name in ("schedule", "area", "undefined", "fill")))
         made._images, made._undefined, made._hits = (int(values[k]) for k in ("images", "undefined_maps", "hits"))
         made._sums = {order: np.asarray(values["sums"][order], dtype=np.float64) for order in ORDERS}
         return made
 
     def _settings(self) -> dict[str, str]:
-        return {"schedule": self.schedule, "area": self.area, "undefined": self.undefined}
+        return {"schedule": self.schedule, "area": self.area, "undefined": self.undefined, "fill": self.fill}
 
 
 class AreaBetweenCurves:
     """Accumulates the label's probability as 0, 10 .. 100 % of the pixels are erased in either order, over pictures.
 
-    Pixels are erased to the channels' means (0 after normalising), which is mid-grey for a mean of 0.5.
-
     Args:
         undefined: ``largest`` (as published) or ``skip``, for maps that hold NaN.
+        fill: what an erased pixel becomes: ``mean``, 0 after normalising, which is mid-grey for a mean of 0.5 (as
+            published), ``black`` or ``white``.
+        area: of a curve: ``mean`` of its eleven values (as published), ``trapezoid`` over 0 .. 1, or ``twelfths``, the
+            sum over 12 of the published code's spreadsheet column.
     """
 
-    def __init__(self, undefined: str = "largest") -> None:
-        self.undefined = check_rule(undefined)
+    def __init__(self, undefined: str = "largest", fill: str = "mean", area: str = "mean") -> None:
+        if area not in CURVE_AREAS:
+            raise ParameterError(unknown_name("area", area, CURVE_AREAS))
+        self.undefined, self.fill, self.area = check_rule(undefined), check_fill(fill), area
         self._images = self._undefined = 0
         self._sums = np.zeros((2, _TENTHS))  # MoRF, LeRF
 
@@ -185,12 +211,13 @@ class AreaBetweenCurves:
         images, maps, labels, undefined = prepared(images, maps, labels, self.undefined, mean, std)
         found = {}
         if len(images):
-            grey = images.new_zeros(1, images.shape[1], 1, 1)
+            fill = fill_values(self.fill, images, mean, std)
             counts = [int(maps[0].numel() * (step / 10)) for step in range(_TENTHS)]
+            down, up = ranks(maps)
             # The first and the last step are the same pictures in both orders.
-            ends = erased_logits(model, images, ranks(maps), [counts[0], counts[-1]], grey, copies_at_once)
-            for name, sign in (("morf", 1), ("lerf", -1)):
-                between = erased_logits(model, images, ranks(maps * sign), counts[1:-1], grey, copies_at_once)
+            ends = erased_logits(model, images, down, [counts[0], counts[-1]], fill, copies_at_once)
+            for name, rank in (("morf", down), ("lerf", up)):
+                between = erased_logits(model, images, rank, counts[1:-1], fill, copies_at_once)
                 probabilities = torch.cat((ends[:1], between, ends[1:])).softmax(-1)
                 found[name] = of_labels(probabilities, labels).double().numpy()
             self._sums += np.stack([found["morf"].sum(1), found["lerf"].sum(1)])
@@ -200,23 +227,24 @@ class AreaBetweenCurves:
 
     def merge(self, other: AreaBetweenCurves) -> None:
         """Add what another accumulator of the same rule has counted."""
-        if other.undefined != self.undefined:
-            raise DataError(f"Cannot merge curves with undefined maps '{other.undefined}' and '{self.undefined}'.")
+        if self._settings() != other._settings():
+            raise DataError(f"Cannot merge curves of {other._settings()} and {self._settings()}.")
         self._images += other._images
         self._undefined += other._undefined
         self._sums += other._sums
 
     def result(self) -> dict[str, object]:
-        """Return ``lerf`` and ``morf``, plain means of 11 mean probabilities, ``abpc``, their difference, and curves.
+        """Return ``lerf`` and ``morf``, areas under 11 mean probabilities, ``abpc``, the area between, and curves.
 
         Raises:
             DataError: no picture was tested.
         """
         morf, lerf = self._sums / _some(self._images)
+        area = CURVE_AREAS[self.area]
         return {
-            "lerf": float(lerf.mean()),
-            "morf": float(morf.mean()),
-            "abpc": float((lerf - morf).mean()),
+            "lerf": area(lerf),
+            "morf": area(morf),
+            "abpc": area(lerf - morf),
             "curve_lerf": lerf.tolist(),
             "curve_morf": morf.tolist(),
             "images": self._images,
@@ -226,15 +254,18 @@ class AreaBetweenCurves:
     def to_dict(self) -> dict[str, object]:
         """Return what was counted as plain numbers and lists, for JSON; ``from_dict`` reads it back."""
         counted = {"images": self._images, "undefined_maps": self._undefined}
-        return {"undefined": self.undefined, **counted, "sums": self._sums.tolist()}
+        return {**self._settings(), **counted, "sums": self._sums.tolist()}
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> AreaBetweenCurves:
         """Rebuild an accumulator from ``to_dict``."""
-        made = cls(str(values["undefined"]))
+        made = cls(*(str(values[name]) for name in ("undefined", "fill", "area")))
         made._images, made._undefined = int(values["images"]), int(values["undefined_maps"])
         made._sums = np.asarray(values["sums"], dtype=np.float64)
         return made
+
+    def _settings(self) -> dict[str, str]:
+        return {"undefined": self.undefined, "fill": self.fill, "area": self.area}
 
 
 def _measures(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, np.ndarray]:

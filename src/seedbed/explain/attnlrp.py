@@ -36,8 +36,7 @@ def attnlrp(model: nn.Module, images: Tensor, targets: Tensor | None, *, gamma: 
         images: [B, channels, H, W].
         targets: int64 [B, K], or None for the predicted class.
         gamma: >= 0, how much linear layers favour contributions of their output's sign (the paper's advice against
-        noisy
-            maps of Vision Transformers); 0 is the epsilon rule.
+            noisy maps of Vision Transformers); 0 is the epsilon rule.
     """
     if gamma < 0:
         raise ParameterError(f"gamma must be at least 0, not {gamma}.")

@@ -33,8 +33,7 @@ def transformer_attribution(
         images: [B, channels, H, W].
         targets: int64 [B, K], or None for the predicted class.
         start_layer: blocks before this index are left out; negative counts from the end. The [Re] paper, the
-        notebooks and
-            the AGCAM comparison use 0, the CVPR 2021 evaluation scripts 1.
+            notebooks and the AGCAM comparison use 0, the CVPR 2021 evaluation scripts 1.
         gradient: false leaves G_b out (the published class's ``rollout`` of relevances).
     """
     vit = ViT(model)

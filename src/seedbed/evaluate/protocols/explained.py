@@ -5,30 +5,44 @@ import torch
 from PIL import Image
 
 from seedbed.data.index import DataIndex, Record
-from seedbed.errors import DataError
+from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.evaluate.localization import BoxLocalization, scale_boxes
 from seedbed.evaluate.perturbation import AreaBetweenCurves, PerturbationTest
 from seedbed.evaluate.protocols.setting import Counts, Setting
 from seedbed.evaluate.scoring import ground_truth
 from seedbed.evaluate.soft_segmentation import SoftSegmentation
 
+EXPLAINED = ("predicted", "target")
+
 
 def soft_segmentation(setting: Setting) -> Counts:
-    """Maps of the predicted class as soft segmentations of the foreground (Chefer et al.; [Re], table 3)."""
-    test = SoftSegmentation(**setting.options)
+    """Maps as soft segmentations of the foreground (Chefer et al.; [Re], table 3).
+
+    Option ``explained``: ``predicted`` (as published) or ``target``, the picture's label.
+    """
+    options = dict(setting.options)
+    target = _explains_target(options, default="predicted")
+    test = SoftSegmentation(**options)
     for batch in setting.batches():
-        maps = setting.maps(batch.inputs, setting.logits(batch).argmax(1)[:, None])[:, 0]
+        classes = setting.labels(batch) if target else setting.logits(batch).argmax(1)
+        maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
         for record, heat in zip(batch.records, maps.cpu().numpy(), strict=True):
             test.update(heat, _foreground(setting.index, record, heat.shape))
     return test.to_dict()
 
 
 def localization(setting: Setting) -> Counts:
-    """Boxes around the map of the predicted class against true boxes (AGCAM, tables 1-3)."""
-    test = BoxLocalization(**setting.options)
+    """Boxes around the map against true boxes (AGCAM, tables 1-3).
+
+    Option ``explained``: ``predicted`` (as published) or ``target``; they differ where wrong predictions are scored.
+    """
+    options = dict(setting.options)
+    target = _explains_target(options, default="predicted")
+    test = BoxLocalization(**options)
     for batch in setting.batches():
         predicted = setting.logits(batch).argmax(1)
-        maps = setting.maps(batch.inputs, predicted[:, None])[:, 0].cpu().numpy()
+        classes = setting.labels(batch) if target else predicted
+        maps = setting.maps(batch.inputs, classes[:, None])[:, 0].cpu().numpy()
         for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
             boxes = scale_boxes(_boxes(setting.index, record), record.size, heat.shape)
             test.update(heat, boxes, label=setting.label(record), predicted=guess)
@@ -36,13 +50,18 @@ def localization(setting: Setting) -> Counts:
 
 
 def abpc(setting: Setting) -> Counts:
-    """Area between the curves of the label's probability, least and most relevant pixels first (AGCAM, table 4)."""
+    """Area between the curves of the label's probability, least and most relevant pixels first (AGCAM, table 4).
+
+    Option ``explained``: ``target`` (as published), the picture's label, or ``predicted``.
+    """
     options = dict(setting.options)
+    target = _explains_target(options, default="target")
     more = {"copies_at_once": options.pop("copies_at_once", 32), **setting.statistics()}
     test = AreaBetweenCurves(**options)
     for batch in setting.batches():
         labels = setting.labels(batch)
-        maps = setting.maps(batch.inputs, labels[:, None])[:, 0]
+        classes = labels if target else setting.logits(batch).argmax(1)
+        maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
         test.update(setting.model, batch.pictures, maps, labels.cpu(), **more)
     return test.to_dict()
 
@@ -58,6 +77,14 @@ def perturbation(setting: Setting) -> Counts:
         for position, test in enumerate(tests.values()):
             test.update(setting.model, batch.pictures, maps[:, position], labels.cpu(), **more)
     return {explained: test.to_dict() for explained, test in tests.items()}
+
+
+def _explains_target(options: dict[str, object], default: str) -> bool:
+    """Take ``explained`` out of a protocol's options: whether maps are of the label instead of the prediction."""
+    explained = options.pop("explained", default)
+    if explained not in EXPLAINED:
+        raise ParameterError(unknown_name("class to explain", str(explained), EXPLAINED))
+    return explained == "target"
 
 
 def _boxes(index: DataIndex, record: Record) -> list[tuple[int, int, int, int]]:
