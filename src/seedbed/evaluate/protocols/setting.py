@@ -58,8 +58,18 @@ class Setting(NamedTuple):
             yield self._batch(start, waiting)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Class scores [B, C]."""
-        return logits_of(self.model(batch.inputs))
+        """Class scores [B, C].
+
+        Raises:
+            ParameterError: the network does not take pictures of the explainer's input size.
+        """
+        try:
+            return logits_of(self.model(batch.inputs))
+        except AssertionError as error:  # timm's checks of the image size
+            size = tuple(self.explainer.input.size)
+            raise ParameterError(
+                f"The network does not take the explainer's input size {size}: {error} Set explainers.*.input.size."
+            ) from error
 
     def maps(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Maps [B, K, H, W] of the classes ``targets`` [B, K], enlarged to the input's size."""
@@ -80,7 +90,17 @@ class Setting(NamedTuple):
         return classes[0]
 
     def labels(self, batch: Batch) -> Tensor:
-        """The one class of each picture, int64 [B]."""
+        """The one class of each picture, int64 [B].
+
+        Raises:
+            DataError: a picture has none or several, or the network's classes are not the data set's.
+        """
+        classes, known = len(self.index.classes), getattr(self.model, "num_classes", None)
+        if known is not None and known != classes:
+            raise DataError(
+                f"{self.index.root}: the network has {known} classes and the data set {classes}; a label is no class "
+                "index of this network. Explain the predicted class, or take a network of these classes."
+            )
         return torch.tensor([self.label(record) for record in batch.records], device=self.device)
 
     def statistics(self) -> dict[str, list[float]]:
