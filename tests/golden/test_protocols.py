@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from seedbed.evaluate.localization import METRICS, BoxLocalization, lit_boxes, painted
 from seedbed.evaluate.perturbation import AreaBetweenCurves, PerturbationTest
-from seedbed.evaluate.soft_segmentation import SoftSegmentation, f1_of_rows, unit_range
+from seedbed.evaluate.soft_segmentation import SoftSegmentation, f1_of_rows, precision_recall, unit_range
 from seedbed.explain import upsample
 
 DATA = Path(__file__).parent / "data"
@@ -70,6 +70,19 @@ def test_soft_segmentation_ignores_unlabelled_pixels():
     assert single["average_precision"] == pytest.approx(arrays["ign/ap"].item(), abs=1e-5)
     result, iou = measure.result(), arrays["ign/inter"] / arrays["ign/union"]
     assert [result["iou_background"], result["iou_foreground"]] == pytest.approx(iou.tolist(), abs=1e-12)
+
+
+def test_precision_recall_curve_of_all_pixels():
+    """Recorded from the smallest score up, with an end at recall 0; maps of one value only are left out."""
+    arrays = recorded("segmentation")
+    maps, used = segmentation_maps(arrays), np.flatnonzero(arrays["pr_used"])
+    scores = np.concatenate([unit_range(maps[index]).ravel() for index in used])
+    labels = np.concatenate([(arrays["masks"][index] == 1).ravel() for index in used])
+    precision, recall, _ = precision_recall(scores, labels)
+    assert len(precision) + 1 == arrays["pr_len"]
+    for values, end, name in ((precision, 1.0, "pr_precision"), (recall, 0.0, "pr_recall")):
+        found = np.append(values[::-1], end)[arrays["pr_index"]]
+        np.testing.assert_allclose(found, arrays[name], rtol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -142,11 +142,22 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
         scores: [n] floating, without NaN.
         labels: [n] bool, at least one true.
     """
+    precision, recall, _ = precision_recall(scores, labels)
+    return float(np.sum(np.diff(recall, prepend=0) * precision))
+
+
+def precision_recall(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return precision and recall [t] of ``scores >= threshold``, and the t distinct scores, from the largest down.
+
+    Args:
+        scores: [n] floating, without NaN.
+        labels: [n] bool, at least one true.
+    """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
     hits = np.cumsum(labels[order])[last_of_tie]
-    return float(np.sum(np.diff(hits, prepend=0) * (hits / (last_of_tie + 1))) / hits[-1])
+    return hits / (last_of_tie + 1), hits / hits[-1], ordered[last_of_tie]
 
 
 def f1_of_rows(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
