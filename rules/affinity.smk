@@ -51,6 +51,8 @@ rule train_affinity_network:
         LAYOUT.log(AFFINITY),
     benchmark:
         LAYOUT.benchmark(AFFINITY)
+    wildcard_constraints:
+        network=networks("affinity_networks"),
     conda:
         "../environment.yml"
     threads: threads_of("train_affinity_network")

@@ -15,6 +15,8 @@ rule train_classifier:
         LAYOUT.log(LAYOUT.classifier("{dataset}", "{model}", "{seed}")),
     benchmark:
         LAYOUT.benchmark(LAYOUT.classifier("{dataset}", "{model}", "{seed}"))
+    wildcard_constraints:
+        model=networks("models"),
     conda:
         "../environment.yml"
     threads: threads_of("train_classifier")

@@ -9,8 +9,9 @@ from seedbed.io.sources import modules_registering, registered_names, source_clo
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
 from seedbed.papers.describe import footnotes
 from seedbed.papers.figures import figure_panels, missing_of
-from seedbed.papers.plan import histories
+from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
+from seedbed.params.preset import CHECKPOINT
 
 
 def checked(call, *arguments):
@@ -38,6 +39,12 @@ checked(PRESET.check_tables, TABLES)
 def names_of(kind, table):
     """A regular expression of the names in a section whose entries are of one kind; matches nothing if there is none."""
     return "|".join(name for name, entry in table.items() if entry.kind == kind) or "(?!)"
+
+
+def networks(table, published=False):
+    """A regular expression of the networks of a section that are trained here, or whose checkpoints are measured."""
+    entries = getattr(PRESET, table).items()
+    return "|".join(name for name, entry in entries if bool(entry.checkpoint) == published) or "(?!)"
 
 
 PUBLISHED = "|".join(name for name, entry in PRESET.datasets.items() if entry.kind in SOURCES.datasets) or "(?!)"
@@ -93,9 +100,11 @@ def threads_of(rule):
 
 
 def resource(rule, key):
-    """A resource that the parameters give a rule; time and memory grow with each attempt."""
-    value = getattr(PRESET.resources_for(rule), key)
-    return value if key == "gpu" else lambda wildcards, attempt: value * attempt
+    """A resource that the parameters give a rule; time and memory may differ by data set, and grow with each attempt."""
+    entry = PRESET.resources_for(rule)
+    if key == "gpu":
+        return entry.gpu
+    return lambda wildcards, attempt: getattr(entry.on(getattr(wildcards, "dataset", "")), key) * attempt
 
 
 preset_on = cache(PRESET.on)

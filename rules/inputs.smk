@@ -4,7 +4,7 @@
 def weights_of(dataset, model, seed):
     """Weights of a classifier: trained here, or the pretrained ones as they are."""
     entry = preset_on(dataset).models[model]
-    if entry.train is None:
+    if entry.train is None and entry.checkpoint is None:
         return LAYOUT.weights(entry.weights)
     return f"{LAYOUT.classifier(dataset, model, seed)}/model.safetensors"
 
@@ -52,7 +52,16 @@ def affinity_weights(wildcards):
     entry = on(wildcards).affinity_networks[wildcards.network]
     if entry.weights != "classifier":
         return initial_weights(entry.weights)
-    return [weights_of(wildcards.dataset, entry.classifier or wildcards.model, wildcards.seed)]
+    names = {"dataset": wildcards.dataset, "model": entry.classifier or wildcards.model}
+    return [weights_of(seed=wildcards.seed, **PRESET.measured_names(names))]
+
+
+def checkpoint_file(table, name):
+    """A published checkpoint's file; a clear message if it is not there."""
+    path = getattr(PRESET, table)[name].checkpoint.path
+    if not Path(path).is_file():
+        raise WorkflowError(f"{table}.{name.removesuffix(CHECKPOINT)}.checkpoint: there is no file {path}.")
+    return path
 
 
 def walk_network(wildcards):

@@ -47,6 +47,13 @@ def history_files(wildcards):
     return list(named_histories(wildcards).values())
 
 
+def checkpoint_files(wildcards):
+    """Records of the published checkpoints behind a table."""
+    cells = measured(wildcards.paper, wildcards.table)
+    found = (checkpoint_records(cell.measurement, PRESET, LAYOUT, PRESET.seeds[0]) for cell in cells)
+    return list(dict.fromkeys(path for records in found for path in records))
+
+
 def plain_cells(paper, table):
     """Every cell of a table as plain values."""
     return [asdict(cell) for cell in cells_of(paper, table)]

@@ -17,6 +17,8 @@ rule train_segmenter:
         LAYOUT.log(SEGMENTER),
     benchmark:
         LAYOUT.benchmark(SEGMENTER)
+    wildcard_constraints:
+        segmenter=networks("segmenters"),
     conda:
         "../environment.yml"
     threads: threads_of("train_segmenter")

@@ -6,6 +6,7 @@ TABLE = LAYOUT.table("{paper}", "{table}")
 rule make_table:
     input:
         metrics=metrics_files,
+        checkpoints=checkpoint_files,
         code=code("make_table"),
     output:
         csv=f"{TABLE}.csv",
@@ -36,6 +37,7 @@ rule render_table:
     input:
         metrics=metrics_files,
         histories=history_files,
+        checkpoints=checkpoint_files,
         index=gallery_index,
         shards=lambda wildcards: panel_files(gallery_panels(wildcards)),
         code=code("render_table", "seedbed.explain"),

@@ -4,6 +4,7 @@ from functools import cache
 
 from job import job
 from seedbed.io.atomic import read_json, write_json, write_text
+from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
 from seedbed.report.counted import counted_notes
@@ -15,6 +16,7 @@ with job(snakemake):
     read = cache(read_json)
     values = fill_table(table, cells, read)
     notes = [*snakemake.params.footnotes, *counted_notes(table, cells, read)]
+    notes += [checkpoint_note(read(path)) for path in snakemake.input.checkpoints]
     write_text(snakemake.output.csv, to_csv(table, values))
     write_text(snakemake.output.markdown, to_markdown(table, values, notes))
     write_json(snakemake.output.metrics, to_metrics(values))

@@ -6,6 +6,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.index import read_index
 from seedbed.io.atomic import read_json, write_bytes, write_text
+from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
 from seedbed.report.counted import counted_notes
@@ -21,11 +22,13 @@ with job(snakemake) as this:
     index = read_index(Path(snakemake.input.index).parent)
     group = {"label": "", "panels": params.panels, **params.pictures}
     gallery = draw_gallery([open_section(group, index, 6, this.device)])
+    notes = [*params.footnotes, *counted_notes(table, cells, read)]
+    notes += [checkpoint_note(read(path)) for path in snakemake.input.checkpoints]
     fragment = render_table(
         params.paper,
         table,
         fill_table(table, cells, read),
-        [*params.footnotes, *counted_notes(table, cells, read)],
+        notes,
         gallery=gallery,
         curves=table_curves(params.histories, {path: read(path) for path in snakemake.input.metrics}),
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},

@@ -112,6 +112,11 @@ VOC_OBJECTS = {
 }
 
 
+def enlarged(mask, by):
+    """A mask whose pixels are squares of ``by`` pixels."""
+    return mask.repeat(by, axis=0).repeat(by, axis=1)
+
+
 def voc_mask(image):
     mask = np.zeros(VOC_SIZES[image], np.uint8)
     mask[5:20, 5:20], mask[20, 5:20] = 1 + int(image[-2:]) % 20, 255
@@ -124,15 +129,17 @@ def sbd_mask(image):
     return mask
 
 
-def voc_trainval(path):
+def voc_trainval(path, by=1):
+    """The pictures are ``by`` times as large: affinity networks want 65 pixels."""
     base = "VOCdevkit/VOC2012"
     files = {f"{base}/ImageSets/Segmentation/{name}.txt": _lines(ids) for name, ids in VOC_LISTS.items()}
-    for number, (image, size) in enumerate(VOC_SIZES.items()):
+    for number, (image, (height, width)) in enumerate(VOC_SIZES.items()):
+        size = (height * by, width * by)
         files[f"{base}/JPEGImages/{image}.jpg"] = jpeg(*size, seed=number)
         objects = VOC_OBJECTS.get(image, [("dog", False, (1, 1, 9, 9))])
         files[f"{base}/Annotations/{image}.xml"] = voc_xml(image, size, objects)
     for image in [*VOC_LISTS["train"], *VOC_LISTS["val"]]:
-        files[f"{base}/SegmentationClass/{image}.png"] = encode_mask(voc_mask(image))
+        files[f"{base}/SegmentationClass/{image}.png"] = encode_mask(enlarged(voc_mask(image), by))
     return tar(path, files)
 
 
@@ -143,11 +150,11 @@ def voc_test(path):
     return tar(path, files)
 
 
-def sbd(path):
+def sbd(path, by=1):
     base = "benchmark_RELEASE/dataset"
     files = {f"{base}/{name}.txt": _lines(ids) for name, ids in SBD_LISTS.items()}
     for image in [*SBD_LISTS["train"], *SBD_LISTS["val"]]:
-        files[f"{base}/cls/{image}.mat"] = sbd_mat(sbd_mask(image))
+        files[f"{base}/cls/{image}.mat"] = sbd_mat(enlarged(sbd_mask(image), by))
     return tar(path, files)
 
 

@@ -153,6 +153,17 @@ def test_posteriors_are_the_crfs_under_two_backgrounds(shapes):
         assert found[record.image][0].maps[0].mean() > found[record.image][1].maps[0].mean()
 
 
+def test_posteriors_may_be_stored_smaller(shapes):
+    labels = AffinityLabels(crf="any", constants=(0.6, 0.25), rule="transcam")
+    heat, records = maps_of(shapes, (48, 48)), [several(shapes)]
+    coarse = labels.model_copy(update={"store_stride": 5})
+    ((_, whole, _),) = confident_posteriors(shapes, records, heat, labels, CRF)
+    ((_, small, _),) = confident_posteriors(shapes, records, heat, coarse, CRF)
+    assert small.maps.shape[-2:] == (10, 10) and small.size == whole.size == (48, 48)
+    np.testing.assert_allclose(small.maps[:, 0, 0], whole.maps[:, :5, :5].mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(small.maps.sum(0), 1, atol=1e-5)
+
+
 class Pairs(nn.Module):
     """Affinities of neighbouring cells from their mean colours: alike is 1, unlike less."""
 

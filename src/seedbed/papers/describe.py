@@ -1,6 +1,8 @@
 """Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement
 from seedbed.papers.tables import Table
@@ -42,6 +44,12 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset) -> list[str]:
     if not preset.comparable:
         notes.append(f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper.")
     return notes
+
+
+def checkpoint_note(record: Mapping[str, Any]) -> str:
+    """Whose weights a number was measured with, from the record of a published checkpoint."""
+    what = f"{Path(record['file']).name} (sha256 {record['sha256']})"
+    return f"{record['network']} on {record['dataset']}: the weights of {what}, not trained here."
 
 
 def describe(measurement: Measurement, preset: Preset) -> str:

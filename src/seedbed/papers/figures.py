@@ -55,4 +55,5 @@ def _resolve(figure: Figure, group: str, panel, names: dict[str, str], preset: P
     )
     if "stage" in names and names["stage"] not in preset.stages:
         missing += (f"stage {names['stage']}",)
+    names = names if missing else preset.measured_names(names)
     return PlannedPanel(group, panel.label, panel.shows, names, panel.reported or {}, missing)

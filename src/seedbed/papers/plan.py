@@ -106,10 +106,22 @@ def missing_names(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 def seeds_of(measurement: Measurement, preset: Preset) -> list[int]:
     """Seeds of a measurement: where nothing is trained on the way to it, one stands for all."""
-    preset = preset.on(measurement.dataset)
-    refiner = preset.refiners[measurement.refiner] if measurement.refiner else None
-    trained = (preset.models[measurement.model].train, getattr(refiner, "network", None), measurement.segmenter)
-    return preset.seeds[:1] if trained == (None, None, None) else preset.seeds
+    return preset.seeds if trained_on_the_way(measurement, preset) else preset.seeds[:1]
+
+
+def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, str]:
+    """Networks that are trained for a measurement: ``model``, ``network`` (of affinities), ``segmenter`` -> name."""
+    found = {}
+    if measurement.segmenter is not None:
+        if preset.checkpoint_of("segmenter", measurement.segmenter):
+            return {}  # it predicts from the picture alone
+        found["segmenter"] = measurement.segmenter
+    if preset.models[measurement.model].train is not None and not preset.checkpoint_of("model", measurement.model):
+        found["model"] = measurement.model
+    network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
+    if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
+        found["network"] = network
+    return found
 
 
 def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
@@ -131,6 +143,7 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     if missing:
         return None, missing
     subset = pipeline.get("subset")
+    names = preset.measured_names(names)
     return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
 
 
@@ -151,13 +164,27 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
     """Training histories behind a number: name of the network -> path of its ``history.csv``."""
     chain = (measurement.dataset, measurement.model, measurement.explainer)
-    found = {}
-    if preset.models[measurement.model].train is not None:
+    trained, found = trained_on_the_way(measurement, preset), {}
+    if "model" in trained:
         found[measurement.model] = f"{layout.classifier(*chain[:2], seed)}/history.csv"
-    network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
-    if network is not None:
-        found[network] = f"{layout.affinity(*chain, network, seed)}/history.csv"
-    if measurement.segmenter is not None:
+    if "network" in trained:
+        found[trained["network"]] = f"{layout.affinity(*chain, trained['network'], seed)}/history.csv"
+    if "segmenter" in trained:
         names = (*chain, measurement.refiner, measurement.segmenter)
         found[measurement.segmenter] = f"{layout.segmenter(*names, seed)}/history.csv"
+    return found
+
+
+def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> list[str]:
+    """Records of the published checkpoints behind a number, see ``seedbed.models.checkpoints``."""
+    chain = (measurement.dataset, measurement.model, measurement.explainer)
+    if preset.checkpoint_of("segmenter", measurement.segmenter):
+        names = (*chain, measurement.refiner, measurement.segmenter)
+        return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
+    found = []
+    if preset.checkpoint_of("model", measurement.model):
+        found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
+    if preset.checkpoint_of("refiner", measurement.refiner):
+        network = preset.refiners[measurement.refiner].network
+        found.append(f"{layout.affinity(*chain, network, seed)}/checkpoint.json")
     return found

@@ -70,7 +70,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     except ValidationError as error:
         raise ParameterError(_explain(error, name, values)) from None
     preset.check_references()
-    return preset
+    return preset.with_checkpoints()
 
 
 def own_name(path: str) -> str:

@@ -1,6 +1,6 @@
 """One preset of params.yaml, whole and checked: every name that a section refers to exists."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from seedbed.params.base import Positive, Section, Seed
 from seedbed.params.data import Dataset, Weights
 from seedbed.params.stages import (
     AffinityNetwork,
+    Checkpoint,
     Classifier,
     Crf,
     Explainer,
@@ -35,6 +36,9 @@ Stage = Literal[
     "attention_statistics",
 ]
 
+CHECKPOINT = "-checkpoint"
+"""Ending of the names under which published checkpoints are measured, beside the networks trained here."""
+_TRAINED = ("models", "affinity_networks", "segmenters")
 _VARIED = ("models", "explainers", "affinity_networks", "segmenters")
 """Sections whose entries may be others on some data sets."""
 
@@ -132,6 +136,34 @@ class Preset(Section):
         """The data set of this preset that stands for a paper's data set."""
         return self.stand_ins.get(published, published)
 
+    def with_checkpoints(self) -> "Preset":
+        """The preset in which each network with a checkpoint stands twice: as trained here, and under ``-checkpoint``.
+
+        So what was trained here stays where it is, and both can be compared.
+        """
+        sections = {kind: _twice(getattr(self, kind)) for kind in _TRAINED}
+        refiners = dict(self.refiners)
+        for name, refiner in self.refiners.items():
+            network = f"{getattr(refiner, 'network', None)}{CHECKPOINT}"
+            if network in sections["affinity_networks"]:
+                refiners[name + CHECKPOINT] = refiner.model_copy(update={"network": network})
+        return self.model_copy(update={**sections, "refiners": refiners})
+
+    def measured_names(self, names: Mapping[str, Any]) -> dict[str, Any]:
+        """A pipeline's names, with each network's checkpoint in its place where one is given for the data set."""
+        found = dict(names)
+        for key in ("model", "refiner", "segmenter"):
+            checkpoint = self.checkpoint_of(key, f"{names.get(key)}{CHECKPOINT}")
+            if checkpoint is not None and checkpoint.fits(names["dataset"]):
+                found[key] += CHECKPOINT
+        return found
+
+    def checkpoint_of(self, key: str, name: str | None) -> Checkpoint | None:
+        """The checkpoint behind a ``model``, a ``refiner`` (its affinity network's) or a ``segmenter``."""
+        if key == "refiner":
+            key, name = "affinity_network", getattr(self.refiners.get(name), "network", None)
+        return getattr(getattr(self, f"{key}s").get(name), "checkpoint", None)
+
     def on(self, dataset: str) -> "Preset":
         """The preset as it is on a data set: every section with its changes for it."""
         sections = {kind: {key: entry.on(dataset) for key, entry in getattr(self, kind).items()} for kind in _VARIED}
@@ -144,7 +176,7 @@ class Preset(Section):
             ParameterError: the explainer names another normalisation than the network's; naming both.
         """
         try:
-            return self.explainers[name].of(model, self.models[model])
+            return self.explainers[name].of(model.removesuffix(CHECKPOINT), self.models[model])
         except ParameterError as error:
             raise ParameterError(f"presets.{self.name}.explainers.{name}: {error}") from None
 
@@ -166,7 +198,11 @@ class Preset(Section):
             yield f"affinity_networks.{key}.classifier", "model", network.classifier, self.models
             yield f"affinity_networks.{key}.weights", "weights", network.weights, known
             yield f"affinity_networks.{key}.labels.crf", "CRF", network.labels.crf, self.crf
-        for kind in _VARIED:
+        for kind in _TRAINED:
+            for key, entry in getattr(self, kind).items():
+                name = entry.checkpoint.dataset if entry.checkpoint else None
+                yield f"{kind}.{key}.checkpoint.dataset", "data set", name, self.datasets
+        for kind in (*_VARIED, "resources"):
             for key, entry in getattr(self, kind).items():
                 for dataset in entry.per_dataset:
                     yield f"{kind}.{key}.per_dataset", "data set", dataset, self.datasets
@@ -180,3 +216,9 @@ class Preset(Section):
         for key, segmenter in self.segmenters.items():
             yield f"segmenters.{key}.weights", "weights", segmenter.weights, self.weights
             yield f"segmenters.{key}.crf", "CRF", segmenter.crf, self.crf
+
+
+def _twice(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries without their checkpoints, and those that have one once more, under the checkpoint's name."""
+    published = {f"{name}{CHECKPOINT}": entry for name, entry in entries.items() if entry.checkpoint}
+    return {**{name: entry.model_copy(update={"checkpoint": None}) for name, entry in entries.items()}, **published}

@@ -26,7 +26,37 @@ class NetworkInput(Input):
     normalize: Literal["half", "imagenet"]
 
 
-class Classifier(Varied):
+class Checkpoint(Section):
+    """Weights that somebody else trained, to be measured in place of ours; its path alone will do."""
+
+    path: str
+    dataset: str | None = Field(None, description="data set whose classes it knows; null: every one")
+    layout: str = Field("checkpoint", description="how it names its tensors; see seedbed.models.weights.layouts")
+    drop: list[str] = Field([], description="modules of the file that the network has not, on purpose")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    def fits(self, dataset: str) -> bool:
+        """Whether it stands in for the network on a data set."""
+        return self.dataset in (None, dataset)
+
+
+class Trained(Varied):
+    """A network that is trained here, unless a published checkpoint of it is measured."""
+
+    checkpoint: Checkpoint | None = None
+
+    @model_validator(mode="after")
+    def _checkpoint_for_all(self) -> Self:
+        if any("checkpoint" in changes for changes in self.per_dataset.values()):
+            raise ValueError("per_dataset: a checkpoint names its data set itself, checkpoint: {path: .., dataset: ..}")
+        return self
+
+
+class Classifier(Trained):
     """A classification network; without ``train`` its pretrained weights are used as they are."""
 
     architecture: str
@@ -117,6 +147,7 @@ class AffinityLabels(Section):
         description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off (MCTformer's code)",
     )
     rule: str = Field(description="which of the two wins where they disagree; see seedbed.refine.confident_labels")
+    store_stride: Positive = Field(1, description="posteriors are stored at 1 / store_stride, to save disk")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "AffinityLabels":
@@ -126,7 +157,7 @@ class AffinityLabels(Section):
         return self
 
 
-class AffinityNetwork(Varied):
+class AffinityNetwork(Trained):
     """A network that predicts affinities of neighbouring cells."""
 
     architecture: str
@@ -182,7 +213,7 @@ class RandomWalk(Section):
 Refiner = Annotated[Argmax | DenseCrf | RandomWalk, Field(discriminator="kind")]
 
 
-class Segmenter(Varied):
+class Segmenter(Trained):
     """A segmentation network trained on pseudo masks."""
 
     architecture: str
@@ -220,10 +251,17 @@ class Scoring(Section):
     sweep_count: Positive = 60
 
 
-class Resources(Section):
-    """What one job of a rule may use."""
+class Resources(Varied):
+    """What one job of a rule may use; memory and runtime may differ by data set."""
 
     threads: Positive = 1
     gpu: int = Field(0, ge=0)
     mem_mb: Positive = 2000
     runtime: Positive = Field(30, description="minutes")
+
+    @model_validator(mode="after")
+    def _jobs_alike(self) -> Self:
+        for dataset, changes in self.per_dataset.items():
+            if not set(changes) <= {"mem_mb", "runtime"}:
+                raise ValueError(f"per_dataset.{dataset}: only mem_mb and runtime may differ")
+        return self

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
@@ -32,7 +33,8 @@ def confident_posteriors(
 
     The low run's background claims much, so what stays foreground is confident; the high run's the reverse ([Re],
     section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once a picture. With constants (TransCAM)
-    the winners are smoothed by a label CRF, and the posteriors are 0 or 1.
+    the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares of
+    ``labels.store_stride`` pixels.
     """
     settings = CrfSettings(**crf.plain())
     pictures = read_ahead(records, lambda record: (record, _seen(read_picture(index.root / record.path), labels)))
@@ -46,7 +48,16 @@ def confident_posteriors(
         else:
             count = len(index.classes) + 1
             low, high = (_smoothed(picture, maps, classes, score, count, settings) for score in labels.constants)
+        low, high = (_smaller(stack, labels.store_stride) for stack in (low, high))
         yield record.image, heat._replace(classes=classes, maps=low), heat._replace(classes=classes, maps=high)
+
+
+def _smaller(stack: np.ndarray, stride: int) -> np.ndarray:
+    """Means of squares of ``stride`` pixels: [K, H, W] to [K, ceil(H / stride), ceil(W / stride)]."""
+    if stride == 1:
+        return stack
+    size = tuple(-(-side // stride) for side in stack.shape[-2:])
+    return F.interpolate(torch.from_numpy(stack)[None], size, mode="area")[0].numpy()
 
 
 def _seen(picture: np.ndarray, labels: AffinityLabels) -> np.ndarray:

@@ -14,6 +14,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.models.conformer import Conformer
 from seedbed.models.exvit import ExViT
 from seedbed.models.mctformer import MCTformer
 
@@ -30,6 +31,16 @@ class Converted:
 def native(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     """Our own files and published checkpoints of the same network: PSA's, MCTformer's and TransCAM's."""
     return Converted(tensors)
+
+
+def checkpoint(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
+    """A published checkpoint of the same network, whole. TransCAM's Conformer has a background output in front, which
+    enters neither its loss nor its maps: it is left out where the model has none."""
+    if not isinstance(model, Conformer):
+        return Converted(tensors)
+    heads = {name for name in tensors if _in_layers(name, model.new_layers)}
+    more = heads and all(len(tensors[name]) == model.num_classes + 1 for name in heads)
+    return Converted({name: tensor[1:] if more and name in heads else tensor for name, tensor in tensors.items()})
 
 
 def pretrained_classifier(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
@@ -200,6 +211,7 @@ def conformer_name(name: str) -> str:
 
 LAYOUTS: dict[str, Callable[[dict[str, Tensor], nn.Module], Converted]] = {
     "native": native,
+    "checkpoint": checkpoint,
     "pretrained_classifier": pretrained_classifier,
     "resnet38_mxnet": resnet38_mxnet,
     "resnet38_backbone": resnet38_backbone,

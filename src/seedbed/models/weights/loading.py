@@ -37,8 +37,8 @@ def load_weights(
     Args:
         model: the network, on any device; its dtype is kept.
         source: a file for `read_weights`, or named tensors.
-        layout: how the source names its tensors: ``native``, ``pretrained_classifier``, ``resnet38_mxnet``,
-            ``resnet38_backbone``, ``mctformer_deit``, ``exvit_deit``, ``exvit_deit_scaled``,
+        layout: how the source names its tensors: ``native``, ``checkpoint``, ``pretrained_classifier``,
+            ``resnet38_mxnet``, ``resnet38_backbone``, ``mctformer_deit``, ``exvit_deit``, ``exvit_deit_scaled``,
             ``conformer_imagenet`` or ``conformer_mmpretrain``.
         subtree: take only the source's tensors below this module, e.g. ``patch_embed.backbone``, under their names
             within it.

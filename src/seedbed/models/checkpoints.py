@@ -1,0 +1,58 @@
+"""Published checkpoints in place of our own training, to tell a difference of training from one of evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from seedbed.errors import DataError
+from seedbed.io.provenance import file_sha256
+from seedbed.models.registry import create_model
+from seedbed.models.weights.loading import load_weights
+from seedbed.params.stages import AffinityNetwork, Classifier, Segmenter, Trained
+
+
+def adopt_checkpoint(network: Trained, name: str, dataset: str, classes: int) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a network's published checkpoint, strictly: every tensor of the network comes from the file.
+
+    Args:
+        network: the network's section; its ``checkpoint`` says where the file lies and how it names its tensors.
+        name: the section's name, for the record.
+        dataset: name of the data set.
+        classes: its classes, without background.
+
+    Returns:
+        The network, and the record that tables quote: ``network``, ``dataset``, ``file``, ``sha256``, ``bytes``,
+        ``layout``, ``left_out`` (names of the file's tensors that are not used).
+
+    Raises:
+        DataError: the file is missing or broken, would run code, or does not fit; or its layout leaves layers of the
+            network untrained.
+        ParameterError: the layout is unknown.
+    """
+    checkpoint, path = network.checkpoint, Path(network.checkpoint.path)
+    model = create_model(network.architecture, _outputs(network, classes), **network.options)
+    try:
+        found = load_weights(model, path, layout=checkpoint.layout, drop=checkpoint.drop)
+    except DataError as error:
+        hint = (
+            f"If it knows other classes than {dataset}'s {classes}, say which data set it is for (checkpoint.dataset)."
+        )
+        raise DataError(f"The checkpoint of {name} cannot be used on {dataset}. {error} {hint}") from error
+    if found.fresh:
+        layers = ", ".join(found.fresh[:5])
+        raise DataError(
+            f"{path}: layout '{checkpoint.layout}' leaves {layers} of {name} untrained; this is no checkpoint."
+        )
+    record = {"network": name, "dataset": dataset, "file": str(path), "sha256": file_sha256(path)}
+    return model, {**record, "bytes": path.stat().st_size, "layout": checkpoint.layout, "left_out": found.dropped}
+
+
+def _outputs(network: Trained, classes: int) -> int | None:
+    match network:
+        case Classifier():
+            return network.num_classes or classes
+        case Segmenter():
+            return classes + 1
+        case AffinityNetwork():
+            return None
