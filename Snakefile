@@ -18,6 +18,7 @@ include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/plan.smk"
 include: "rules/cost.smk"
+include: "rules/planned.smk"
 
 
 report: "rules/report/workflow.rst"
@@ -107,7 +108,26 @@ rule help:
         "workflow_scripts/print_targets.py"
 
 
+rule status:
+    input:
+        code=code("print_status"),
+    log:
+        LAYOUT.log("status"),
+    localrule: True
+    conda:
+        "environment.yml"
+    params:
+        targets=str(config.get("of") or "headlines").split(","),
+        snakefile=str(BASE / "Snakefile"),
+        cores=planned_limit("_cores") or os.cpu_count(),
+        gpus=planned_limit("gpu"),
+        others_work=others_work,
+    script:
+        "workflow_scripts/print_status.py"
+
+
 localrules:
     headlines,
     all_tables,
     help,
+    status,

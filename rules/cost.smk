@@ -17,8 +17,7 @@ class CostSheet(logging.Handler):
             minutes = record.resources.get("runtime", 0)
             self.jobs[record.rule_name] += 1
             self.minutes[record.rule_name] += minutes * record.threads
-            gpus = record.resources.get("gpu", 0) or str(record.resources.get("gres", "0")).split(":")[-1]
-            self.gpu_minutes[record.rule_name] += minutes * int(gpus)
+            self.gpu_minutes[record.rule_name] += minutes * planned_gpus(record.resources)
 
     def show(self):
         if not self.jobs or not workflow.dryrun:

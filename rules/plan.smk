@@ -192,6 +192,7 @@ def described_targets():
     figures = [(paper, figure) for paper in PAPERS.values() for figure in paper.figures]
     return [
         ("headlines", "the default: each paper's headline table that is built, and the report", ""),
+        ("status", "what is done, running and left of a target: --config of=exvit_table1; starts no work", ""),
         ("all_tables", "every table that is built, and one report of them all", ""),
         ("my_masks", "masks for your own pictures: --config dataset=/path/to/folder", ""),
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),

@@ -12,7 +12,7 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.params.merging import merge
 from seedbed.params.preset import Preset
 
-RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources", "gres")
+RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources", "gres", "of", "plan")
 OWN_DATA = "own"
 _SEPARATOR = "__"
 
