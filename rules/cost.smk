@@ -1,37 +1,29 @@
-# What a run would cost: after a dry run, jobs per rule and the hours that their declared runtimes allow.
+# What a run would cost: after a dry run (-n), jobs, GPU-hours and disk. `-q rules reason` leaves the sheet alone.
 
 import atexit
 import logging
-from collections import Counter
+
+from seedbed.report.cost import CostSheet, PlannedJob
 
 
-class CostSheet(logging.Handler):
-    """Adds up the jobs that a dry run announces."""
+class CostHandler(logging.Handler):
+    """Hands the jobs that a dry run announces to the cost sheet."""
 
-    def __init__(self):
+    def __init__(self, sheet):
         super().__init__()
-        self.jobs, self.minutes, self.gpu_minutes = Counter(), Counter(), Counter()
+        self.sheet = sheet
 
     def emit(self, record):
         if getattr(record, "event", None) == "job_info":
-            minutes = record.resources.get("runtime", 0)
-            self.jobs[record.rule_name] += 1
-            self.minutes[record.rule_name] += minutes * record.threads
-            self.gpu_minutes[record.rule_name] += minutes * planned_gpus(record.resources)
+            minutes, gpus = record.resources.get("runtime", 0), planned_gpus(record.resources)
+            self.sheet.add(PlannedJob(record.rule_name, record.wildcards or {}, record.threads, minutes, gpus))
 
     def show(self):
-        if not self.jobs or not workflow.dryrun:
-            return
-        print(f"\n{'cost at most':28}{'jobs':>8}{'core-hours':>13}{'GPU-hours':>12}")
-        for name in sorted(self.jobs, key=lambda name: (-self.gpu_minutes[name], name)):
-            core, gpu = self.minutes[name] / 60, self.gpu_minutes[name] / 60
-            print(f"{name:28}{self.jobs[name]:>8}{core:>13.1f}{gpu:>12.1f}")
-        core, gpu = sum(self.minutes.values()) / 60, sum(self.gpu_minutes.values()) / 60
-        print(f"{'all':28}{sum(self.jobs.values()):>8}{core:>13.1f}{gpu:>12.1f}")
-        print("Upper bounds from the declared runtimes (params.yaml, presets.*.resources), not forecasts.")
+        if workflow.dryrun:
+            print("", *self.sheet.lines(), sep="\n")
 
 
 if workflow.is_main_process:  # whether this is a dry run is known only once it has begun
-    cost_sheet = CostSheet()
-    logging.getLogger("snakemake.logging").addHandler(cost_sheet)
-    atexit.register(cost_sheet.show)
+    cost_handler = CostHandler(CostSheet(PRESET, SOURCES))
+    logging.getLogger("snakemake.logging").addHandler(cost_handler)
+    atexit.register(cost_handler.show)

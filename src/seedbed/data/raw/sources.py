@@ -34,6 +34,7 @@ class FileSource(Section):
         file: name under which it is kept.
         dataset: the data set it belongs to, or None.
         urls: addresses, tried in order; empty where ``manual``.
+        unpacked: bytes of an archive's content, where it is far from ``bytes``.
         bytes, md5, sha256, sha256_prefix: what is published about its content; None where nothing is.
         licence, page: licence, and the page to read it, to register or to download.
         manual: whether only a person can download it; ``instructions`` say how.
@@ -50,6 +51,7 @@ class FileSource(Section):
     dataset: str | None = None
     urls: tuple[Url, ...] = ()
     bytes: Positive | None = None
+    unpacked: Positive | None = None
     md5: str | None = Field(None, pattern=Hex % 32)
     sha256: str | None = Field(None, pattern=Hex % 64)
     sha256_prefix: str | None = Field(None, pattern=Hex % "8,64")
