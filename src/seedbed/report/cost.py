@@ -94,7 +94,8 @@ class CostSheet:
         if job.rule == "unpack_source":
             return [Room(names["dataset"], "unpacked", self._unpacked(names["dataset"], names["source"]))]
         if job.rule in NETWORK_BYTES:
-            return [Room(names["dataset"], "made", NETWORK_BYTES[job.rule])]
+            small = not self.preset.comparable  # the demo's networks
+            return [Room(names["dataset"], "made", 2e6 if small else NETWORK_BYTES[job.rule])]
         if job.rule in _PER_PICTURE:
             pictures = self._pictures(job)
             size = None if pictures is None else pictures * _PER_PICTURE[job.rule](self, names)
