@@ -17,6 +17,7 @@ include: "rules/locks.smk"
 include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/plan.smk"
+include: "rules/plan_figures.smk"
 include: "rules/cost.smk"
 include: "rules/planned.smk"
 

@@ -7,8 +7,8 @@ from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
 from seedbed.io.sources import modules_registering, registered_names, source_closure
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
-from seedbed.papers.describe import footnotes
-from seedbed.papers.figures import figure_panels, missing_of
+from seedbed.papers.describe import figure_notes, footnotes
+from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
 from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT
@@ -33,7 +33,9 @@ SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
 LAYOUT = Layout(PRESET.name)
 TABLES = {f"{paper.id}_{table.id}": (paper.id, table.id) for paper in PAPERS.values() for table in paper.tables}
+FIGURES = {f"{paper.id}_{figure.id}": (paper.id, figure.id) for paper in PAPERS.values() for figure in paper.figures}
 checked(PRESET.check_tables, TABLES)
+checked(PRESET.check_targets, [*TABLES, *FIGURES])
 
 
 def names_of(kind, table):

@@ -11,10 +11,15 @@ def table_of(paper, table):
     return checked(PAPERS[paper].table, table)
 
 
+def seeds_for(paper, target):
+    """Seeds of a table or figure."""
+    return PRESET.seeds_for(f"{paper}_{target}")
+
+
 @cache
 def cells_of(paper, table):
     """Every cell of a table, resolved for the preset."""
-    return checked(table_cells, table_of(paper, table), PRESET, LAYOUT)
+    return checked(table_cells, table_of(paper, table), PRESET, LAYOUT, seeds_for(paper, table))
 
 
 def measured(paper, table):
@@ -38,7 +43,8 @@ def metrics_files(wildcards):
 def named_histories(wildcards):
     """Training histories behind the first seed of every measured cell: network -> path."""
     cells = measured(wildcards.paper, wildcards.table)
-    found = (histories(cell.measurement, PRESET, LAYOUT, PRESET.seeds[0]) for cell in cells)
+    seed = seeds_for(wildcards.paper, wildcards.table)[0]
+    found = (histories(cell.measurement, PRESET, LAYOUT, seed) for cell in cells)
     return {name: path for named in found for name, path in named.items()}
 
 
@@ -50,7 +56,8 @@ def history_files(wildcards):
 def checkpoint_files(wildcards):
     """Records of the published checkpoints behind a table."""
     cells = measured(wildcards.paper, wildcards.table)
-    found = (checkpoint_records(cell.measurement, PRESET, LAYOUT, PRESET.seeds[0]) for cell in cells)
+    seed = seeds_for(wildcards.paper, wildcards.table)[0]
+    found = (checkpoint_records(cell.measurement, PRESET, LAYOUT, seed) for cell in cells)
     return list(dict.fromkeys(path for records in found for path in records))
 
 
@@ -61,12 +68,12 @@ def plain_cells(paper, table):
 
 def footnotes_of(paper, table):
     """What each measured number stands for, in words."""
-    return footnotes(table_of(paper, table), cells_of(paper, table), PRESET)
+    return footnotes(table_of(paper, table), cells_of(paper, table), PRESET, seeds_for(paper, table))
 
 
-def panel(names, label, shows):
+def panel(names, label, shows, seed):
     """Description of a gallery's column: stored maps or masks, or what explains the pictures on the spot."""
-    seed, described = PRESET.seeds[0], {"label": label, "shows": shows}
+    described = {"label": label, "shows": shows}
     chain = [names.get(key) for key in ("dataset", "split", "model", "explainer", "refiner", "segmenter")]
     dataset, split, model, explainer, refiner, segmenter = chain
     if shows == "mask":
@@ -79,7 +86,10 @@ def panel(names, label, shows):
     elif shows not in ("image", "truth"):
         described["weights"] = weights_of(dataset, model, seed)
         described["network"] = network_of(model, dataset)
-        described["explainer"] = whole(explainer_for(dataset, model, explainer))
+        if explainer:
+            described["explainer"] = whole(explainer_for(dataset, model, explainer))
+        else:
+            described["input"] = preset_on(dataset).models[model].input.plain()
     return described
 
 
@@ -92,7 +102,7 @@ def panel_files(panels):
 def gallery_panels(wildcards):
     """Columns of a table's gallery: its rows on the pictures of the first one."""
     cells = measured(wildcards.paper, wildcards.table)
-    first = cells[0].measurement
+    first, seed = cells[0].measurement, seeds_for(wildcards.paper, wildcards.table)[0]
     labels = {row.id: row.label for row in table_of(wildcards.paper, wildcards.table).rows}
     kinds = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction"}
     columns = {}
@@ -100,49 +110,14 @@ def gallery_panels(wildcards):
         part = cell.measurement
         if (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset):
             shows = kinds.get(part.stage, "heatmap")
-            columns.setdefault(labels[cell.row], panel(asdict(part), labels[cell.row], shows))
-    return [panel({}, "picture", "image"), panel({}, "ground truth", "truth"), *columns.values()]
+            columns.setdefault(labels[cell.row], panel(asdict(part), labels[cell.row], shows, seed))
+    return [panel({}, "picture", "image", seed), panel({}, "ground truth", "truth", seed), *columns.values()]
 
 
 def gallery_pictures(wildcards):
     """Data set, split and subset of a table's gallery."""
     first = measured(wildcards.paper, wildcards.table)[0].measurement
     return {"dataset": first.dataset, "split": first.split, "subset": first.subset}
-
-
-def figure_of(paper, figure):
-    """Panels of a figure; a clear message if the preset cannot make it."""
-    if paper not in PAPERS:
-        raise WorkflowError(unknown_name("paper", paper, PAPERS))
-    found = checked(figure_panels, checked(PAPERS[paper].figure, figure), PRESET)
-    lacking = missing_of(found)
-    if lacking:
-        raise WorkflowError(
-            f"{paper}_{figure} is not built in preset '{PRESET.name}': it needs {', '.join(lacking)}. "
-            "'snakemake help' lists what is built."
-        )
-    return found
-
-
-def figure_groups(wildcards):
-    """A figure's groups of rows: their pictures and their columns."""
-    groups = {}
-    for found in figure_of(wildcards.paper, wildcards.figure):
-        names = found.names
-        pictures = {key: names.get(key) for key in ("dataset", "split", "subset")}
-        group = groups.setdefault(found.group, {"label": found.group, **pictures, "panels": []})
-        group["panels"].append(panel(names, found.label, found.shows))
-    return list(groups.values())
-
-
-def figure_files(wildcards):
-    """Files that a figure is drawn from."""
-    return [path for group in figure_groups(wildcards) for path in panel_files(group["panels"])]
-
-
-def figure_indices(wildcards):
-    """Indices of a figure's data sets, in the order of its groups."""
-    return [LAYOUT.index(group["dataset"]) for group in figure_groups(wildcards)]
 
 
 def gallery_index(wildcards):
@@ -164,11 +139,11 @@ def row_parameters(cell):
 
 def tracked_rows(wildcards):
     """What is logged of each measured row: parameters, metrics files by column, histories."""
-    rows = {}
+    rows, seed = {}, seeds_for(wildcards.paper, wildcards.table)[0]
     for cell in measured(wildcards.paper, wildcards.table):
         row = rows.setdefault(cell.row, {"parameters": row_parameters(cell), "sources": {}, "histories": {}})
         row["sources"][cell.column] = {"metric": cell.measurement.metric, "files": list(cell.sources)}
-        row["histories"] |= histories(cell.measurement, PRESET, LAYOUT, PRESET.seeds[0])
+        row["histories"] |= histories(cell.measurement, PRESET, LAYOUT, seed)
     return rows
 
 
@@ -179,11 +154,6 @@ def built_state(paper, table):
     if len(missing) == len(cells):
         return "not built"
     return "built" if not missing else f"partly built: {len(cells) - len(missing)} of {len(cells)} measured cells"
-
-
-def figure_state(paper, figure):
-    """Whether the preset makes a figure, for `snakemake help`."""
-    return "not built" if missing_of(checked(figure_panels, figure, PRESET)) else "built"
 
 
 def described_targets():
@@ -198,19 +168,13 @@ def described_targets():
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
         ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
-        *((f"{paper.id}_{figure.id}", figure.title, figure_state(paper, figure)) for paper, figure in figures),
+        *((f"{paper.id}_{figure.id}", figure.title, figure_state(paper.id, figure.id)) for paper, figure in figures),
     ]
 
 
 def built_tables():
     """Tables that the preset can make, as (paper, table)."""
     return [names for names in TABLES.values() if any(cell.sources for cell in cells_of(*names))]
-
-
-def built_figures():
-    """Figures that the preset can make, as (paper, figure)."""
-    every = ((paper.id, figure) for paper in PAPERS.values() for figure in paper.figures)
-    return [(paper, figure.id) for paper, figure in every if figure_state(paper, figure) == "built"]
 
 
 def headline_tables():

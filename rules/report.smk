@@ -1,4 +1,4 @@
-# The HTML report: every headline table of the preset; the full one holds every table it can make.
+# The HTML report: every headline table of the preset; the full one holds every table and figure it can make.
 
 
 rule write_report:
@@ -31,7 +31,7 @@ rule write_report:
 
 use rule write_report as write_full_report with:
     input:
-        fragments=table_files(built_tables(), ".fragment.html"),
+        fragments=built_sections(),
         code=code("write_report"),
         templates=templates(),
     output:

@@ -123,11 +123,11 @@ def test_a_checkpoint_stands_beside_the_trained_network():
     cell = measured(found, stage="masks")
     assert (cell.model, cell.refiner) == ("vit-checkpoint", "walk")
     assert found.models["vit"].checkpoint is None and found.models["vit-checkpoint"].checkpoint.path == "/v.pth"
-    assert set(histories(cell, found, Layout("small"), 0)) == {"net"} and seeds_of(cell, found) == [0, 1]
+    assert set(histories(cell, found, Layout("small"), 0)) == {"net"} and seeds_of(cell, found, found.seeds) == [0, 1]
     assert checkpoint_records(cell, found, Layout("small"), 0) == [
         "results/small/classifiers/shapes/vit-checkpoint/seed0/checkpoint.json"
     ]
-    assert seeds_of(measured(found, stage="heatmaps"), found) == [0]
+    assert seeds_of(measured(found, stage="heatmaps"), found, found.seeds) == [0]
 
 
 def test_a_networks_checkpoint_renames_the_refiners_that_walk_on_it():
@@ -141,7 +141,7 @@ def test_a_networks_checkpoint_renames_the_refiners_that_walk_on_it():
 def test_a_segmenters_checkpoint_needs_nothing_else_trained():
     found = preset(segmenters__deeplab__checkpoint="/s.pth")
     cell = measured(found, stage="segmentation", segmenter="deeplab")
-    assert cell.segmenter == "deeplab-checkpoint" and seeds_of(cell, found) == [0]
+    assert cell.segmenter == "deeplab-checkpoint" and seeds_of(cell, found, found.seeds) == [0]
     assert histories(cell, found, Layout("small"), 0) == {}
     (record,) = checkpoint_records(cell, found, Layout("small"), 0)
     assert record.endswith("deeplab-checkpoint/seed0/checkpoint.json")

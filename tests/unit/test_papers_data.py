@@ -40,7 +40,7 @@ ROW_KEYS = [
     "id", "label", "source", "status", "beyond_paper", "reported", "printed_delta", "attributes", "pipeline", "cells",
 ]  # fmt: skip
 FIGURE_KEYS = [
-    "id", "title", "caption", "kind", "status", "pipeline", "layers", "x", "groups", "panels", "subjects", "reported",
+    "id", "title", "caption", "kind", "status", "pipeline", "layers", "x", "y", "groups", "panels", "subjects",
     "remarks",
 ]  # fmt: skip
 
@@ -55,7 +55,7 @@ METRICS = {
     "abpc": {"lerf", "morf", "abpc"},
     "localization": {"pixel_accuracy", "iou", "dice", "precision", "recall"},
     "instances": {"ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large"},
-    "layerwise": {"best_miou", "miou_per_layer"},
+    "layerwise": {"best_miou", "miou_per_layer", "fp_per_layer", "fn_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
 }  # fmt: skip
 SPLITS = {
@@ -202,7 +202,9 @@ def test_figure_structure(paper, figure):
             assert "explainer" in pipeline or pipeline["stage"] == "attention_statistics", panel["label"]
         if panel["shows"] in {"curve", "bars"}:
             assert pipeline["metric"] in METRICS[pipeline["stage"]], panel["label"]
-        assert panel["shows"].endswith("_per_layer") <= ("layers" in figure), panel["label"]
+            assert panel.get("y") or figure.get("y"), panel["label"]
+            assert pipeline["metric"].endswith("_per_layer") == (panel["shows"] == "curve"), panel["label"]
+        assert panel["shows"].endswith("_per_layer") <= ("layers" in figure and "row" in panel), panel["label"]
 
 
 # Spot values, each read again in its paper.

@@ -5,14 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from seedbed.data.index import Record
+from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_mask, read_picture
+from seedbed.explain.attention_cams import patch_attention
+from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.report.drawing import draw_grid, overlay_heatmap, overlay_mask
+from seedbed.io.weights import write_weights
+from seedbed.models import create_model
+from seedbed.params.stages import Explainer
+from seedbed.report.drawing import draw_grid, draw_matrix, overlay_heatmap, overlay_mask
 from seedbed.report.gallery import (
     Heat,
     Histogram,
@@ -23,9 +30,12 @@ from seedbed.report.gallery import (
     Truth,
     choose,
     draw_gallery,
+    interleave,
     rows_of,
     strongest,
+    unknown_subjects,
 )
+from seedbed.report.panels import open_sections, shown_layers
 
 GREY = np.full((4, 6, 3), 100, np.uint8)
 
@@ -168,3 +178,88 @@ def test_a_gallery_is_a_picture_and_the_same_each_time(shapes):
 def test_titles_and_labels_may_hold_anything():
     titles = ["a $b", "<c> & $d$"]
     assert decoded(draw_grid([[GREY, GREY]], titles, ["x_$1$"])).size
+
+
+def test_matrices_are_darkest_at_zero():
+    matrix = np.array([[0.0, 0.1], [0.2, 0.05]])
+    drawn = draw_matrix(matrix).astype(int).sum(-1)
+    assert drawn.shape == (2, 2)
+    assert drawn[0, 0] < drawn[1, 1] < drawn[0, 1] < drawn[1, 0]
+    assert draw_matrix(np.zeros((3, 3))).shape == (3, 3, 3)
+
+
+def test_rows_of_subjects(shapes):
+    """The classes in turn, each with a picture of its own; classes that the data set lacks are passed over."""
+    several = [name for name in shapes.classes if sum(name in record.labels for record in shapes.records) > 1]
+    first, second = several[:2]
+    rows = rows_of(shapes, shapes.records, 3, subjects=["unicorn", second, first])
+    assert [row.title() for row in rows[:2]] == [second, first]
+    assert all(row.title() in row.record.labels for row in rows)
+    assert len({row.record.image for row in rows}) == 3
+    assert rows_of(shapes, shapes.records, 3, subjects=["unicorn"]) == rows_of(shapes, shapes.records, 3)
+    many = rows_of(shapes, shapes.records, 99, subjects=[first])
+    assert len(many) == sum(first in record.labels for record in shapes.records)
+    assert unknown_subjects(["unicorn", first], [shapes]) == [
+        "The paper shows unicorn; the data set has no such class."
+    ]
+    assert unknown_subjects([first], [shapes]) == []
+
+
+def test_sections_interleave_picture_by_picture(shapes):
+    rows = rows_of(shapes, shapes.split("val"), 2)
+    one, other = (Section(label, rows, [Picture()]) for label in ("a", "b"))
+    found = interleave([one, other])
+    assert [(section.label, section.rows) for section in found] == [
+        ("a", [rows[0]]), ("b", [rows[0]]), ("a", [rows[1]]), ("b", [rows[1]]),
+    ]  # fmt: skip
+
+
+def test_sections_may_differ_in_their_columns(shapes):
+    rows = rows_of(shapes, shapes.split("val"), 1)
+    wide = Section("", rows, [Picture("a"), Picture("b"), Picture("c")])
+    narrow = Section("", rows, [Picture("d")])
+    assert decoded(draw_gallery([wide, narrow])).std() > 10
+    same = draw_gallery([wide, wide._replace(columns=[Picture("a"), Picture("b"), Picture("d")])])
+    assert same != draw_gallery([wide, wide])
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(1, [0]), (4, [0, 1, 2, 3]), (6, [0, 1, 2, 3, 4, 5]), (12, [1, 3, 5, 7, 9, 11]), (7, [0, 1, 2, 3, 4, 6])],
+)
+def test_at_most_six_layers_up_to_the_last(count, shown):
+    assert shown_layers(count) == shown
+
+
+def test_columns_by_layer(shapes, tmp_path):
+    """Heat of each layer is that of the layer alone; matrices are the network's own."""
+    architecture, small = "mctformerv2_tiny", {"embed_dim": 16, "depth": 3, "num_heads": 2, "img_size": 48}
+    torch.manual_seed(0)
+    model = create_model(architecture, len(shapes.classes), **small)
+    write_weights(tmp_path / "w.safetensors", model.state_dict(), {})
+    network = {"architecture": architecture, "num_classes": None, "options": small}
+    spec = {"label": "l", "weights": str(tmp_path / "w.safetensors"), "network": network}
+    settings = {
+        "method": "mct_refined", "input": {"normalize": "imagenet"}, "fusion": "mctformer", "background": 0.4,
+        "sweep": True,
+    }  # fmt: skip
+    group = {"label": "", "row": "r", "split": "val", "subset": None}
+    inputs = {"input": {"normalize": "imagenet", "size": [48, 48]}}
+    panels = [
+        {"label": "", "shows": "image"},
+        {**spec, "shows": "heatmap_per_layer", "explainer": settings},
+        {**spec, "shows": "affinity_matrix_per_layer", **inputs},
+    ]
+    (section,) = open_sections([{**group, "panels": panels}], [shapes], 1, torch.device("cpu"))
+    assert section.label == "r"
+    assert [column.title for column in section.columns] == ["", *[f"layer {k}" for k in (1, 2, 3)] * 2]
+    row = section.rows[0]
+    alone = Explainer.model_validate({**settings, "options": {"layers": [1]}})
+    ((_, heat),) = picture_heatmaps(model, shapes, [row.record], alone, torch.device("cpu"))
+    shown = section.columns[2].maps[row.record.image]
+    np.testing.assert_allclose(strongest(shown, None), strongest(heat, None), atol=1e-5)
+    view = normalise(torch.from_numpy(row.picture().copy()).permute(2, 0, 1), "imagenet")[None]
+    np.testing.assert_allclose(
+        section.columns[5].matrices[row.record.image], patch_attention(model, view)[1][0].numpy(), atol=1e-5
+    )
+    assert section.columns[5].draw(row).shape == (36, 36, 3)

@@ -1,11 +1,12 @@
 """Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement
-from seedbed.papers.tables import Table
+from seedbed.papers.figures import PlannedPanel
+from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
 from seedbed.params.stages import Argmax, Crf, DenseCrf, RandomWalk
 
@@ -15,9 +16,11 @@ _MEANS = {
     "in_either": "the classes that occur in the ground truth or in the prediction",
 }
 
+_WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
-def footnotes(table: Table, cells: Iterable[Cell], preset: Preset) -> list[str]:
-    """One line a measured row, then what holds for the whole table."""
+
+def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequence[int] | None = None) -> list[str]:
+    """One line a measured row, then what holds for the whole table; ``seeds`` as in ``table_cells``."""
     cells = list(cells)
     labels = {row.id: row.label for row in table.rows}
     columns = {column.id: column.title for column in table.columns}
@@ -36,14 +39,32 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset) -> list[str]:
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
     if _of(cells, SUBMIT):
         notes.append("`submit`: only the evaluation server can measure it.")
-    seeds = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
-    if seeds > 1:
-        notes.append(f"Mean ± standard deviation over {seeds} seeds.")
-    elif seeds == 1:
-        notes.append(f"One seed ({preset.seeds[0]}); set `seeds` to see the spread.")
-    if not preset.comparable:
-        notes.append(f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper.")
-    return notes
+    most = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
+    return [*notes, *_seeds(most, seeds or preset.seeds), *_comparability(preset)]
+
+
+def figure_notes(
+    figure: Figure, panels: Iterable[PlannedPanel], preset: Preset, seeds: Sequence[int] | None = None
+) -> list[str]:
+    """What each panel of a figure shows, which of the paper's panels are left out, and what holds for all of it."""
+    panels, seeds = list(panels), seeds or preset.seeds
+    notes = []
+    for panel in panels:
+        if panel.sources:
+            measurement, _ = measure(panel.names, preset, panel.label)
+            named = " ".join(part for part in (panel.axes, panel.label) if part)
+            notes.append(f"{named}: {describe(measurement, preset)}.")
+        elif panel.shows not in ("image", "truth"):
+            named = " ".join(part for part in (panel.group, panel.row, panel.label) if part)
+            chain = [f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}"]
+            chain += [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
+            notes.append(f"{named}: {', '.join(chain)}.")
+    left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
+    if left_out:
+        notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
+    counts = [len(panel.sources) for panel in panels]
+    drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
+    return [*dict.fromkeys(notes), *drawn, *_comparability(preset)]
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
@@ -108,6 +129,19 @@ def _crf(name: str, preset: Preset) -> str:
         f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
         f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
     )
+
+
+def _seeds(count: int, seeds: Sequence[int]) -> list[str]:
+    """What spread the numbers carry, where ``count`` is the most seeds that one of them has."""
+    if count > 1:
+        return [f"Mean ± standard deviation over {count} seeds ({', '.join(map(str, seeds))})."]
+    return [f"One seed ({seeds[0]}); set `seeds` to see the spread."] if count else []
+
+
+def _comparability(preset: Preset) -> list[str]:
+    if preset.comparable:
+        return []
+    return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
 
 
 def _of(cells: Iterable[Cell], status: str) -> list[Cell]:

@@ -1,13 +1,17 @@
 """From a figure to the panels that draw it: which network, maps or metrics each panel shows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from seedbed.papers.plan import REGISTRY
-from seedbed.papers.tables import Figure
+from seedbed.papers.layout import Layout
+from seedbed.papers.plan import REGISTRY, measure, seeds_of
+from seedbed.papers.tables import Axis, Figure, Panel
 from seedbed.params import Preset
 
 REPRODUCED = "reproduced"
+CHARTS = ("bars", "curve")
+"""Kinds of figures, and of panels, that are drawn from numbers; all others are pictures."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,9 @@ class PlannedPanel:
         shows: ``image``, ``truth``, ``heatmap``, ``mask``, ``prediction``, ``histogram``, ``heatmap_per_layer``,
             ``affinity_matrix_per_layer``, ``curve`` or ``bars``.
         names: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset, as far as it has them.
-        reported: numbers that the paper prints in the panel.
+        row: label of the rows of a gallery that it belongs to, or None for all.
+        axes: title of the axes that a bar or curve is drawn in.
+        sources: metrics files of a bar or curve, one a seed.
         missing: what the preset lacks for it.
     """
 
@@ -28,18 +34,89 @@ class PlannedPanel:
     label: str
     shows: str
     names: dict[str, str]
-    reported: dict[str, float] = field(default_factory=dict)
+    row: str | None = None
+    axes: str = ""
+    sources: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
 
-def figure_panels(figure: Figure, preset: Preset) -> list[PlannedPanel]:
-    """Every reproduced panel of the figure, group by group; cited ones are other people's pictures."""
+@dataclass(frozen=True)
+class Series:
+    """What a bar or a curve is drawn from.
+
+    Attributes:
+        axes: title of the axes it is drawn in.
+        label: its name there.
+        shows: ``bars`` or ``curve``.
+        x, y: titles and unit of its axes.
+        metric: key of the drawn number or list in each of ``sources``.
+        level: key of a number that is drawn across a curve, or None.
+        reported: the paper's numbers in the unit of ``y``, by name; at the place ``x`` if that is among the names.
+        sources: metrics files, one a seed.
+    """
+
+    axes: str
+    label: str
+    shows: str
+    x: Axis
+    y: Axis
+    metric: str
+    level: str | None = None
+    reported: dict[str, float] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, for rules."""
+        return {**vars(self), "x": self.x.plain(), "y": self.y.plain(), "sources": list(self.sources)}
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> "Series":
+        """Rebuild from `plain`."""
+        axes = {key: Axis.model_validate(values[key]) for key in ("x", "y")}
+        return cls(**{**values, **axes, "sources": tuple(values["sources"])})
+
+
+def figure_panels(
+    figure: Figure, preset: Preset, layout: Layout, seeds: Sequence[int] | None = None
+) -> list[PlannedPanel]:
+    """Every reproduced panel of the figure, group by group; cited ones are other people's pictures.
+
+    Args:
+        figure, preset, layout, seeds: as in ``seedbed.papers.plan.table_cells``.
+
+    Raises:
+        ParameterError: the pipeline of a bar or curve lacks a key that its stage needs.
+    """
     groups = figure.groups or [{"label": "", "pipeline": {}}]
     return [
-        _resolve(figure, group["label"], panel, {**figure.pipeline, **group["pipeline"], **panel.pipeline}, preset)
+        _resolve(figure, group, panel, preset, layout, tuple(seeds or preset.seeds))
         for group in groups
         for panel in figure.panels
         if panel.status == REPRODUCED
+    ]
+
+
+def figure_series(figure: Figure, panels: Iterable[PlannedPanel]) -> list[Series]:
+    """What a figure of bars or curves draws, in its order.
+
+    Args:
+        figure: of a kind in ``CHARTS``.
+        panels: all of `figure_panels`, none of them missing anything.
+    """
+    drawn = [panel for panel in figure.panels if panel.status == REPRODUCED]
+    return [
+        Series(
+            axes=panel.axes,
+            label=panel.label,
+            shows=panel.shows,
+            x=figure.x or Axis(title=""),
+            y=panel.y or figure.y,
+            metric=planned.names["metric"],
+            level=panel.level,
+            reported=panel.reported,
+            sources=planned.sources,
+        )
+        for panel, planned in zip(drawn, panels, strict=True)
     ]
 
 
@@ -48,12 +125,20 @@ def missing_of(panels: Iterable[PlannedPanel]) -> tuple[str, ...]:
     return tuple(sorted({name for panel in panels for name in panel.missing}))
 
 
-def _resolve(figure: Figure, group: str, panel, names: dict[str, str], preset: Preset) -> PlannedPanel:
-    names = {**names, "dataset": preset.dataset_for(names["dataset"])}
+def _resolve(
+    figure: Figure, group: dict[str, Any], panel: Panel, preset: Preset, layout: Layout, seeds: tuple[int, ...]
+) -> PlannedPanel:
+    pipeline = {**figure.pipeline, **group["pipeline"], **panel.pipeline}
+    names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
+    if panel.shows in CHARTS:
+        measurement, missing = measure(pipeline, preset, f"{figure.id}, panel '{panel.label}'")
+        wanted = seeds_of(measurement, preset, seeds) if measurement else ()
+        sources = tuple(measurement.path(layout, seed) for seed in wanted)
+        return PlannedPanel(group["label"], panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
     missing = tuple(
         f"{key} {name}" for key, name in names.items() if key in REGISTRY and name not in getattr(preset, REGISTRY[key])
     )
     if "stage" in names and names["stage"] not in preset.stages:
         missing += (f"stage {names['stage']}",)
     names = names if missing else preset.measured_names(names)
-    return PlannedPanel(group, panel.label, panel.shows, names, panel.reported or {}, missing)
+    return PlannedPanel(group["label"], panel.label, panel.shows, names, panel.row, missing=missing)

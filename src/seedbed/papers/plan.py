@@ -1,6 +1,6 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +90,18 @@ class Cell:
         return cls(**{**values, **lists, "measurement": measurement})
 
 
-def table_cells(table: Table, preset: Preset, layout: Layout) -> list[Cell]:
+def table_cells(table: Table, preset: Preset, layout: Layout, seeds: Sequence[int] | None = None) -> list[Cell]:
     """Every cell of the table, row by row.
+
+    Args:
+        table, preset, layout: what is measured, with which parameters, and where it lies.
+        seeds: of what is trained; the preset's by default.
 
     Raises:
         ParameterError: a pipeline lacks a key that its stage needs.
     """
-    return [_cell(table, row, column, preset, layout) for row in table.rows for column in table.columns]
+    seeds = tuple(seeds or preset.seeds)
+    return [_cell(table, row, column, preset, layout, seeds) for row in table.rows for column in table.columns]
 
 
 def missing_names(cells: Iterable[Cell]) -> tuple[str, ...]:
@@ -104,9 +109,9 @@ def missing_names(cells: Iterable[Cell]) -> tuple[str, ...]:
     return tuple(sorted({name for cell in cells for name in cell.missing}))
 
 
-def seeds_of(measurement: Measurement, preset: Preset) -> list[int]:
-    """Seeds of a measurement: where nothing is trained on the way to it, one stands for all."""
-    return preset.seeds if trained_on_the_way(measurement, preset) else preset.seeds[:1]
+def seeds_of(measurement: Measurement, preset: Preset, seeds: Sequence[int]) -> Sequence[int]:
+    """Those of ``seeds`` that a measurement needs: where nothing is trained on the way to it, one stands for all."""
+    return seeds if trained_on_the_way(measurement, preset) else seeds[:1]
 
 
 def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, str]:
@@ -147,7 +152,7 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
 
 
-def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout) -> Cell:
+def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:
     reported = row.reported.get(column.id)
     if row.status == "cited":
         return Cell(row.id, column.id, CITED, reported)
@@ -157,7 +162,7 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
         return Cell(row.id, column.id, SUBMIT, reported, measurement)
-    sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset))
+    sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
 
 

@@ -66,16 +66,34 @@ class Table(Section):
         return self
 
 
+class Axis(Section):
+    """What an axis of a drawn measurement shows; a fraction is drawn as it is or in percent."""
+
+    title: str
+    unit: Literal["%", "fraction"] = "fraction"
+
+
 class Panel(Section):
-    """One part of a figure."""
+    """One part of a figure: a picture, or a bar or curve of a drawn measurement.
+
+    Attributes:
+        row: label of the gallery rows that the panel belongs to; null: all of them.
+        axes: title of the axes that a bar or curve is drawn in.
+        y: what it measures, where that is not the figure's.
+        level: key of a single number that is drawn as a line across a curve.
+        reported: the paper's numbers, in the unit of ``y``: across a curve, or at ``x`` where it prints a place.
+    """
 
     label: str
     source: str | None = None
     status: Literal["cited", "reproduced"] = "reproduced"
     shows: str | None = None
+    row: str | None = None
+    axes: str = ""
+    y: Axis | None = None
+    level: str | None = None
     pipeline: Pipeline = {}
-    reported: dict[str, Any] | None = None
-    layers: str | None = None
+    reported: dict[str, float] = {}
 
 
 class Figure(Section):
@@ -90,10 +108,10 @@ class Figure(Section):
     pipeline: Pipeline = {}
     groups: list[dict[str, Any]] = []
     panels: list[Panel] = []
-    x: dict[str, Any] | None = None
-    layers: str | None = None
+    x: Axis | None = None
+    y: Axis | None = None
+    layers: Literal["all"] | None = None
     subjects: list[str] = []
-    reported: dict[str, Any] | None = None
     remarks: list[str] = []
 
 

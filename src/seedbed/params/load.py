@@ -41,7 +41,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
         config: content of params.yaml, plus overrides as further top-level keys. An override names a parameter of the
             preset by its path with ``__`` between the parts (``models__vit_hybrid__train__epochs``), or gives a nested
             mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own pictures, and the name of a
-            published data set (``imagenet``) the folder where it already lies.
+            published data set (``imagenet``) the folder where it already lies. ``seeds`` hold for every table, whatever
+            ``table_seeds`` the preset has.
 
     Raises:
         ParameterError: a key is unknown or ill-typed, or a name refers to nothing; with the nearest match.
@@ -59,6 +60,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
             values = merge(values, {"datasets": {key: {"path": value}}})
         elif key not in RESERVED:
             values = merge(values, _nested(key, value, values))
+    if "seeds" in config and "table_seeds" not in config:
+        values.pop("table_seeds", None)  # whoever asks for seeds means every table
     if "name" in values:
         raise ParameterError(f"name: the preset is named by its key, '{name}'; take 'name' out.")
     values["name"] = name

@@ -53,6 +53,7 @@ class Preset(Section):
     about: str = Field(description="one sentence for the head of the report")
     comparable: bool = Field(description="whether measured numbers may be compared with the papers'")
     seeds: list[Seed] = Field(min_length=1, description="seeds of every trained row; tables show mean and spread")
+    table_seeds: dict[str, list[Seed]] = Field({}, description="table or figure, as `exvit_table6` -> its own seeds")
     shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
     protocol_shards: Positive = Field(1, description="the same for measurements of explanations")
     stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
@@ -71,11 +72,14 @@ class Preset(Section):
     scoring: Scoring = Scoring()
     resources: dict[str, Resources] = {}
 
-    @field_validator("seeds")
+    @field_validator("seeds", "table_seeds")
     @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed is listed twice")
+    def _distinct(cls, seeds: Any) -> Any:
+        for given in seeds.values() if isinstance(seeds, dict) else [seeds]:
+            if len(set(given)) < len(given):
+                raise ValueError("a seed is listed twice")
+            if not given:
+                raise ValueError("no seed is listed")
         return seeds
 
     def check_references(self) -> None:
@@ -131,6 +135,22 @@ class Preset(Section):
         for key in self.resources:
             if key != "default" and key not in rules:
                 raise ParameterError(f"presets.{self.name}.resources.{key}: {unknown_name('rule', key, rules)}")
+
+    def check_targets(self, targets: Collection[str]) -> None:
+        """Check that seeds are given to tables and figures that exist.
+
+        Raises:
+            ParameterError: naming the key and the nearest match.
+        """
+        for key in self.table_seeds:
+            if key not in targets:
+                raise ParameterError(
+                    f"presets.{self.name}.table_seeds.{key}: {unknown_name('table or figure', key, targets)}"
+                )
+
+    def seeds_for(self, target: str) -> list[int]:
+        """Seeds of a table or figure, named as its target: its own, or the preset's."""
+        return self.table_seeds.get(target, self.seeds)
 
     def dataset_for(self, published: str) -> str:
         """The data set of this preset that stands for a paper's data set."""

@@ -1,7 +1,8 @@
 """Pictures for people: heat-map overlays, coloured masks, and grids of both."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
@@ -40,16 +41,40 @@ def draw_histogram(values: np.ndarray, size: int = 160) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def draw_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], labels: Sequence[str]) -> bytes:
-    """Return a PNG: one row a picture, one titled column a kind of image; images are uint8 [h, w, 3]."""
+def draw_matrix(matrix: np.ndarray) -> np.ndarray:
+    """Values >= 0 [N, M] as colours, uint8 [N, M, 3]: darkest at 0, brightest from the 99th percentile on."""
+    from matplotlib import colormaps
+
+    brightest = max(float(np.quantile(matrix, 0.99)), 1e-12)
+    return (colormaps["viridis"](np.clip(matrix / brightest, 0, 1))[..., :3] * 255).astype(np.uint8)
+
+
+def draw_grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    labels: Sequence[str],
+    changed: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> bytes:
+    """Return a PNG: one row a picture, one titled column a kind of image.
+
+    Args:
+        rows: images, uint8 [h, w, 3]; rows may differ in length.
+        titles: of the first row's columns.
+        labels: of the rows.
+        changed: other titles, by the row above which they stand.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height = 1.75 * len(rows) + 0.5
-    figure = Figure(figsize=(1.9 * len(titles) + 0.3, height), dpi=110, layout="constrained")
+    width = max(map(len, rows))
+    figure = Figure(figsize=(1.9 * width + 0.3, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    axes = figure.subplots(len(rows), width, squeeze=False)
+    headings = {0: titles, **changed}
     for row, line in enumerate(rows):
+        for unused in axes[row][len(line) :]:
+            unused.set_axis_off()
         for column, image in enumerate(line):
             axis = axes[row][column]
             axis.imshow(_enlarged(image), interpolation="nearest")
@@ -57,8 +82,8 @@ def draw_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], label
             axis.set_yticks([])
             for side in axis.spines.values():
                 side.set_visible(False)
-            if row == 0:
-                axis.set_title(titles[column], fontsize=8, wrap=True)
+            if row in headings:
+                axis.set_title(headings[row][column], fontsize=8, wrap=True)
         axes[row][0].set_ylabel(labels[row], fontsize=7)
     return _png(figure)
 

@@ -9,7 +9,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_mask, read_picture
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
-from seedbed.report.drawing import draw_grid, draw_histogram, overlay_heatmap, overlay_mask
+from seedbed.report.drawing import draw_grid, draw_histogram, draw_matrix, overlay_heatmap, overlay_mask
 
 
 class Row(NamedTuple):
@@ -78,6 +78,16 @@ class Histogram(NamedTuple):
         return draw_histogram(strongest(self.maps[row.record.image], row.label).ravel())
 
 
+class Matrix(NamedTuple):
+    """Affinity matrices [N, N] themselves, bright where a patch (row) attends to another (column)."""
+
+    title: str
+    matrices: Mapping[str, np.ndarray]
+
+    def draw(self, row: Row) -> np.ndarray:
+        return draw_matrix(self.matrices[row.record.image])
+
+
 class Masks(NamedTuple):
     """Masks over their pictures."""
 
@@ -97,21 +107,48 @@ class Section(NamedTuple):
 
 
 def draw_gallery(sections: Sequence[Section]) -> bytes:
-    """Return a PNG of all sections below one another; they share the first one's column titles."""
-    images, titles = [], []
+    """Return a PNG of all sections below one another; titles stand above the first row and where they change."""
+    images, labels, titles = [], [], []
     for section in sections:
         for row in section.rows:
             images.append([column.draw(row) for column in section.columns])
-            titles.append(f"{section.label}\n{row.title()}" if section.label else row.title())
-    return draw_grid(images, [column.title for column in sections[0].columns], titles)
+            labels.append(f"{section.label}\n{row.title()}" if section.label else row.title())
+            titles.append([column.title for column in section.columns])
+    changed = {k: titles[k] for k in range(1, len(titles)) if titles[k] != titles[k - 1]}
+    return draw_grid(images, titles[0], labels, changed)
 
 
-def rows_of(index: DataIndex, records: Sequence[Record], count: int, per_class: bool = False) -> list[Row]:
-    """Rows for ``count`` pictures spread over ``records``; with ``per_class`` one for each of a picture's classes."""
+def interleave(sections: Sequence[Section]) -> list[Section]:
+    """Sections of the same pictures, picture by picture: each picture's rows of all sections below one another."""
+    return [
+        section._replace(rows=[section.rows[place]]) for place in range(len(sections[0].rows)) for section in sections
+    ]
+
+
+def rows_of(
+    index: DataIndex, records: Sequence[Record], count: int, per_class: bool = False, subjects: Sequence[str] = ()
+) -> list[Row]:
+    """Rows for ``count`` pictures.
+
+    Args:
+        index, records: the data set, and its pictures to choose from.
+        count: how many are shown; fewer if there are not so many.
+        per_class: a row for each of a picture's classes.
+        subjects: classes to show, in turn; pictures are spread over ``records`` where the data set knows none of them.
+    """
+    known = [index.class_index(name) for name in subjects if name in index.classes]
+    if known:
+        return _rows_of_subjects(index, records, count, known)
     chosen = choose(records, count)
     if not per_class:
         return [Row(index, record, None) for record in chosen]
     return [Row(index, record, label) for record in chosen for label in index.class_indices(record)]
+
+
+def unknown_subjects(subjects: Sequence[str], indices: Sequence[DataIndex]) -> list[str]:
+    """A note about classes that the paper shows and none of the data sets has; nothing where there are none."""
+    absent = [name for name in subjects if not any(name in index.classes for index in indices)]
+    return [f"The paper shows {', '.join(absent)}; the data set has no such class."] if absent else []
 
 
 def choose(records: Sequence[Record], count: int) -> list[Record]:
@@ -127,6 +164,20 @@ def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
     heat = at_picture_size(heat)
     kept = heat.maps if label is None else heat.maps[heat.classes == label]
     return kept.max(0) if len(kept) else np.zeros(heat.size, np.float32)
+
+
+def _rows_of_subjects(index: DataIndex, records: Sequence[Record], count: int, labels: Sequence[int]) -> list[Row]:
+    """Pictures of each class in turn, no picture twice."""
+    rows: list[Row] = []
+    waiting = {label: [r for r in records if label in index.class_indices(r)] for label in labels}
+    while len(rows) < count and any(waiting.values()):
+        for label in labels:
+            shown = {row.record.image for row in rows}
+            fresh = [record for record in waiting[label] if record.image not in shown]
+            waiting[label] = fresh[1:]
+            if fresh and len(rows) < count:
+                rows.append(Row(index, fresh[0], label))
+    return rows
 
 
 def _unit(heat: np.ndarray) -> np.ndarray:

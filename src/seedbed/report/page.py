@@ -63,12 +63,39 @@ def render_table(
     return Fragment(anchor, Markup(html))
 
 
-def render_figure(paper: Mapping[str, str], figure: Figure, drawing: bytes) -> Fragment:
-    """The section of one figure, drawn as a PNG."""
+def render_figure(
+    paper: Mapping[str, str],
+    figure: Figure,
+    drawing: bytes,
+    notes: Sequence[str] = (),
+    *,
+    numbers: Sequence[Mapping[str, str]] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> Fragment:
+    """The section of one figure.
+
+    Args:
+        paper: its ``id``, ``title`` and ``citation``.
+        figure, drawing: the figure and its PNG.
+        notes: what its panels show.
+        numbers: the drawn numbers, as ``seedbed.report.charts.chart_rows`` gives them.
+        provenance: metrics file -> what made it.
+    """
     anchor = f"{paper['id']}_{figure.id}"
-    template = _environment().get_template("figure.html.j2")
-    encoded = base64.b64encode(drawing).decode()
-    return Fragment(anchor, Markup(template.render(anchor=anchor, paper=paper, figure=figure, drawing=encoded)))
+    html = (
+        _environment()
+        .get_template("figure.html.j2")
+        .render(
+            anchor=anchor,
+            paper=paper,
+            figure=figure,
+            drawing=base64.b64encode(drawing).decode(),
+            notes=notes,
+            numbers=numbers,
+            provenance=json.dumps(provenance, indent=2, sort_keys=True) if provenance else None,
+        )
+    )
+    return Fragment(anchor, Markup(html))
 
 
 def render_page(

@@ -3,26 +3,69 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from seedbed.data.index import DataIndex, Record, subset
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore
 from seedbed.io.masks import MaskStore
-from seedbed.params.stages import Explainer
-from seedbed.report.gallery import Column, Heat, Histogram, Masks, Picture, Section, Truth, rows_of
+from seedbed.params.stages import Explainer, NetworkInput
+from seedbed.report.gallery import (
+    Column,
+    Heat,
+    Histogram,
+    Masks,
+    Matrix,
+    Picture,
+    Section,
+    Truth,
+    interleave,
+    rows_of,
+)
 
 Spec = Mapping[str, Any]
-"""``label``, ``shows`` and, by kind: ``shards``; or ``weights``, ``explainer`` and ``network``, which has
-``architecture``, ``num_classes`` and ``options``."""
+"""``label``, ``shows`` and, by kind: ``shards``; or ``weights``, ``network`` (``architecture``, ``num_classes``,
+``options``) and ``explainer``, or ``input`` for affinity matrices."""
+MOST_LAYERS = 6
+"""Columns of a panel by layer; of a deeper network, layers at equal distances to the last."""
 
 
 def open_section(group: Spec, index: DataIndex, count: int, device: Any) -> Section:
-    """Rows and columns of a group: ``label``, ``split``, ``subset`` and ``panels``.
+    """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels`` and perhaps ``row`` and ``subjects``.
 
     Pictures of two classes get a row for each class, as the papers show them.
     """
     records = subset(index.split(group["split"]), group["subset"])
-    rows = rows_of(index, records, count, per_class=group["subset"] == "two_classes")
+    per_class = group["subset"] == "two_classes"
+    rows = rows_of(index, records, count, per_class=per_class, subjects=group.get("subjects", ()))
     chosen = list(dict.fromkeys(row.record for row in rows))
-    return Section(group["label"], rows, [open_panel(spec, index, chosen, device) for spec in group["panels"]])
+    columns = [column for spec in group["panels"] for column in open_columns(spec, index, chosen, device)]
+    return Section(" ".join(filter(None, (group["label"], group.get("row")))), rows, columns)
+
+
+def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: int, device: Any) -> list[Section]:
+    """All groups of a figure; those that differ in their ``row`` alone are shown picture by picture."""
+    opened: dict[str, list[Section]] = {}
+    for group, index in zip(groups, indices, strict=True):
+        opened.setdefault(group["label"], []).append(open_section(group, index, count, device))
+    return [section for sections in opened.values() for section in interleave(sections)]
+
+
+def open_columns(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+    """The columns that a description stands for: one, or one a layer; arguments as `open_panel` takes them."""
+    match spec["shows"]:
+        case "heatmap_per_layer":
+            return _heat_by_layer(spec, index, records, device)
+        case "affinity_matrix_per_layer":
+            return _matrices_by_layer(spec, index, records, device)
+        case _:
+            return [open_panel(spec, index, records, device)]
+
+
+def shown_layers(count: int) -> list[int]:
+    """Indices of the layers that are shown of a network that has ``count``."""
+    if count <= MOST_LAYERS:
+        return list(range(count))
+    return [count * k // MOST_LAYERS - 1 for k in range(1, MOST_LAYERS + 1)]
 
 
 def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> Column:
@@ -50,13 +93,42 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
 def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> Mapping[str, HeatMaps]:
     if "shards" in spec:
         return HeatMapStore(spec["shards"])
-    # Heavy, and most galleries show what is stored.
-    from seedbed.explain.pictures import picture_heatmaps
+    from seedbed.explain.pictures import picture_heatmaps  # heavy, and most galleries show what is stored
+
+    settings = Explainer.model_validate(spec["explainer"])
+    return dict(picture_heatmaps(_network(spec, index), index, records, settings, device))
+
+
+def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+    from seedbed.evaluate.layerwise import layer_maps
+
+    settings = Explainer.model_validate(spec["explainer"])
+    found = list(layer_maps(_network(spec, index), index, records, settings, device))
+    return [
+        Heat(
+            f"layer {layer + 1}",
+            {r.image: HeatMaps(np.asarray(classes), maps.layers[layer], r.size) for r, classes, maps in found},
+        )
+        for layer in shown_layers(len(found[0][2].layers))
+    ]
+
+
+def _matrices_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+    from seedbed.evaluate.attention import attention_matrices
+
+    settings = NetworkInput.model_validate(spec["input"])
+    found = attention_matrices(_network(spec, index), index, records, settings, device)
+    return [
+        Matrix(f"layer {layer + 1}", {image: layers[layer] for image, layers in found.items()})
+        for layer in shown_layers(len(next(iter(found.values()))))
+    ]
+
+
+def _network(spec: Spec, index: DataIndex) -> Any:
     from seedbed.models.registry import create_model
     from seedbed.models.weights.loading import load_weights
 
     network = spec["network"]
-    classes = network["num_classes"] or len(index.classes)
-    model = create_model(network["architecture"], classes, **network["options"])
+    model = create_model(network["architecture"], network["num_classes"] or len(index.classes), **network["options"])
     load_weights(model, spec["weights"])
-    return dict(picture_heatmaps(model, index, records, Explainer.model_validate(spec["explainer"]), device))
+    return model

@@ -1,0 +1,119 @@
+"""From a figure to the panels and series that draw it, and the seeds of tables and figures."""
+
+import pytest
+from test_papers_plan import CHAIN, LAYOUT, PRESET, row, table
+
+from seedbed.errors import ParameterError
+from seedbed.papers import table_cells
+from seedbed.papers.describe import figure_notes, footnotes
+from seedbed.papers.figures import Series, figure_panels, figure_series, missing_of
+from seedbed.papers.tables import Axis, Figure
+from seedbed.params import resolve
+
+LAYER = PRESET.model_copy(update={"stages": [*PRESET.stages, "layerwise"]})
+CURVE = {"shows": "curve", "pipeline": {"stage": "layerwise", "metric": "miou_per_layer"}}
+HEATMAPS = "results/small/heatmaps/shapes/train"
+
+
+def figure(panels, **more):
+    base = {"id": "figure1", "title": "T", "caption": "C", "kind": "curve", "status": "reproduced", "pipeline": CHAIN}
+    axes = {"x": {"title": "layer"}, "y": {"title": "mIoU", "unit": "%"}}
+    return Figure.model_validate({**base, **axes, "panels": panels, **more})
+
+
+def test_a_curve_names_one_file_a_seed():
+    drawn = figure([{"label": "a", **CURVE, "axes": "left", "level": "miou_all_layers", "reported": {"best": 61.0}}])
+    panels = figure_panels(drawn, LAYER, LAYOUT)
+    assert missing_of(panels) == ()
+    assert figure_series(drawn, panels) == [
+        Series(
+            axes="left",
+            label="a",
+            shows="curve",
+            x=Axis(title="layer"),
+            y=Axis(title="mIoU", unit="%"),
+            metric="miou_per_layer",
+            level="miou_all_layers",
+            reported={"best": 61.0},
+            sources=tuple(f"{HEATMAPS}/vit/maps/seed{k}/layerwise.json" for k in (3, 5)),
+        )
+    ]
+    assert figure_panels(drawn, LAYER, LAYOUT, [7])[0].sources == (f"{HEATMAPS}/vit/maps/seed7/layerwise.json",)
+
+
+def test_panels_of_the_same_label_keep_their_own_series():
+    panels = [{"label": "a", **CURVE, "axes": axes, "y": {"title": axes}} for axes in ("left", "right")]
+    panels[1] = {**panels[1], "pipeline": {**CURVE["pipeline"], "explainer": "swept"}}
+    drawn = figure([panels[0], {"label": "other", "status": "cited"}, panels[1]])
+    left, right = figure_series(drawn, figure_panels(drawn, LAYER, LAYOUT, [3]))
+    assert (left.axes, left.y.title, left.sources) == ("left", "left", (f"{HEATMAPS}/vit/maps/seed3/layerwise.json",))
+    assert right.sources == (f"{HEATMAPS}/vit/swept/seed3/layerwise.json",)
+
+
+def test_what_a_figure_lacks_is_named():
+    drawn = figure([{"label": "a", **CURVE}, {"label": "b", "shows": "heatmap", "pipeline": {"model": "big"}}])
+    assert missing_of(figure_panels(drawn, PRESET, LAYOUT)) == ("model big", "stage layerwise")
+    with pytest.raises(ParameterError, match=r"figure1, panel 'a': its pipeline lacks metric\."):
+        figure_panels(figure([{"label": "a", "shows": "bars", "pipeline": {"stage": "heatmaps"}}]), PRESET, LAYOUT)
+
+
+def test_notes_of_a_figure():
+    drawn = figure([{"label": "a", **CURVE, "axes": "left"}])
+    notes = figure_notes(drawn, figure_panels(drawn, LAYER, LAYOUT), LAYER)
+    assert notes[0].startswith("left a: shapes train, network vit, maps maps, layer by layer")
+    assert notes[1] == "Mean ± standard deviation over 2 seeds (3, 5)."
+    panels = [
+        {"label": "Image", "shows": "image"},
+        {"label": "SIPE", "source": "[4]", "status": "cited"},
+        {"label": "by layer", "shows": "heatmap_per_layer", "row": "ours"},
+    ]
+    gallery = figure(panels, kind="gallery", layers="all")
+    assert figure_notes(gallery, figure_panels(gallery, LAYER, LAYOUT), LAYER)[:-1] == [
+        "ours by layer: shapes train, network vit, maps maps.",
+        "Left out, since they are other people's pictures: SIPE [4].",
+        "Seed 3.",
+    ]
+
+
+def test_a_table_may_have_seeds_of_its_own():
+    preset = PRESET.model_copy(update={"table_seeds": {"one_table1": [7, 8, 9]}})
+    assert preset.seeds_for("one_table1") == [7, 8, 9]
+    assert preset.seeds_for("one_table2") == [3, 5]
+    given = table([row(), row("fixed", pipeline={"model": "fixed"})])
+    cells = table_cells(given, preset, LAYOUT, preset.seeds_for("one_table1"))
+    assert cells[0].sources == tuple(f"{HEATMAPS}/vit/maps/seed{k}/heatmaps.json" for k in (7, 8, 9))
+    assert cells[1].sources == (f"{HEATMAPS}/fixed/maps/seed7/heatmaps.json",)
+    notes = footnotes(given, cells, preset, [7, 8, 9])
+    assert "Mean ± standard deviation over 3 seeds (7, 8, 9)." in notes
+    notes = footnotes(given, cells[1:], preset, [7, 8, 9])
+    assert "One seed (7); set `seeds` to see the spread." in notes
+
+
+def test_seeds_of_unknown_tables_are_refused():
+    preset = PRESET.model_copy(update={"table_seeds": {"one_tabel1": [7]}})
+    with pytest.raises(ParameterError, match=r"small\.table_seeds\.one_tabel1: .*Did you mean 'one_table1'"):
+        preset.check_targets(["one_table1", "one_figure2"])
+    PRESET.check_targets([])
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [
+        ({}, [1, 2]),
+        ({"seeds": [0]}, [0]),
+        ({"seeds": [0], "table_seeds": {"one_table1": [4]}}, [4]),
+        ({"table_seeds": {"one_table1": [4]}}, [4]),
+    ],
+)
+def test_seeds_on_the_command_line_hold_for_every_table(given, seeds):
+    values = {key: value for key, value in PRESET.plain().items() if key != "name"}
+    presets = {"small": {**values, "table_seeds": {"one_table1": [1, 2]}}}
+    assert resolve({"preset": "small", "presets": presets, **given}).seeds_for("one_table1") == seeds
+
+
+@pytest.mark.parametrize(("seeds", "problem"), [([1, 1], "listed twice"), ([], "no seed is listed")])
+def test_seeds_that_make_no_sense(seeds, problem):
+    values = {key: value for key, value in PRESET.plain().items() if key != "name"}
+    presets = {"small": {**values, "table_seeds": {"one_table1": seeds}}}
+    with pytest.raises(ParameterError, match=problem):
+        resolve({"preset": "small", "presets": presets})

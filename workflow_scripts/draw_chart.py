@@ -1,0 +1,28 @@
+"""Draw a figure of bars or curves from the metrics of its panels, beside what the paper prints."""
+
+from functools import cache
+
+from job import job
+from seedbed.io.atomic import read_json, write_bytes, write_text
+from seedbed.papers.figures import Series
+from seedbed.papers.tables import Figure
+from seedbed.report.charts import chart_rows, draw_chart, read_series, to_csv
+from seedbed.report.page import render_figure, render_page
+
+with job(snakemake):
+    params, output, read = snakemake.params, snakemake.output, cache(read_json)
+    drawn = read_series([Series.from_plain(series) for series in params.series], read)
+    rows, picture = chart_rows(drawn), draw_chart(drawn, "png")
+    fragment = render_figure(
+        params.paper,
+        Figure.model_validate(params.figure),
+        picture,
+        params.notes,
+        numbers=rows,
+        provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
+    )
+    write_bytes(output.picture, picture)
+    write_bytes(output.drawing, draw_chart(drawn, "svg"))
+    write_text(output.numbers, to_csv(rows))
+    write_text(output.fragment, fragment.html)
+    write_text(output.page, render_page(params.title, [fragment], **params.preset))
