@@ -1,5 +1,6 @@
 """SIGKILL at any moment: the next run goes on by itself and ends in the same artifacts, byte for byte."""
 
+import contextlib
 import os
 import random
 import signal
@@ -43,6 +44,36 @@ def test_killed_three_times_ends_in_the_same_artifacts(finished, tmp_path):
     done = run(tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
     assert artifacts(tmp_path) == artifacts(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_twenty_times_across_all_stages_ends_in_the_same_artifacts(finished, tmp_path):
+    """Snakemake alone, a job alone, or all at once; each run lives long enough to come further than the one before."""
+    rng = random.Random(20261124)
+    for number in range(20):
+        process = start(tmp_path)
+        reach = time.monotonic() + 300
+        begun = finished_jobs(tmp_path)
+        while finished_jobs(tmp_path) <= begun and process.poll() is None and time.monotonic() < reach:
+            time.sleep(0.2)  # at least one job more, so that twenty kills spread over the chain
+        time.sleep(rng.uniform(0, 6))
+        victims = [pid for pid in orphans(tmp_path) if pid != process.pid]
+        if number % 3 == 0 and victims:  # a job: Snakemake ends by itself, with an error
+            os.kill(rng.choice(victims), signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+        if process.poll() is None:
+            (os.killpg if number % 3 == 1 else os.kill)(process.pid, signal.SIGKILL)
+            process.wait()
+    done = run(tmp_path, timeout=1500)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert artifacts(tmp_path) == artifacts(finished)
+
+
+def finished_jobs(workdir):
+    """Jobs that wrote their benchmark record."""
+    return sum(1 for _ in (workdir / "results/demo/benchmarks").rglob("*.tsv"))
 
 
 def test_jobs_do_not_outlive_a_killed_snakemake(tmp_path):
