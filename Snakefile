@@ -20,6 +20,7 @@ include: "rules/plan.smk"
 include: "rules/plan_figures.smk"
 include: "rules/cost.smk"
 include: "rules/planned.smk"
+include: "rules/devices.smk"
 
 
 report: "rules/report/workflow.rst"

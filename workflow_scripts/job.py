@@ -1,6 +1,7 @@
 """What every workflow script shares: its log, its errors, its device and the provenance of what it writes."""
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -15,8 +16,35 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-from seedbed.errors import UserError  # noqa: E402 (threads are counted when numpy and torch are first imported)
+from seedbed.devices.launch import launch, rank  # noqa: E402 (threads are counted when numpy and torch are imported)
+from seedbed.devices.lease import Lease, lease  # noqa: E402
+from seedbed.devices.torch_device import choose_device  # noqa: E402
+from seedbed.devices.visible import VARIABLE, wanted_devices  # noqa: E402
+from seedbed.errors import UserError  # noqa: E402
 from seedbed.io.provenance import provenance  # noqa: E402
+
+
+def _take_devices() -> Lease | UserError:
+    """Hold the GPUs that the rule asks for, and show this process no others; before torch is imported.
+
+    A mistake is returned, so that `job` can report it.
+    """
+    snakemake = sys.modules["__main__"].snakemake  # noqa: F821 (each script is run with it)
+
+    def say(what: str) -> None:
+        print(f"Rule {snakemake.rule}: {what}.", file=sys.stderr, flush=True)
+
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # that of nvidia-smi
+    try:
+        held = lease(wanted_devices(dict(snakemake.resources.items())), on_wait=say)
+    except UserError as error:
+        return error
+    os.environ[VARIABLE] = ",".join(held.devices)
+    return held
+
+
+# The processes of a shared training use what the one that started them holds.
+DEVICES = _take_devices() if rank() is None else None
 
 
 def _die_with_snakemake() -> None:
@@ -40,12 +68,6 @@ def _parent_of(pid: int) -> int | None:
         return None
 
 
-def gpus_of(resources: Any) -> int:
-    """GPUs that a rule asks for, as ``gpu=2`` or, on some clusters, as ``gres="gpu:a100:2"``."""
-    name, _, number = str(resources.get("gres", "")).rpartition(":")
-    return int(resources.get("gpu", 0) or 0) or (int(number) if name.startswith("gpu") else 0)
-
-
 class Job:
     """A running rule."""
 
@@ -64,12 +86,19 @@ class Job:
         number, count = item.split("-of-")
         return int(number), int(count)
 
-    @property
+    @functools.cached_property
     def device(self) -> Any:
-        """A GPU if the rule declares one and the machine has one, else the CPU."""
-        import torch
+        """A GPU if the rule declares one and the machine has one, else the CPU; the log says which."""
+        wanted = wanted_devices(dict(self.snakemake.resources.items()))
+        chosen = choose_device(wanted, rank() or 0)
+        if wanted:
+            logging.info("%d GPUs asked for; computing on %s", wanted, chosen)
+        return chosen
 
-        return torch.device("cuda" if gpus_of(self.snakemake.resources) and torch.cuda.is_available() else "cpu")
+    def leave_the_rest_to_the_first(self) -> None:
+        """End this process here if it is one of several that trained together, and not the first."""
+        if rank():
+            raise SystemExit(0)
 
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""
@@ -86,23 +115,37 @@ class Job:
 
 
 @contextlib.contextmanager
-def job(snakemake: Any) -> Iterator[Job]:
-    """Send progress and messages to the rule's log, and end with one clear line where the user can mend the cause."""
+def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
+    """Send progress and messages to the rule's log, and end with one clear line where the user can mend the cause.
+
+    A ``shared`` script runs once on each GPU that the rule asks for, at the same time; see `seedbed.train.ranks`.
+    """
     terminal = sys.stderr
     _die_with_snakemake()
     with contextlib.ExitStack() as stack:
         if snakemake.log:
             Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-            sys.stderr = stack.enter_context(Path(snakemake.log[0]).open("w", buffering=1))
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+            if rank() is None:
+                Path(snakemake.log[0]).write_text("")
+            sys.stderr = stack.enter_context(Path(snakemake.log[0]).open("a", buffering=1))
+        level = logging.WARNING if rank() else logging.INFO
+        logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(message)s", force=True)
         logging.captureWarnings(True)
         try:
+            if isinstance(DEVICES, UserError):
+                raise DEVICES
+            if shared and DEVICES is not None and len(DEVICES.devices) > 1:
+                raise SystemExit(launch([sys.executable, sys.argv[0]], len(DEVICES.devices)))
             yield Job(snakemake)
         except UserError as error:
+            if rank():
+                time.sleep(2)  # the first process most likely says the same, and the launcher then ends this one
             logging.error("%s", error)
             print(f"\nError in rule {snakemake.rule}: {error}\n", file=terminal, flush=True)
             sys.stderr = terminal
             raise SystemExit(1) from None
+        except SystemExit:
+            raise
         except BaseException:
             traceback.print_exc()
             print(f"\nError in rule {snakemake.rule}; the log is {snakemake.log}.\n", file=terminal, flush=True)

@@ -12,7 +12,7 @@ from seedbed.params.stages import AffinityNetwork
 from seedbed.train.affinity import train_affinity_network
 from seedbed.train.loop import finish
 
-with job(snakemake) as this:
+with job(snakemake, shared=True) as this:
     root = Path(snakemake.input.index).parent
     record, initial = this.provenance(data=read_checksum(root)), list(snakemake.input.weights)
     made_from = digest_files([*initial, *snakemake.input.low, *snakemake.input.high])
@@ -27,6 +27,7 @@ with job(snakemake) as this:
         fingerprint={"provenance": record, "made_from": made_from},
         device=this.device,
     )
+    this.leave_the_rest_to_the_first()
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)
     finish(Path(snakemake.params.state))

@@ -13,7 +13,7 @@ from seedbed.params.stages import Classifier
 from seedbed.train.classifier import train_classifier
 from seedbed.train.loop import finish
 
-with job(snakemake) as this:
+with job(snakemake, shared=True) as this:
     settings = Classifier.model_validate(snakemake.params.model)
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
@@ -27,6 +27,7 @@ with job(snakemake) as this:
         fingerprint={"provenance": record, "weights": digest_files(initial)},
         device=this.device,
     )
+    this.leave_the_rest_to_the_first()
     metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)

@@ -58,8 +58,8 @@ class MaskedPictures(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[tuple[Tensor, Tensor]]:
-        """A batch at once, for transforms that share a choice; the first sample's seed makes it."""
-        with seeded(keys[0][1]):
+        """A batch at once, for transforms that share a choice; the seed of the global batch's first sample makes it."""
+        with seeded(keys.batch_seed if isinstance(keys, Share) else keys[0][1]):
             start_batch(self.transform)
         return [self._sample(*key) for key in keys]
 
@@ -74,6 +74,12 @@ class MaskedPictures(Dataset):
         return pixels.as_subclass(Tensor), labels.as_subclass(Tensor).long()
 
 
+class Share(list[SampleKey]):
+    """A rank's sample keys of a global batch, and the seed of that batch's first sample."""
+
+    batch_seed: int
+
+
 class ResumableBatches(Sampler[list[SampleKey]]):
     """Batches of sample keys for steps ``first_step .. total_steps``; each epoch is a new permutation.
 
@@ -84,7 +90,7 @@ class ResumableBatches(Sampler[list[SampleKey]]):
         total_steps: steps of the whole training.
         seed: seed of the order and of the augmentation.
         first_step: steps that are already done.
-        rank, world_size: this process takes every ``world_size``-th sample of each global batch.
+        rank, world_size: this process takes the ``rank``-th of ``world_size`` shares of each global batch; see `share`.
     """
 
     def __init__(
@@ -111,8 +117,22 @@ class ResumableBatches(Sampler[list[SampleKey]]):
                 epoch = step // per_epoch
                 order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
             start = step % per_epoch * self.batch_size
-            chosen = order[start : start + self.batch_size][self.rank :: self.world_size]
-            yield [(int(position), sample_seed(self.seed, epoch, int(position))) for position in chosen]
+            chosen = order[start : start + self.batch_size]
+            keys = Share(
+                self._key(epoch, position) for position in chosen[share(len(chosen), self.rank, self.world_size)]
+            )
+            keys.batch_seed = self._key(epoch, chosen[0])[1]
+            yield keys
+
+    def _key(self, epoch: int, position: np.int64) -> SampleKey:
+        return int(position), sample_seed(self.seed, epoch, int(position))
+
+
+def share(count: int, rank: int, size: int) -> slice:
+    """Rows of ``count`` that belong to ``rank``: contiguous, the first ranks have one more where they do not divide."""
+    small, larger = divmod(count, size)
+    start = rank * small + min(rank, larger)
+    return slice(start, start + small + (rank < larger))
 
 
 def steps_per_epoch(length: int, batch_size: int) -> int:

@@ -4,8 +4,10 @@ import csv
 import io
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
-from seedbed.errors import UserError
+from seedbed.errors import ParameterError, UserError
 from seedbed.io.atomic import write_text
+from seedbed.train.ranks import Ranks, average_gradients, check_agreement, divide_forward, gather, joined
 from seedbed.train.schedule import Schedule, build_optimizer
 from seedbed.train.settings import TrainSettings
 from seedbed.train.state import load_state, save_state
@@ -72,7 +75,8 @@ def fit(
     """Train ``model`` in place; return the network to save (its running average, if the settings ask) and the history.
 
     Every random choice of step k depends on (seed, k) alone, so a run that was killed and resumed ends with the same
-    weights, bit for bit on a CPU.
+    weights, bit for bit on a CPU. In processes that `seedbed.devices.launch.launch` started, each computes its share of
+    every batch, and all end with the weights of one process up to rounding; see `seedbed.train.ranks`.
 
     Args:
         model: network to train; its ``train()`` decides which layers stay frozen.
@@ -87,27 +91,53 @@ def fit(
 
     Raises:
         NotFiniteError: the loss or a weight is NaN or infinite; the last good resume state stays.
+        UserError: a process that reads pictures died.
     """
     torch.set_num_threads(settings.compute_threads)
+    with joined(device) as ranks:
+        return _fit(model, data, objective, settings, seed, state_path, fingerprint, device, after_step, ranks)
+
+
+def _fit(
+    model: nn.Module,
+    data: Dataset,
+    objective: Objective,
+    settings: TrainSettings,
+    seed: int,
+    state_path: Path,
+    fingerprint: dict[str, Any],
+    device: torch.device,
+    after_step: Callable[[nn.Module, int], None] | None,
+    ranks: Ranks,
+) -> tuple[nn.Module, History]:
+    whole = min(settings.batch_size, len(data))
+    if whole < ranks.size:
+        raise ParameterError(
+            f"A batch of {whole} cannot be shared by {ranks.size} GPUs. Ask for fewer GPUs, or enlarge batch_size."
+        )
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
     total = settings.total_steps(per_epoch)
-    run = _Run(model, objective, settings, device, total, per_epoch)
+    run = _Run(model, objective, settings, device, total, per_epoch, ranks)
     identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
     state, message = load_state(state_path, identity)
     log.info("%s; %d steps, %d an epoch", message, total, per_epoch)
     if state is not None:
         run.restore(state)
     saved_at = time.monotonic()
-    with tqdm(total=total, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True) as bar:
-        for batch in _batches(data, settings, total, seed, run.step):
+    first = ranks.rank == 0
+    with (
+        _worker_deaths_explained(state_path),
+        tqdm(total=total, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True, disable=not first) as bar,
+    ):
+        for batch in _batches(data, settings, total, seed, run.step, ranks):
             torch.manual_seed(sample_seed(seed, -1 & 0xFFFFFFFF, run.step))
-            parts = run.train_step(batch)
+            parts = run.train_step(run.whole_batch(batch, whole))
             if after_step is not None:
                 after_step(model, run.step - 1)
             if parts:
                 bar.set_postfix({key: f"{value:.4g}" for key, value in parts.items() if key in ("loss", "lr")})
             bar.update()
-            if time.monotonic() - saved_at > settings.save_every_seconds and run.step < total:
+            if first and time.monotonic() - saved_at > settings.save_every_seconds and run.step < total:
                 run.check_finite()
                 run.check_weights()
                 save_state(state_path, identity, run.state())
@@ -132,8 +162,10 @@ class _Run:
         device: torch.device,
         total: int,
         per_epoch: int,
+        ranks: Ranks,
     ) -> None:
         self.settings, self.device, self.total, self.per_epoch = settings, device, total, per_epoch
+        self.ranks = ranks
         self.model = model.to(device).train()
         if hasattr(objective, "bind"):
             objective.bind(self.model)
@@ -141,14 +173,21 @@ class _Run:
         self.optimizer = build_optimizer(model, settings)
         self.schedule = Schedule(self.optimizer, settings, total, per_epoch)
         self.ema = ModelEmaV3(model, decay=settings.ema_decay) if settings.ema_decay else None
+        if ranks.size > 1:
+            for network in (self.model, *_averages(self.objective)):
+                divide_forward(network, ranks)
         self.history = History()
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
+    def whole_batch(self, batch: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """The ``count`` pictures of a batch on the device: what this rank has read, and what the others have."""
+        batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
+        return tuple(gather(part, count, self.ranks) for part in batch) if self.ranks.size > 1 else batch
+
     def train_step(self, batch: tuple[Tensor, ...]) -> dict[str, float]:
         """One optimiser step; returns the history line where one is due, else nothing."""
-        batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
         self.schedule.before_step(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         autocast = self.settings.bf16 and self.device.type == "cuda"
@@ -156,6 +195,8 @@ class _Run:
             loss, parts = self.objective(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.ranks.size > 1:
+            average_gradients(list(self.model.parameters()), self.ranks)
         if self.settings.clip_grad:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
         self.optimizer.step()
@@ -220,6 +261,8 @@ class _Run:
 
     def _log_line(self, rate: float) -> dict[str, float]:
         self.check_finite()
+        if self.ranks.size > 1:
+            check_agreement(self.model, self.ranks, self.step)
         means = {key: float(value) / self._count for key, value in self._sums.items()}
         line = {"step": self.step, "epoch": self.step / self.per_epoch, "lr": rate, **means}
         self.history.rows.append(line)
@@ -227,11 +270,17 @@ class _Run:
         return line
 
 
+def _averages(objective: Objective) -> list[nn.Module]:
+    """Networks that an objective keeps as running averages; they take a forward pass of the whole batch."""
+    modules = objective.modules() if isinstance(objective, nn.Module) else ()
+    return [module.module for module in modules if isinstance(module, ModelEmaV3)]
+
+
 def _batches(
-    data: Dataset, settings: TrainSettings, total: int, seed: int, first_step: int
+    data: Dataset, settings: TrainSettings, total: int, seed: int, first_step: int, ranks: Ranks
 ) -> Iterator[tuple[Tensor, ...]]:
-    sampler = ResumableBatches(len(data), settings.batch_size, total, seed, first_step)
-    workers = settings.loader_workers
+    sampler = ResumableBatches(len(data), settings.batch_size, total, seed, first_step, ranks.rank, ranks.size)
+    workers = -(-settings.loader_workers // ranks.size)
     yield from DataLoader(
         data,
         batch_sampler=sampler,
@@ -241,6 +290,20 @@ def _batches(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_quiet_worker,
     )
+
+
+@contextmanager
+def _worker_deaths_explained(state_path: Path) -> Iterator[None]:
+    """Name the cause where PyTorch notices, at any moment, that a process which reads pictures has died."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.match(r"DataLoader worker \(pid", str(error)):
+            raise
+        raise UserError(
+            f"A process that reads pictures died ({error}), most likely for want of memory. Give the rule more memory "
+            f"(mem_mb), or lower loader_workers, and rerun: training goes on from {state_path}, where there is one."
+        ) from None
 
 
 def _quiet_worker(_: int) -> None:
