@@ -29,7 +29,7 @@ def _take_devices() -> Lease | UserError:
 
     A mistake is returned, so that `job` can report it.
     """
-    snakemake = sys.modules["__main__"].snakemake  # noqa: F821 (each script is run with it)
+    snakemake = sys.modules["__main__"].snakemake
 
     def say(what: str) -> None:
         print(f"Rule {snakemake.rule}: {what}.", file=sys.stderr, flush=True)
@@ -139,7 +139,7 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
             yield Job(snakemake)
         except UserError as error:
             if rank():
-                time.sleep(2)  # the first process most likely says the same, and the launcher then ends this one
+                time.sleep(10)  # the first process most likely says the same, and the launcher then ends this one
             logging.error("%s", error)
             print(f"\nError in rule {snakemake.rule}: {error}\n", file=terminal, flush=True)
             sys.stderr = terminal

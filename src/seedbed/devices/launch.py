@@ -30,6 +30,7 @@ def launch(command: Sequence[str], processes: int) -> int:
     Returns:
         0, or the exit code of the process that failed first.
     """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -48,6 +49,7 @@ def launch(command: Sequence[str], processes: int) -> int:
             rdzv_backend="c10d",
             rdzv_endpoint=str(Path(folder) / "launcher"),
             rdzv_configs={"store_type": "file"},
+            logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
             max_restarts=0,
             local_addr="localhost",
         )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.errors import ParameterError, UserError
 from seedbed.io.atomic import write_text
-from seedbed.train.ranks import Ranks, average_gradients, check_agreement, divide_forward, gather, joined
+from seedbed.train.ranks import Ranks, average_gradients, check_agreement, divided_forward, gather, joined
 from seedbed.train.schedule import Schedule, build_optimizer
 from seedbed.train.settings import TrainSettings
 from seedbed.train.state import load_state, save_state
@@ -173,9 +173,7 @@ class _Run:
         self.optimizer = build_optimizer(model, settings)
         self.schedule = Schedule(self.optimizer, settings, total, per_epoch)
         self.ema = ModelEmaV3(model, decay=settings.ema_decay) if settings.ema_decay else None
-        if ranks.size > 1:
-            for network in (self.model, *_averages(self.objective)):
-                divide_forward(network, ranks)
+        self.networks = [self.model, *_averages(self.objective)]
         self.history = History()
         self.step = 0
         self._sums: dict[str, Tensor] = {}
@@ -191,7 +189,8 @@ class _Run:
         self.schedule.before_step(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         autocast = self.settings.bf16 and self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
+        divided = divided_forward(self.networks, self.ranks)
+        with divided, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             loss, parts = self.objective(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

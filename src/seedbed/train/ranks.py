@@ -14,9 +14,11 @@ through the divided pass add up, and paths around it (a penalty on a weight), wh
 once.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +30,8 @@ from torch.overrides import TorchFunctionMode
 from seedbed.data.datasets import share
 from seedbed.devices.launch import MEETING_VARIABLE, rank
 from seedbed.errors import ParameterError, UserError
+
+_meetings = itertools.count()  # each is at a file of its own
 
 
 class Ranks(NamedTuple):
@@ -50,7 +54,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{os.environ[MEETING_VARIABLE]}",
+        init_method=f"file://{os.environ[MEETING_VARIABLE]}.{next(_meetings)}",
         rank=ranks.rank,
         world_size=ranks.size,
     )
@@ -65,41 +69,46 @@ def gather(tensor: Tensor, count: int, ranks: Ranks) -> Tensor:
     return _Gather.apply(tensor, count, ranks)
 
 
-def divide_forward(network: nn.Module, ranks: Ranks) -> None:
-    """Let ``network(batch)`` run on this rank's share of the batch and return the outputs of the whole.
+@contextmanager
+def divided_forward(networks: Sequence[nn.Module], ranks: Ranks) -> Iterator[None]:
+    """Inside the block, ``network(batch)`` runs on this rank's share of the batch and returns the outputs of the whole.
 
-    Every tensor among the arguments must have the batch as its first dimension, and so must every tensor that it
+    Every tensor among the arguments must have the batch as its first dimension, and so must every tensor that a network
     returns, alone or inside (named) tuples, lists and dictionaries.
     """
-    whole = network.forward
+    for network in networks if ranks.size > 1 else ():
+        network.forward = partial(_divided, network.forward, type(network).__name__, ranks)
+    try:
+        yield
+    finally:
+        for network in networks if ranks.size > 1 else ():
+            del network.forward
 
-    def forward(*arguments: Any, **options: Any) -> Any:
-        counts = {len(part) for part in (*arguments, *options.values()) if isinstance(part, Tensor) and part.ndim}
-        if len(counts) != 1:
+
+def _divided(forward: Callable, name: str, ranks: Ranks, *arguments: Any, **options: Any) -> Any:
+    counts = {len(part) for part in (*arguments, *options.values()) if isinstance(part, Tensor) and part.ndim}
+    if len(counts) != 1:
+        raise ParameterError(
+            f"{name} cannot be trained on several GPUs: its inputs have {sorted(counts)} rows. Train it on one."
+        )
+    count = counts.pop()
+    mine = ranks.share(count)
+    own = mine.stop - mine.start
+
+    def to_share(part: Any) -> Any:
+        return part[mine] if isinstance(part, Tensor) and part.ndim else part
+
+    def to_whole(part: Tensor) -> Tensor:
+        if not part.ndim or len(part) != own:
             raise ParameterError(
-                f"{type(network).__name__} cannot be trained on several GPUs: its inputs have {sorted(counts)} rows. "
-                "Train it on one."
+                f"{name} cannot be trained on several GPUs: it returns a tensor of shape {tuple(part.shape)} for {own} "
+                "pictures. Train it on one."
             )
-        count = counts.pop()
-        mine = ranks.share(count)
-        own = mine.stop - mine.start
+        return gather(part, count, ranks)
 
-        def to_share(part: Any) -> Any:
-            return part[mine] if isinstance(part, Tensor) and part.ndim else part
-
-        def to_whole(part: Tensor) -> Tensor:
-            if not part.ndim or len(part) != own:
-                raise ParameterError(
-                    f"{type(network).__name__} cannot be trained on several GPUs: it returns a tensor of shape "
-                    f"{tuple(part.shape)} for {own} pictures. Train it on one."
-                )
-            return gather(part, count, ranks)
-
-        with Divided(count, ranks):
-            output = whole(*map(to_share, arguments), **{key: to_share(part) for key, part in options.items()})
-        return _each(output, to_whole)
-
-    network.forward = forward
+    with Divided(count, ranks):
+        output = forward(*map(to_share, arguments), **{key: to_share(part) for key, part in options.items()})
+    return _each(output, to_whole)
 
 
 @torch.no_grad()
@@ -166,8 +175,8 @@ class Divided(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        if not training:
-            return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+        if not training or isinstance(x._base, nn.Parameter):  # timm standardises weights by this function, too
+            return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         dims, shape = [dim for dim in range(x.ndim) if dim != 1], [1, -1] + [1] * (x.ndim - 2)
         count = self._whole_rows(x) * (x.numel() // (len(x) * x.shape[1]))
