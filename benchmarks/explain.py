@@ -2,14 +2,13 @@
 
     python benchmarks/explain.py [--model vit_base_patch16_224] [--repeats 5] [--methods rollout lrp]
 
-One thread, one image, float32, random weights. The forward pass is timm's own, with its fused attention, timed
-in turn with each method. "Textbook" is the form in which the methods are usually written: autograd through hooks for
-gradients, T x T products for rollout, and LRP's linear rule with four products each way for the activating and for the
-(zero-weighted) inhibiting half.
+One thread, one image, float32, random weights; the least CPU time of several runs, which a busy machine disturbs least.
+The forward pass is timm's own, with its fused attention, timed in turn with each method. "Textbook" is the form in
+which the methods are usually written: autograd through hooks for gradients, T x T products for rollout, and LRP's
+linear rule with four products each way for the activating and for the (zero-weighted) inhibiting half.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from unittest import mock
@@ -19,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.explain import explain, methods
+from seedbed.explain import explain, methods, supports
 from seedbed.explain import lrp as lrp_module
 from seedbed.explain import transformer_attribution as attribution_module
 from seedbed.explain.relevance_rules import Ours, inverse
@@ -37,7 +36,7 @@ def main() -> None:
     print(f"{arguments.model}, {tuple(images.shape)}, torch {torch.__version__}, one thread\n")
     print("| method | forward passes | each further class, of the first | textbook | faster |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name in arguments.methods:
+    for name in arguments.methods or [method.name for method in methods() if supports(model, method.name)]:
 
         def one(name: str = name) -> Tensor:
             return explain(model, images, [1], name)
@@ -46,7 +45,7 @@ def main() -> None:
             return explain(model, images, several, name)
 
         steps = {"forward": lambda: forward(model, images), "one": one, "many": many}
-        if name in TEXTBOOK:
+        if name in TEXTBOOK and not arguments.no_textbook:
             steps["textbook"] = lambda name=name: TEXTBOOK[name](model, images, name)
         seconds = interleaved(steps, arguments.repeats)
         first = seconds["one"]
@@ -61,22 +60,23 @@ def parse() -> argparse.Namespace:
     names = [method.name for method in methods()]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="vit_base_patch16_224", help="name of a timm Vision Transformer")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of which the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of which the fastest counts")
+    parser.add_argument("--no-textbook", action="store_true", help="leave the textbook forms out")
     parser.add_argument("--classes", type=int, default=2, help="further classes explained beside the first")
-    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
+    parser.add_argument("--methods", nargs="+", choices=names, metavar="METHOD")
     return parser.parse_args()
 
 
 def interleaved(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each step; all are run in turn, so that a busy machine slows them alike."""
+    """Return each step's least CPU seconds; all are run in turn, so that a busy machine slows them alike."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(repeats + 1):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = time.process_time()
             step()
             if turn:  # the first turn warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[name].append(time.process_time() - start)
+    return {name: min(values) for name, values in times.items()}
 
 
 @torch.no_grad()

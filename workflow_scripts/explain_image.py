@@ -1,5 +1,7 @@
 """One page with all methods for the top classes of a picture of yours, and an HDF5 with the maps."""
 
+import logging
+
 from job import job
 from seedbed.data.pictures import read_picture
 from seedbed.explain.picture import as_heatmaps, explain_picture
@@ -13,6 +15,8 @@ with job(snakemake) as this:
     picture = read_picture(snakemake.input.image)
     model, names = open_classifier(params.network, snakemake.input.get("weights"), snakemake.input.get("classes"))
     explained = explain_picture(model, picture, params.methods, params.top, this.device)
+    for name, reason in explained.refused.items():
+        logging.info("left out %s: %s", name, reason)
     record = this.provenance(image=snakemake.input.image)
     write_heatmaps(snakemake.output.maps, as_heatmaps(explained, picture.shape[:2]), record)
     write_bytes(snakemake.output.page, draw_explained(picture, explained, names))

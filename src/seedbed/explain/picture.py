@@ -17,6 +17,7 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
 
 ALL = "all"
+LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take a gigabyte
 
 
 class Explained(NamedTuple):
@@ -25,8 +26,9 @@ class Explained(NamedTuple):
     Attributes:
         classes: int [K], the classes explained, most probable first.
         probabilities: float [K].
-        maps: method -> float32 [K, H, W] in 0..1, at the picture's size.
-        refused: method -> why it cannot explain this network.
+        maps: method -> float32 [K, h, w] in 0..1, in the picture's proportions, its size if no side is above
+            ``LONGEST_SIDE``. A map that is 0/0 is NaN.
+        refused: method -> why it cannot explain this network; only if all methods were asked for.
     """
 
     classes: np.ndarray
@@ -53,7 +55,8 @@ def explain_picture(
 
     Raises:
         ParameterError: a method does not exist.
-        UserError: none of the methods can explain the network.
+        UserError: a method that was named, or every one of all, cannot explain the network; the text says why and which
+            can.
     """
     device = device or torch.device("cpu")
     model = model.to(device).eval()
@@ -62,16 +65,23 @@ def explain_picture(
         probabilities = logits_of(model(inputs))[0].float().softmax(0).cpu()
     values, classes = probabilities.topk(min(top, len(probabilities)))
     maps, refused = {}, {}
+    size = map_size(picture.shape[:2])
     for name in _chosen(names):
         reason = get_method(name).why_not(model)
-        if reason is not None:
+        if reason is not None and list(names) == [ALL]:
             refused[name] = reason
             continue
         raw = explain(model, inputs, classes[None].to(device), name)[0]
-        maps[name] = min_max(upsample(raw.float(), picture.shape[:2])).cpu().numpy()
+        maps[name] = min_max(upsample(raw.float(), size)).cpu().numpy()
     if not maps:
         raise UserError(f"No method can explain this {type(model).__name__}: {next(iter(refused.values()))}.")
     return Explained(classes.numpy(), values.numpy(), maps, refused)
+
+
+def map_size(size: tuple[int, int]) -> tuple[int, int]:
+    """The size (h, w) of the maps of a picture of ``size``."""
+    shrink = min(1.0, LONGEST_SIDE / max(size))
+    return tuple(max(1, round(side * shrink)) for side in size)
 
 
 def network_input(model: nn.Module, picture: np.ndarray) -> Tensor:

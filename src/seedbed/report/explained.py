@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from seedbed.explain.picture import Explained
 from seedbed.report.drawing import draw_grid, overlay_heatmap
@@ -16,6 +17,9 @@ def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[st
         explained: its maps.
         names: name of every class.
     """
+    height, width = next(iter(explained.maps.values())).shape[1:]
+    if (height, width) != picture.shape[:2]:
+        picture = np.asarray(Image.fromarray(picture).resize((width, height)))
     rows = [
         [picture, *(overlay_heatmap(picture, maps[position]) for maps in explained.maps.values())]
         for position in range(len(explained.classes))

@@ -1,0 +1,36 @@
+"""`explain_image` on a picture of the reader's own."""
+
+import pytest
+from PIL import Image
+from snakemake_runs import run
+
+from seedbed.io.heatmaps import HeatMapStore
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    path = tmp_path / "my photo.jpg"
+    Image.linear_gradient("L").resize((160, 90)).convert("RGB").save(path)
+    return path
+
+
+def test_page_and_maps_of_a_picture(tmp_path, photograph):
+    given = ["--config", f"image={photograph}", "model=vit_base", "methods=rollout,gradcam"]
+    done = run(tmp_path / "run", *given, "--", "explain_image", timeout=200)
+    assert done.returncode == 0, done.stdout[-2000:]
+    folder = tmp_path / "run" / "results/demo/explained"
+    with Image.open(folder / "my photo_vit_base.png") as page:
+        assert page.size[0] > 300
+    maps = HeatMapStore([folder / "my photo_vit_base.h5"])
+    assert {name: heat.maps.shape for name, heat in maps.items()} == {"rollout": (3, 90, 160), "gradcam": (3, 90, 160)}
+
+
+def test_what_is_wrong_is_named(tmp_path, photograph):
+    for given, expected in (
+        ([], "explain_image needs a picture: --config image=cat.jpg"),
+        ([f"image={tmp_path}/none.jpg", "model=resnet50"], "none.jpg"),
+    ):
+        failed = run(tmp_path / "run", "-n", "--config", "seeds=[0]", *given, "--", "explain_image", timeout=100)
+        assert failed.returncode != 0 and expected in failed.stdout
