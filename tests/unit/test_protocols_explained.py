@@ -141,3 +141,8 @@ def test_a_picture_without_a_box_or_with_several_labels_is_named(tmp_path, shape
     many = [record for record in shapes.records if len(set(record.labels)) > 1]
     with pytest.raises(DataError, match=rf"image '{many[0].image}' has \d labels; the protocol needs one"):
         measured("abpc", vit, shapes, records=many)
+
+
+def test_instances_are_measured_at_the_pictures_size_however_maps_are_stored(single, vit):
+    usual, coarse = (explainer(fusion="min_max", store_stride=stride) for stride in (1, 4))
+    assert measured("instances", vit, single, usual) == measured("instances", vit, single, coarse)

@@ -25,7 +25,8 @@ def instances(setting: Setting) -> Counts:
     truth = _truth_of(setting.index)
     records, device = list(setting.records), setting.device
     scores = predict_scores(setting.model, setting.index, records, setting.explainer.input, device).sigmoid()
-    maps = picture_heatmaps(setting.model, setting.index, records, setting.explainer, device)
+    whole = setting.explainer.model_copy(update={"store_stride": 1})  # nothing is stored here
+    maps = picture_heatmaps(setting.model, setting.index, records, whole, device)
     for record, probabilities, (image, heat) in zip(records, scores, maps, strict=True):
         classes = heat.classes.tolist()
         test.update(image, heat.maps, classes, probabilities[classes].tolist(), truth(record))
