@@ -191,3 +191,11 @@ register(
     dilation=3,
     **TINY,
 )
+register(
+    "deeplab_v2_resnet38_tiny",
+    DeepLabV2ResNet38,
+    "DeepLab v2 on ResNet38, small enough for the built-in data",
+    task="segmentation",
+    dilations=(1, 2, 3, 4),
+    **TINY,
+)
