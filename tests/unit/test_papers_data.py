@@ -60,6 +60,7 @@ METRICS = {
     "instances": {"ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large"},
     "layerwise": {"best_miou", "miou_per_layer", "fp_per_layer", "fn_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
+    "noise": {"cosine_0.05", "cosine_0.1", "cosine_0.2", "cosine_0.4", "rank_correlation_0.2"},
 }  # fmt: skip
 SPLITS = {
     "voc12": {"train", "val", "test"},
