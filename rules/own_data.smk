@@ -1,43 +1,41 @@
-# Masks for your own pictures: `--config dataset=/path/to/folder -- my_masks`.
+# Masks as files: of your own pictures (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
 
 
-rule export_masks:
+rule export_split:
     input:
         index=LAYOUT.index("{dataset}"),
-        masks=lambda wildcards: shards(
-            LAYOUT.masks(
-                wildcards.dataset,
-                wildcards.split,
-                PRESET.own.model,
-                PRESET.own.explainer,
-                PRESET.own.refiner,
-                PRESET.seeds[0],
-            ),
-            "zip",
-        ),
+        card=LAYOUT.card("{dataset}"),
+        masks=own_masks,
         code=code("export_masks"),
     output:
-        directory(exported("{split}")),
+        directory(exported("{dataset}", "{split}")),
     log:
         LAYOUT.log("exports/{dataset}/{split}"),
     benchmark:
         LAYOUT.benchmark("exports/{dataset}/{split}")
     conda:
         "../environment.yml"
-    threads: threads_of("export_masks")
+    threads: threads_of("export_split")
     resources:
-        gpu=resource("export_masks", "gpu"),
-        mem_mb=resource("export_masks", "mem_mb"),
-        runtime=resource("export_masks", "runtime"),
+        gpu=resource("export_split", "gpu"),
+        mem_mb=resource("export_split", "mem_mb"),
+        runtime=resource("export_split", "runtime"),
+    params:
+        scoring=PRESET.scoring.plain(),
     message:
-        "Unpacking the masks of {wildcards.dataset} {wildcards.split}"
+        "Masks of {wildcards.dataset} {wildcards.split} as files: {output}"
     script:
         "../workflow_scripts/export_masks.py"
 
 
 rule my_masks:
     input:
-        lambda _: own_masks(),
+        lambda wildcards: exports_of(own_dataset()),
+
+
+rule export_masks:
+    input:
+        lambda wildcards: exports_of(own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")),
 
 
 rule explain_image:

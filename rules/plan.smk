@@ -165,6 +165,7 @@ def described_targets():
         ("status", "what is done, running and left of a target: --config of=exvit_table1; starts no work", ""),
         ("all_tables", "every table that is built, and one report of them all", ""),
         ("my_masks", "masks for your own pictures: --config dataset=/path/to/folder", ""),
+        ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths", ""),
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
         ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
@@ -213,8 +214,10 @@ def own_masks():
 
 def own_tables(folder):
     """What describes your pictures: a change of it indexes them anew."""
-    found = (Path(folder) / name for name in ("labels.csv", "classes.txt"))
-    return [str(path) for path in found if path.is_file()]
+    tables = ("labels.csv", "classes.txt", "annotations/*.json", "ImageSets/*/*.txt")
+    places = ("", "*/", "VOCdevkit/*/")  # as deep as VOC's layout may lie; not into the pictures
+    found = {path for place in places for table in tables for path in Path(folder).glob(f"{place}{table}")}
+    return sorted(map(str, found))
 
 
 def own_splits():
@@ -227,9 +230,21 @@ def own_splits():
     return [split for split in ("train", "val") if split in named]
 
 
-def exported(split):
-    """Folder of unpacked masks of one split of your pictures."""
-    return f"{LAYOUT.root}/exports/{{dataset}}/{split}"
+def exported(dataset, split):
+    """Folder of one split's masks as files."""
+    return f"{LAYOUT.root}/exports/{dataset}/{split}"
+
+
+def exports_of(dataset):
+    """Folders of every split that is exported of a data set."""
+    splits = own_splits() if config.get("dataset") else ["train", "val"]
+    return [exported(dataset, split) for split in splits]
+
+
+def own_masks(wildcards):
+    """Masks by the chain that `own` in the parameters names."""
+    names = (PRESET.own.model, PRESET.own.explainer, PRESET.own.refiner, PRESET.seeds[0])
+    return shards(LAYOUT.masks(wildcards.dataset, wildcards.split, *names), "zip")
 
 
 def image_name():

@@ -1,11 +1,18 @@
-"""Unpack masks into a folder of palette PNGs."""
+"""Write the masks of a split as files for use elsewhere."""
 
 from pathlib import Path
 
 from job import job
-from seedbed.io.atomic import atomic_directory
-from seedbed.io.masks import MaskStore, encode_mask
+from seedbed.data.card import read_checksum
+from seedbed.data.index import read_index
+from seedbed.io.masks import MaskStore
+from seedbed.params.stages import Scoring
+from seedbed.report.export import export_masks
 
-with job(snakemake), atomic_directory(snakemake.output[0]) as folder:
-    for image, mask in MaskStore(snakemake.input.masks).items():
-        (Path(folder) / f"{image}.png").write_bytes(encode_mask(mask))
+with job(snakemake) as this:
+    root = Path(snakemake.input.index).parent
+    index = read_index(root)
+    records, masks = index.split(snakemake.wildcards.split), MaskStore(snakemake.input.masks)
+    scoring = Scoring.model_validate(snakemake.params.scoring)
+    record = this.provenance(data=read_checksum(root))
+    export_masks(snakemake.output[0], index, records, masks, scoring, record)

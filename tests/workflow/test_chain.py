@@ -98,3 +98,17 @@ def test_library_never_imports_snakemake():
     sources = (REPOSITORY / "src").rglob("*.py")
     guilty = [p for p in sources if re.search(r"^\s*(from|import) snakemake\b", p.read_text(), re.M)]
     assert guilty == []
+
+
+def test_masks_are_exported_for_other_programs(copy_of_finished):
+    folder = "results/demo/exports/shapes/val"
+    done = run(copy_of_finished, "--", folder)
+    assert done.returncode == 0 and jobs_of(done.stdout) == {"export_split": 1}
+    content = json.loads((copy_of_finished / folder / "coco.json").read_text())
+    assert len(content["images"]) == len(list((copy_of_finished / folder / "masks").glob("*.png"))) == 6
+    scored = json.loads((copy_of_finished / folder / "metrics.json").read_text())
+    masks = "results/demo/masks/shapes/val/vit_hybrid/vit_affinity_cues/affinitynet/seed0/metrics.json"
+    if (copy_of_finished / masks).is_file():
+        assert scored["miou"] == json.loads((copy_of_finished / masks).read_text())["miou"]
+    planned = run(copy_of_finished, "-n", "--", "export_masks")
+    assert jobs_of(planned.stdout)["export_split"] == 1  # that of train is left

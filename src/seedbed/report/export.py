@@ -1,0 +1,105 @@
+"""Masks for use elsewhere: a folder of palette PNGs, COCO's run lengths in one JSON, quality where it is known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as run_lengths
+
+from seedbed.data.index import DataIndex, Record
+from seedbed.evaluate.scoring import score_masks
+from seedbed.io.atomic import atomic_directory, write_json
+from seedbed.io.masks import VOID, encode_mask
+from seedbed.params.stages import Scoring
+from seedbed.report.gallery import Column, Masks, Picture, Section, Truth, draw_gallery, rows_of
+
+SHOWN = 6
+"""Pictures on the overview."""
+
+
+def export_masks(
+    folder: str | Path,
+    index: DataIndex,
+    records: Sequence[Record],
+    masks: Mapping[str, np.ndarray],
+    scoring: Scoring,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the masks of ``records`` below ``folder``, which appears whole or not at all.
+
+    - ``masks/<image>.png``: PASCAL VOC's palette; 0 background, k + 1 class k, 255 void.
+    - ``coco.json``: see `coco_annotations`.
+    - ``classes.txt``: class names; line k is value k of the masks.
+    - ``overview.png``: the first pictures, their masks, and ground truth where there is some.
+    - ``metrics.json``: see `seedbed.evaluate.scoring.score_masks`, over the pictures that have ground truth; only where
+      there is some.
+
+    Args:
+        folder: where to; one that is there is replaced.
+        index: the data set.
+        records: pictures to export.
+        masks: uint8 [H, W] of each picture's size, by image id.
+        scoring: mIoU convention.
+        provenance: recorded in both JSON files.
+
+    Raises:
+        DataError: a picture has no mask among ``masks``, or sizes or labels do not fit.
+    """
+    judged = [record for record in records if record.mask]
+    with atomic_directory(folder) as temporary:
+        (temporary / "masks").mkdir()
+        for record in records:
+            (temporary / "masks" / f"{record.image}.png").write_bytes(encode_mask(masks[record.image]))
+        (temporary / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes), encoding="utf-8")
+        write_json(temporary / "coco.json", {"info": dict(provenance), **coco_annotations(index, records, masks)})
+        if judged:
+            metrics = score_masks(index, judged, masks, scoring)
+            write_json(temporary / "metrics.json", {**metrics, "provenance": dict(provenance)})
+        columns: list[Column] = [Picture(), Masks("mask", masks)]
+        columns += [Truth("ground truth")] if judged else []
+        rows = rows_of(index, judged or records, SHOWN)
+        (temporary / "overview.png").write_bytes(draw_gallery([Section("", rows, columns)]))
+
+
+def coco_annotations(
+    index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray]
+) -> dict[str, list[dict[str, Any]]]:
+    """COCO's ``images``, ``categories`` and ``annotations``: one annotation a picture and class that its mask shows.
+
+    Category k + 1 is class k; the background and void get no annotation. ``segmentation`` holds compressed run lengths,
+    ``area`` pixels, ``bbox`` x, y, width and height.
+
+    Args:
+        index: the data set.
+        records: the pictures; their ids count from 1.
+        masks: uint8 [H, W], by image id.
+    """
+    images = [
+        {"id": number, "file_name": Path(record.path).name, "height": record.size[0], "width": record.size[1]}
+        for number, record in enumerate(records, start=1)
+    ]
+    found = (
+        (number, *item) for number, record in enumerate(records, start=1) for item in _regions(masks[record.image])
+    )
+    annotations = [
+        {
+            "id": position,
+            "image_id": number,
+            "category_id": value,
+            "segmentation": {"size": list(packed["size"]), "counts": packed["counts"].decode()},
+            "area": int(run_lengths.area(packed)),
+            "bbox": [float(side) for side in run_lengths.toBbox(packed)],
+            "iscrowd": 0,
+        }
+        for position, (number, value, packed) in enumerate(found, start=1)
+    ]
+    categories = [{"id": k + 1, "name": name} for k, name in enumerate(index.classes)]
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def _regions(mask: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each class value of a mask, with the run lengths of its pixels."""
+    for value in np.unique(mask):
+        if value not in (0, VOID):
+            yield int(value), run_lengths.encode(np.asfortranarray(mask == value, dtype=np.uint8))
