@@ -1,7 +1,9 @@
 """A miniature file to fetch, its source, and how tests fetch it."""
 
+import contextlib
 import hashlib
 import io
+import resource
 import tarfile
 
 import numpy as np
@@ -43,3 +45,14 @@ def get(source, folder, **more):
 def left(folder):
     """Files in the folder of raw files, lock files aside."""
     return sorted(path.name for path in (folder / "raw").iterdir() if not path.name.endswith(".lock"))
+
+
+@contextlib.contextmanager
+def quota(size):
+    """Inside the block no file can grow beyond so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -81,7 +81,8 @@ def test_an_unpacked_folder_is_found_checked_and_linked(tmp_path, given):
     assert (link / "JPEGImages/a.jpg").is_file()
     check_unpacked(wanted, tmp_path / "raw/x")
     (content / "JPEGImages/b.jpg").unlink()
-    with pytest.raises(DataError, match=r"2 x JPEGImages/\*\.jpg"):
+    message = r"2 x JPEGImages/\*\.jpg.*Nor does it hold x\.tar itself\. Get it at http://x\.example/get\."
+    with pytest.raises(DataError, match=message):
         adopt_unpacked(wanted, tmp_path / given, tmp_path / "raw/x")
     with pytest.raises(DataError, match=r"1 files match JPEGImages/\*\.jpg, x\.tar has 2"):
         check_unpacked(wanted, tmp_path / "raw/x")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from http_site import serve
-from raw_files import CONTENT, HTML, get, left, source
+from raw_files import CONTENT, HTML, get, left, quota, source
 
 from seedbed.data.raw.fetch import Retry
 from seedbed.data.raw.lock import DataLock, Pin
@@ -260,6 +260,16 @@ def test_a_disk_that_fills_up_keeps_what_came(site, small_disk, content):
     assert "x.tar" not in left(small_disk)
     part = small_disk / "raw" / "x.tar.part"
     assert content.startswith(part.read_bytes()) and part.stat().st_size > 100_000
+
+
+def test_a_quota_that_is_used_up_keeps_what_came_and_the_next_call_goes_on(site, tmp_path, content):
+    wanted = source(site.add("x.tar", content), content=content)
+    with quota(150_000), pytest.raises(UserError, match=r"x\.tar\.part: cannot be written \(File too large\)"):
+        get(wanted, tmp_path)
+    assert left(tmp_path) == ["x.tar.part", "x.tar.part.json"]
+    assert (tmp_path / "raw" / "x.tar.part").read_bytes() == content[:150_000]
+    assert get(wanted, tmp_path).read_bytes() == content
+    assert site.ranges() == [None, "bytes=150000-"]
 
 
 def fetch_in_process(url, content, folder, queue):

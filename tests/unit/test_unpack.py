@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mini_archives import bomb, tar, zipped
+from raw_files import quota
 
 from seedbed.data.raw import transfer
 from seedbed.data.raw.unpack import unpack
@@ -208,3 +209,11 @@ def test_a_disk_that_is_too_small_is_said_first(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"unpacking x\.tar needs .* bytes, 1,000 are free"):
         unpack(archive, tmp_path / "x", progress=False)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("kind", ["tar", "tgz", "zip"])
+def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path, kind):
+    archive = make(tmp_path, kind, NOISE)
+    with quota(20_000), pytest.raises(UserError, match="the disk is full"):
+        unpack(archive, tmp_path / "in" / "x", progress=False)
+    assert list((tmp_path / "in").iterdir()) == []

@@ -155,7 +155,9 @@ def _explain_os_errors(target: Path) -> Iterator[None]:
 def _disk_full(error: BaseException | None) -> bool:
     """Whether a full disk is behind an error; HDF5 and torch keep it in the text or in the error's context."""
     while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or os.strerror(
+            errno.ENOSPC
+        ) in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

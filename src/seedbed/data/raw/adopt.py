@@ -49,6 +49,7 @@ def adopt_unpacked(source: FileSource, path: str | Path, target: str | Path) -> 
         raise DataError(
             f"{path}: does not hold the unpacked {source.file}, which has at least: {wanted}"
             + (f", below {source.prefix}." if source.prefix else ".")
+            + f" Nor does it hold {source.file} itself. Get it at {source.urls[0] if source.urls else source.page}."
         )
     return _link(Path(target) / source.prefix if source.prefix else Path(target), content)
 

@@ -93,8 +93,13 @@ def manual_instructions(source: FileSource, target: Path, lock: DataLock) -> str
         f"  file:     {source.file}\n"
         f"  size:     {f'{size:,} bytes' if size else 'not published; recorded when first seen'}\n"
         f"  checksum: {checksum or 'none published; recorded when first seen'}\n"
-        f"  put it at {target}, or give the path of your own copy; then rerun."
+        f"  put it at {target}, or name the folder where you have it{_config_of(source)}; then rerun."
     )
+
+
+def _config_of(source: FileSource) -> str:
+    """How the command line names a folder that holds files of a data set."""
+    return f" (--config {source.dataset}=/path/to/folder)" if source.dataset else ""
 
 
 def _verify_present(target: Path, source: FileSource, lock: DataLock) -> None:
