@@ -86,6 +86,14 @@ for paper in PAPERS.values():
                 table_files([(paper.id, table.id)], ".html"),
                 LAYOUT.tracking(paper.id, table.id),
 
+        if submitted_columns(paper.id, table.id):
+
+            rule:
+                name:
+                    f"{paper.id}_{table.id}_submission"
+                input:
+                    lambda wildcards, names=(paper.id, table.id): required_submissions(*names),
+
     for figure in paper.figures:
 
         rule:

@@ -61,6 +61,27 @@ def checkpoint_files(wildcards):
     return list(dict.fromkeys(path for records in found for path in records))
 
 
+def submission_files(wildcards):
+    """Archives for the evaluation server that a table asks for and the preset can make."""
+    cells = cells_of(wildcards.paper, wildcards.table)
+    return list(dict.fromkeys(cell.archive for cell in cells if cell.archive))
+
+
+def required_submissions(paper, table):
+    """The same; a clear message if there are none."""
+    cells = [cell for cell in cells_of(paper, table) if cell.status != "cited"]
+    found = list(dict.fromkeys(cell.archive for cell in cells if cell.archive))
+    if not found:
+        lacking = missing_names(cell for cell in cells if cell.column in submitted_columns(paper, table))
+        raise WorkflowError(f"{paper}_{table}_submission needs {', '.join(lacking)}.")
+    return found
+
+
+def submitted_columns(paper, table):
+    """Columns of a table that only an evaluation server can fill."""
+    return [column.id for column in table_of(paper, table).columns if column.pipeline.get("metric") == "submission"]
+
+
 def plain_cells(paper, table):
     """Every cell of a table as plain values."""
     return [asdict(cell) for cell in cells_of(paper, table)]
@@ -169,6 +190,11 @@ def described_targets():
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
         ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
+        *(
+            (f"{paper.id}_{table.id}_submission", "its predictions, packed for the evaluation server", "")
+            for paper, table in tables
+            if submitted_columns(paper.id, table.id)
+        ),
         *((f"{paper.id}_{figure.id}", figure.title, figure_state(paper.id, figure.id)) for paper, figure in figures),
     ]
 

@@ -77,3 +77,29 @@ use rule score_masks as score_segmentation with:
         LAYOUT.benchmark(f"{SEGMENTER}/{{split}}/score")
     message:
         "Scoring the predictions of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split}"
+
+
+rule pack_submission:
+    input:
+        index=LAYOUT.index("{dataset}"),
+        card=LAYOUT.card("{dataset}"),
+        masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
+        code=code("pack_submission"),
+    output:
+        archive=f"{SEGMENTER}/{{split}}/submission.tgz",
+        record=f"{SEGMENTER}/{{split}}/submission.json",
+    log:
+        LAYOUT.log(f"{SEGMENTER}/{{split}}/submission"),
+    benchmark:
+        LAYOUT.benchmark(f"{SEGMENTER}/{{split}}/submission")
+    conda:
+        "../environment.yml"
+    threads: threads_of("pack_submission")
+    resources:
+        gpu=resource("pack_submission", "gpu"),
+        mem_mb=resource("pack_submission", "mem_mb"),
+        runtime=resource("pack_submission", "runtime"),
+    message:
+        "Archive of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split} for the evaluation server"
+    script:
+        "../workflow_scripts/pack_submission.py"

@@ -38,6 +38,7 @@ rule render_table:
         metrics=metrics_files,
         histories=history_files,
         checkpoints=checkpoint_files,
+        archives=submission_files,
         index=gallery_index,
         shards=lambda wildcards: panel_files(gallery_panels(wildcards)),
         code=code("render_table", "seedbed.explain"),
@@ -75,6 +76,7 @@ rule render_table:
         panels=gallery_panels,
         histories=named_histories,
         pictures=gallery_pictures,
+        root=LAYOUT.root,
         preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
     message:
         "Page of table {wildcards.table} of {wildcards.paper}"

@@ -1,6 +1,6 @@
 """The page of a table: numbers, footnotes, gallery, curves, and where each number comes from."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from job import job
@@ -24,15 +24,18 @@ with job(snakemake) as this:
     gallery = draw_gallery([open_section(group, index, 6, this.device)])
     notes = [*params.footnotes, *counted_notes(table, cells, read)]
     notes += [checkpoint_note(read(path)) for path in snakemake.input.checkpoints]
-    fragment = render_table(
+    values, curves = fill_table(table, cells, read), {path: read(path) for path in snakemake.input.metrics}
+    section = partial(
+        render_table,
         params.paper,
         table,
-        fill_table(table, cells, read),
+        values,
         notes,
         gallery=gallery,
-        curves=table_curves(params.histories, {path: read(path) for path in snakemake.input.metrics}),
+        curves=table_curves(params.histories, curves),
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
     )
+    page, report = section(base=str(Path(snakemake.output.page).parent)), section(base=params.root)
     write_bytes(snakemake.output.gallery, gallery)
-    write_text(snakemake.output.fragment, fragment.html)
-    write_text(snakemake.output.page, render_page(table.title, [fragment], **params.preset))
+    write_text(snakemake.output.fragment, report.html)
+    write_text(snakemake.output.page, render_page(table.title, [page], **params.preset))

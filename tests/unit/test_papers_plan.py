@@ -11,6 +11,7 @@ from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read
 from seedbed.papers.describe import describe, footnotes
 from seedbed.papers.plan import histories
 from seedbed.params import Preset
+from seedbed.params.data import Published
 
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
@@ -138,10 +139,32 @@ def test_an_incomplete_pipeline_is_an_error(pipeline, lacking):
 
 
 def test_cells_that_only_a_server_can_measure():
-    chain = {"stage": "segmentation", "refiner": "walk", "segmenter": "deeplab", "metric": "submission"}
-    (cell,) = table_cells(table([row(pipeline=chain)]), PRESET, LAYOUT)
-    assert (cell.status, cell.sources) == ("submit", ())
+    chain = {
+        "stage": "segmentation",
+        "split": "test",
+        "refiner": "walk",
+        "segmenter": "deeplab",
+        "metric": "submission",
+    }
+    given = table([row(pipeline=chain)])
+    (cell,) = table_cells(given, PRESET, LAYOUT)
+    assert (cell.status, cell.sources, cell.archive) == ("submit", (), None)
     assert cell.measurement.segmenter == "deeplab"
+    assert cell.missing == ("the test pictures of shapes (--config datasets__shapes__test=<how many>)",)
+    assert f"Its archive needs {cell.missing[0]}." in " ".join(footnotes(given, [cell], PRESET))
+    with_test = PRESET.datasets["shapes"].model_copy(update={"test": 4})
+    preset = PRESET.model_copy(update={"datasets": {"shapes": with_test}})
+    (cell,) = table_cells(given, preset, LAYOUT)
+    assert cell.archive == "results/small/segmenters/shapes/vit/maps/walk/deeplab/seed3/test/submission.tgz"
+    assert (cell.status, cell.sources, cell.missing) == ("submit", (), ())
+    assert f"upload {cell.archive}." in " ".join(footnotes(given, [cell], preset))
+
+
+def test_test_pictures_of_voc_are_optional():
+    assert Published(kind="voc12").lacks_test() == "optional=[voc12_test]"
+    assert Published(kind="voc12", optional=["a"]).lacks_test() == "optional=[a, voc12_test]"
+    assert Published(kind="voc12", optional=["voc12_test"]).lacks_test() is None
+    assert Published(kind="coco14").lacks_test() is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The page: all text escaped, everything inside, nothing fetched."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -116,6 +117,15 @@ def test_a_figure_is_escaped_and_opens_offline():
     assert [value for _, name, value in Page(html).attributes if name == "src"] == [
         "data:image/png;base64,iVBORy4uLg=="
     ]
+
+
+def test_archives_are_linked_from_where_the_page_stands():
+    given = [replace(cell, archive="results/demo/segmenters/a b/test/submission.tgz") for cell in cells()[-1:]]
+    values = fill_table(table(), [*cells()[:-1], *given], METRICS.__getitem__)
+    for base, link in (("results/demo", "segmenters/a%20b"), ("results/demo/tables/one", "../../segmenters/a%20b")):
+        found = Page(str(render_table(PAPER, table(), values, [], base=base).html))
+        assert ("a", "href", f"{link}/test/submission.tgz") in found.attributes
+    assert "a" not in Page(str(fragment().html)).tags
 
 
 @pytest.mark.parametrize(("comparable", "count"), [(False, 1), (True, 0)])

@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+import tarfile
 import zipfile
+from pathlib import Path
 
 import h5py
 import pytest
@@ -92,6 +94,17 @@ def test_snakemake_report(finished, tmp_path):
     made = run(finished, "--report", str(target), "--", "vit_affinity_table4")
     assert made.returncode == 0, made.stdout[-3000:]
     assert any(name.endswith("table4.html") for name in zipfile.ZipFile(target).namelist())
+
+
+def test_predictions_are_packed_for_the_server(copy_of_finished):
+    folder = "results/demo/segmenters/shapes/vit_hybrid/vit_affinity_cues/affinitynet/deeplab_v1_resnet38/seed0/val"
+    made = run(copy_of_finished, "--", f"{folder}/submission.tgz")
+    assert made.returncode == 0, made.stdout[-3000:]
+    assert jobs_of(made.stdout) == {"pack_submission": 1}
+    record = json.loads((copy_of_finished / folder / "submission.json").read_text())
+    with tarfile.open(copy_of_finished / folder / "submission.tgz") as archive:
+        assert len(archive.getnames()) == record["images"] == 6
+        assert {str(Path(name).parent) for name in archive.getnames()} == {record["folder"]}
 
 
 def test_library_never_imports_snakemake():

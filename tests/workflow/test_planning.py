@@ -43,3 +43,17 @@ def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
     jobs = jobs_of(planned.stdout)
     assert jobs["compare_rebuilt_weights"] == jobs["train_classifier"] >= 3
     assert "provide_shipped_weights" not in jobs, "a recipe starts from random values"
+
+
+def test_archives_for_the_server_need_its_pictures(tmp_path):
+    """Without VOC's test pictures the target says how to get them; with them it packs one archive of one network."""
+    target = ("-n", "--config", "preset=paper")
+    refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False, timeout=60)
+    assert refused.returncode != 0
+    assert "--config datasets__voc12__optional=[voc12_test]" in refused.stdout
+    wanted = "datasets__voc12__optional=[voc12_test]"
+    planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False, timeout=60)
+    assert planned.returncode == 0, planned.stdout[-2000:]
+    jobs = jobs_of(planned.stdout)
+    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (1, 1)
+    assert "score_segmentation" not in jobs

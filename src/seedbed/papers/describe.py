@@ -37,8 +37,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
     lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
     if lacking:
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
-    if _of(cells, SUBMIT):
-        notes.append("`submit`: only the evaluation server can measure it.")
+    notes += _submissions(_of(cells, SUBMIT))
     most = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
     return [*notes, *_seeds(most, seeds or preset.seeds), *_comparability(preset)]
 
@@ -129,6 +128,17 @@ def _crf(name: str, preset: Preset) -> str:
         f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
         f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
     )
+
+
+def _submissions(cells: Sequence[Cell]) -> list[str]:
+    """What to do about cells that only a server can measure."""
+    if not cells:
+        return []
+    lacking = sorted({name for cell in cells for name in cell.missing})
+    if lacking:
+        return [f"`submit`: only the evaluation server can measure it. Its archive needs {', '.join(lacking)}."]
+    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells))
+    return [f"`submit`: only the evaluation server can measure it; upload {archives}."]
 
 
 def _seeds(count: int, seeds: Sequence[int]) -> list[str]:

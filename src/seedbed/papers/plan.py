@@ -72,6 +72,7 @@ class Cell:
         measurement: what is measured; None where nothing is.
         sources: metrics files, one a seed; empty unless measured.
         missing: what the preset lacks for it.
+        archive: what is uploaded to the evaluation server, where that measures it; of the first seed.
     """
 
     row: str
@@ -81,6 +82,7 @@ class Cell:
     measurement: Measurement | None = None
     sources: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    archive: str | None = None
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Cell":
@@ -161,7 +163,12 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
-        return Cell(row.id, column.id, SUBMIT, reported, measurement)
+        lacking = preset.datasets[measurement.dataset].lacks_test()
+        if lacking:
+            remedy = f"the test pictures of {measurement.dataset} (--config datasets__{measurement.dataset}__{lacking})"
+            return Cell(row.id, column.id, SUBMIT, reported, measurement, missing=(remedy,))
+        archive = f"{measurement.folder(layout, seeds[0])}/submission.tgz"
+        return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)
     sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
 

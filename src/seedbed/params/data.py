@@ -25,12 +25,20 @@ class Shapes(Section):
             raise ValueError("train is the first part of trainaug and cannot exceed it")
         return self
 
+    def lacks_test(self) -> str | None:
+        """What to set so that there are test pictures; None if there are."""
+        return None if self.test else "test=<how many>"
+
 
 class Folder(Section):
     """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
 
     kind: Literal["folder"]
     path: str
+
+    def lacks_test(self) -> str | None:
+        """None: the folder's own list names its splits."""
+        return None
 
 
 class Published(Section):
@@ -40,6 +48,11 @@ class Published(Section):
     path: str | None = Field(None, description="folder that already holds its files, packed or unpacked; else fetched")
     optional: list[str] = Field([], description="optional files of the table of sources that are wanted as well")
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
+
+    def lacks_test(self) -> str | None:
+        """What to set so that there are test pictures; None if there are, or if none are published apart."""
+        wanted = self.kind != "voc12" or "voc12_test" in self.optional
+        return None if wanted else f"optional={[*self.optional, 'voc12_test']}".replace("'", "")
 
 
 Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,6 +34,7 @@ def render_table(
     gallery: bytes | None = None,
     curves: Sequence[str] = (),
     provenance: Mapping[str, Any] | None = None,
+    base: str = "",
 ) -> Fragment:
     """The section of one table.
 
@@ -41,8 +44,10 @@ def render_table(
         gallery: a PNG.
         curves: SVGs of our own.
         provenance: metrics file -> what made it.
+        base: folder of the page that the section stands on; archives to upload are linked from there.
     """
     anchor = f"{paper['id']}_{table.id}"
+    archives = {v.cell.archive: quote(os.path.relpath(v.cell.archive, base or ".")) for v in values if v.cell.archive}
     html = (
         _environment()
         .get_template("table.html.j2")
@@ -54,6 +59,7 @@ def render_table(
             footnotes=footnotes,
             gallery=base64.b64encode(gallery).decode() if gallery else None,
             curves=[Markup(curve) for curve in curves],  # our own SVG
+            archives=archives,
             sources=json.dumps(
                 {f"{v.cell.row}.{v.cell.column}": v.cell.sources for v in values if v.cell.sources}, indent=2
             ),
