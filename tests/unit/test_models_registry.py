@@ -26,6 +26,7 @@ def test_names_promised():
         "affinitynet_resnet38_tiny",
         "affinitynet_hybrid_tiny",
         "deeplab_v1_resnet38_tiny",
+        "deeplab_v1_resnet38_mctformer_tiny",
         "vit_tiny_r_s8",
         "vit_tiny_patch8_96",
     }

@@ -79,6 +79,7 @@ class DeepLabV1MCTformer(Segmenter, ResNet38):
     Args:
         num_classes: classes with background.
         head_width: channels between the two convolutions.
+        dilation: of both.
         frozen: levels not trained; the published runs freeze conv1a.
         **backbone: see `ResNet38`.
     """
@@ -86,11 +87,18 @@ class DeepLabV1MCTformer(Segmenter, ResNet38):
     new_layers = ("fc8_seg_conv1", "fc8_seg_conv2")
 
     def __init__(
-        self, num_classes: int, *, head_width: int = 512, frozen: Sequence[str] = ("conv1a",), **backbone
+        self,
+        num_classes: int,
+        *,
+        head_width: int = 512,
+        dilation: int = 12,
+        frozen: Sequence[str] = ("conv1a",),
+        **backbone,
     ) -> None:
         super().__init__(frozen=frozen, **backbone)
-        self.fc8_seg_conv1 = nn.Conv2d(self.num_features, head_width, 3, padding=12, dilation=12)
-        self.fc8_seg_conv2 = nn.Conv2d(head_width, num_classes, 3, padding=12, dilation=12)
+        spread = {"padding": dilation, "dilation": dilation}
+        self.fc8_seg_conv1 = nn.Conv2d(self.num_features, head_width, 3, **spread)
+        self.fc8_seg_conv2 = nn.Conv2d(head_width, num_classes, 3, **spread)
 
     def logits(self, images: Tensor) -> Tensor:
         return self.fc8_seg_conv2(self.fc8_seg_conv1(self.taps(images).conv6).relu())
@@ -197,5 +205,14 @@ register(
     "DeepLab v2 on ResNet38, small enough for the built-in data",
     task="segmentation",
     dilations=(1, 2, 3, 4),
+    **TINY,
+)
+register(
+    "deeplab_v1_resnet38_mctformer_tiny",
+    DeepLabV1MCTformer,
+    "MCTformer's segmentation network, small enough for the built-in data",
+    task="segmentation",
+    head_width=64,
+    dilation=3,
     **TINY,
 )
