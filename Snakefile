@@ -136,8 +136,25 @@ rule status:
         "workflow_scripts/print_status.py"
 
 
+rule cost:
+    input:
+        code=code("print_cost"),
+    log:
+        LAYOUT.log("cost"),
+    localrule: True
+    conda:
+        "environment.yml"
+    params:
+        targets=str(config.get("of") or "headlines").split(","),
+        snakefile=str(BASE / "Snakefile"),
+        cores=planned_limit("_cores") or os.cpu_count(),
+    script:
+        "workflow_scripts/print_cost.py"
+
+
 localrules:
     headlines,
     all_tables,
     help,
     status,
+    cost,

@@ -1,5 +1,6 @@
 """Dry runs of both presets, and the workflow's own hygiene."""
 
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,15 @@ def test_paper_preset_resolves_from_nothing_and_prints_its_cost(tmp_path):
     planned = run(tmp_path, "-n", "--config", "preset=paper", "--", "all_tables", micro=False, timeout=60)
     assert planned.returncode == 0, planned.stdout[-3000:]
     assert "GPU-hours" in planned.stdout and "train_classifier" in planned.stdout
+
+
+def test_cost_of_a_target_and_nothing_else(tmp_path):
+    shown = run(tmp_path, "--config", "preset=paper", "of=exvit_table1", "--", "cost", micro=False, timeout=180)
+    assert shown.returncode == 0, shown.stdout[-3000:]
+    sheet = shown.stdout[shown.stdout.index("Cost of exvit_table1, preset 'paper'") :]
+    assert re.search(r"^train_classifier +1 +\d+\.0 +8\.0$", sheet, re.M)
+    assert re.search(r"^voc12 +3\.4 GB +3\.4 GB +\d\.\d GB$", sheet, re.M)
+    assert not list(tmp_path.glob("data/*"))
 
 
 def test_demo_preset_resolves_from_nothing(tmp_path):
