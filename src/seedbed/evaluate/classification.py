@@ -13,6 +13,7 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
+from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import logits_of
 from seedbed.params.stages import Input
 
@@ -42,7 +43,7 @@ def predict_scores(
     batch: int = 32,
 ) -> Tensor:
     """Class logits of pictures, float32 [N, C], in the order of ``records``."""
-    model = model.to(device).eval()
+    model, fit = model.to(device).eval(), Fitting("pictures")
     views = read_ahead(
         records,
         lambda record: view(
@@ -52,7 +53,11 @@ def predict_scores(
             normalisation=settings.normalize,
         ),
     )
-    return torch.cat([logits_of(model(pictures.to(device))).float().cpu() for pictures in _batched(views, batch)])
+
+    def scores(pictures: Tensor) -> Tensor:
+        return logits_of(model(pictures.to(device))).float().cpu()
+
+    return torch.cat([fit(scores, pictures) for pictures in _batched(views, batch)])
 
 
 def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.explain.vit import evaluating
 
@@ -123,13 +124,17 @@ def erased_logits(
     batch = len(images)
     limits = torch.tensor(list(counts), device=images.device)
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
-    found = []
+
+    def logits(chunk: Tensor) -> Tensor:
+        step, picture = chunk // batch, chunk % batch
+        erased = rank[picture] < limits[step].view(-1, 1, 1, 1)
+        scores = model(torch.where(erased, fill, images[picture]))
+        return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
+
+    found, fit = [], Fitting("copies of pictures")
     with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
         for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
-            step, picture = chunk // batch, chunk % batch
-            erased = rank[picture] < limits[step].view(-1, 1, 1, 1)
-            logits = model(torch.where(erased, fill, images[picture]))
-            found.append(logits.to(torch.promote_types(logits.dtype, torch.float32)).cpu())
+            found.append(fit(logits, chunk))
     return torch.cat(found).unflatten(0, (len(counts), batch))
 
 

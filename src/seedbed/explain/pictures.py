@@ -12,6 +12,7 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
+from seedbed.devices.memory import Fitting
 from seedbed.explain.call import explain
 from seedbed.explain.fusion import fuse_views
 from seedbed.explain.targets import ABSENT
@@ -93,14 +94,16 @@ def explained_pictures(
         model, index, records, settings, device: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
-    model = model.to(device).eval()
+    model, fit = model.to(device).eval(), Fitting("views of pictures")
+
+    def maps_of(images: Tensor, targets: Tensor) -> Tensor:
+        return run(model, images.to(device), targets).float().cpu()
+
     for batch in _batches(read_ahead(records, lambda record: _views(index, record, settings)), settings.batch_size):
-        classes = _classes(model, index, batch, settings, device)
+        classes = _classes(model, index, batch, settings, device, fit)
         targets = _padded(classes, device)
-        maps = [
-            run(model, torch.stack(stack).to(device), targets).float().cpu()
-            for stack in zip(*(item.views for item in batch), strict=True)
-        ]
+        stacks = map(torch.stack, zip(*(item.views for item in batch), strict=True))
+        maps = [fit(maps_of, stack, targets) for stack in stacks]
         for position, (item, own) in enumerate(zip(batch, classes, strict=True)):
             views = [layer[position][..., : len(own), :, :] for layer in maps]
             yield Explained(item.record, item.size, own, views)
@@ -135,11 +138,12 @@ def _batches(items: Iterable[_Views], size: int) -> Iterator[list[_Views]]:
 
 
 def _classes(
-    model: nn.Module, index: DataIndex, batch: list[_Views], settings: Explainer, device: torch.device
+    model: nn.Module, index: DataIndex, batch: list[_Views], settings: Explainer, device: torch.device, fit: Fitting
 ) -> list[tuple[int, ...]]:
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]
-    logits = logits_of(model(torch.stack([item.views[0] for item in batch]).to(device)))
+    first = torch.stack([item.views[0] for item in batch])
+    logits = fit(lambda pictures: logits_of(model(pictures.to(device))), first)
     return [(int(label),) for label in logits.argmax(1)]
 
 

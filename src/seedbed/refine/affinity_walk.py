@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.data.views import view
+from seedbed.devices.memory import Fitting
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
 from seedbed.refine.confident import mean_pool
@@ -36,13 +37,13 @@ def random_walk_refiner(
         device: where the network runs.
         num_labels: labels of the data set with background, over which a CRF on labels spreads its doubt.
     """
-    model = model.to(device).eval()
+    model, one = model.to(device).eval(), Fitting("padded pictures")
 
     @torch.inference_mode()
     def refine(picture: np.ndarray, heat: HeatMaps) -> np.ndarray:
         scores = score_stack(heat.maps, settings.alpha, settings.background)
         pixels, cells = _cells(picture, scores, network)
-        pairs = model(pixels[None].to(device)).pairs[0].double().cpu().numpy()
+        pairs = one(lambda x: model(x.to(device)).pairs, pixels[None])[0].double().cpu().numpy()
         walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
         walked = _enlarge(walked, network, picture.shape[:2])
         if crf is None:

@@ -16,6 +16,7 @@ from seedbed.data.pictures import read_picture
 from seedbed.data.scaling import ROUNDINGS
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import view
+from seedbed.devices.memory import Fitting
 from seedbed.models.registry import create_model
 from seedbed.params.stages import Crf, Segmenter
 from seedbed.refine.crf import CrfSettings, dense_crf_labels
@@ -68,12 +69,13 @@ def predict_masks(
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
     scores = model.logits if settings.fusion == "max_probability" else model
+    one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
     views = [(scale, flip) for scale in settings.scales for flip in flips]
     for record, picture in pictures:
         inputs = (_scaled(picture, settings, scale, flip) for scale, flip in views)
-        logits = (scores(pixels[None].to(device))[0].float().cpu() for pixels in inputs)
+        logits = (one(lambda x: scores(x.to(device)).float().cpu(), pixels[None])[0] for pixels in inputs)
         fused = fuse_scales(logits, picture.shape[:2], settings.fusion, mirrored=[flip for _, flip in views]).numpy()
         if crf is None:
             yield record.image, fused.argmax(0).astype(np.uint8)

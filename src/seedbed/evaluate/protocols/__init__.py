@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from seedbed.data.index import DataIndex, Record
+from seedbed.devices.memory import Fitting
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.evaluate.protocols.explained import abpc, localization, perturbation, soft_segmentation
 from seedbed.evaluate.protocols.instances import instances
@@ -54,6 +55,6 @@ def run_protocol(
     """
     if name not in PROTOCOLS:
         raise ParameterError(unknown_name("protocol", name, PROTOCOLS))
-    setting = Setting(model.to(device).eval(), index, records, explainer, options, device)
+    setting = Setting(model.to(device).eval(), index, records, explainer, options, device, Fitting("pictures"))
     with torch.no_grad():
         return PROTOCOLS[name](setting)

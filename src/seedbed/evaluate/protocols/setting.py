@@ -11,6 +11,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalisation
 from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
+from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.call import explain
 from seedbed.explain.heatmaps import upsample
@@ -39,6 +40,7 @@ class Setting(NamedTuple):
     explainer: Explainer
     options: Mapping[str, Any]
     device: torch.device
+    fit: Fitting
 
     def batches(self) -> Iterator[Batch]:
         """The shard's pictures in batches.
@@ -64,7 +66,7 @@ class Setting(NamedTuple):
             ParameterError: the network does not take pictures of the explainer's input size.
         """
         try:
-            return logits_of(self.model(batch.inputs))
+            return self.fit(lambda inputs: logits_of(self.model(inputs)), batch.inputs)
         except AssertionError as error:  # timm's checks of the image size
             size = tuple(self.explainer.input.size)
             raise ParameterError(
@@ -73,8 +75,12 @@ class Setting(NamedTuple):
 
     def maps(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Maps [B, K, H, W] of the classes ``targets`` [B, K], enlarged to the input's size."""
-        maps = explain(self.model, inputs, targets, self.explainer.method, **self.explainer.options)
-        return upsample(maps.float(), tuple(inputs.shape[-2:]))
+
+        def maps(inputs: Tensor, targets: Tensor) -> Tensor:
+            maps = explain(self.model, inputs, targets, self.explainer.method, **self.explainer.options)
+            return upsample(maps.float(), tuple(inputs.shape[-2:]))
+
+        return self.fit(maps, inputs, targets)
 
     def label(self, record: Record) -> int:
         """The one class of a picture.

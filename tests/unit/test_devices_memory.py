@@ -1,0 +1,149 @@
+"""Batches that do not fit are halved, and no result changes; a fake network runs out of memory above a size."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from seedbed.devices.memory import Fitting
+from seedbed.errors import UserError
+from seedbed.evaluate.classification import predict_scores
+from seedbed.evaluate.erasing import erased_logits, ranks
+from seedbed.evaluate.protocols import run_protocol
+from seedbed.explain.pictures import picture_heatmaps
+from seedbed.models import create_model
+from seedbed.params.stages import Explainer, Input, Segmenter
+from seedbed.train.segmentation import predict_masks
+
+CPU = torch.device("cpu")
+
+
+def limited(limit):
+    """Doubles its input, but only so many rows at once; notes what it was given."""
+    calls = []
+
+    def work(rows, more):
+        calls.append(len(rows))
+        if len(rows) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore text")
+        return 2 * rows + more
+
+    return work, calls
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_results_are_those_of_the_whole_batch(count, limit):
+    work, calls = limited(limit)
+    rows = torch.arange(count * 2.0).view(count, 2)
+    fit = Fitting("pictures")
+    assert torch.equal(fit(work, rows, rows + 1), 3 * rows + 1)
+    failed = [size for size in calls if size > limit]
+    assert sum(calls) - sum(failed) == count
+    calls.clear()
+    fit(work, rows, rows)
+    assert max(calls) <= limit  # what did not fit is not tried again
+
+
+def test_halving_is_logged(caplog):
+    with caplog.at_level(logging.WARNING):
+        Fitting("views")(limited(2)[0], torch.ones(8, 1), torch.ones(8, 1))
+    assert [record.message for record in caplog.records] == [
+        "8 views do not fit into the GPU's memory; going on with 4 at once",
+        "4 views do not fit into the GPU's memory; going on with 2 at once",
+    ]
+
+
+def test_one_that_does_not_fit_is_named():
+    with pytest.raises(UserError, match=r"One of the pictures alone, of shape \(3, 5\), does not .* allocate 2 GiB"):
+        Fitting("pictures")(limited(0)[0], torch.ones(4, 3, 5), torch.ones(4))
+
+
+def test_an_empty_batch_and_other_errors_pass():
+    assert Fitting("pictures")(limited(9)[0], torch.ones(0, 2), torch.ones(0, 2)).shape == (0, 2)
+    with pytest.raises(RuntimeError, match="other"):
+        Fitting("pictures")(lambda rows: (_ for _ in ()).throw(RuntimeError("other")), torch.ones(2))
+
+
+class Small(nn.Module):
+    """Makes a network run out of memory on batches above a size."""
+
+    def __init__(self, model, limit):
+        super().__init__()
+        self.limit, self.refused = limit, 0
+        getattr(model, "patch_embed", model).register_forward_pre_hook(self.check)
+
+    def check(self, module, arguments):
+        if len(arguments[0]) > self.limit:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def network(classes):
+    torch.manual_seed(0)
+    return create_model("vit_tiny_patch8_96", classes, img_size=48).eval()
+
+
+EXPLAINER = Explainer.model_validate(
+    {
+        "method": "attention_guided_cam",
+        "input": {"size": [48, 48], "normalize": "half"},
+        "scales": [1.0],
+        "flip": True,
+        "fusion": "min_max",
+        "batch_size": 6,
+        "background": 0.2,
+        "sweep": False,
+    }
+)
+
+
+@pytest.mark.parametrize("classes", ["labels", "predicted"])
+def test_heat_maps_do_not_change(shapes, classes):
+    settings = EXPLAINER.model_copy(update={"classes": classes})
+    records = shapes.split("trainaug")
+    expected = dict(picture_heatmaps(network(6), shapes, records, settings, CPU))
+    model = network(6)
+    small = Small(model, 2)
+    found = dict(picture_heatmaps(model, shapes, records, settings, CPU))
+    assert small.refused
+    for image, heat in expected.items():
+        assert found[image].classes.tolist() == heat.classes.tolist()
+        torch.testing.assert_close(torch.tensor(found[image].maps), torch.tensor(heat.maps), rtol=1e-4, atol=1e-5)
+
+
+def test_scores_and_erasing_do_not_change(shapes):
+    records, settings = shapes.split("trainaug"), Input(size=(48, 48), normalize="half")
+    model, pictures = network(6), torch.rand(3, 3, 48, 48)
+    options = (pictures, ranks(torch.rand(3, 48, 48))[0], [0, 100, 2000], torch.zeros(1, 3, 1, 1), 8)
+    expected = predict_scores(model, shapes, records, settings, CPU), erased_logits(model, *options)
+    small = Small(model, 3)
+    torch.testing.assert_close(predict_scores(model, shapes, records, settings, CPU), expected[0])
+    torch.testing.assert_close(erased_logits(model, *options), expected[1])
+    assert small.refused
+
+
+def test_a_measurement_does_not_change(shapes):
+    records = [record for record in shapes.split("trainaug") if record.mask]
+    options = {"undefined": "background"}
+    arguments = (shapes, records, EXPLAINER, options, CPU)
+    expected = run_protocol("soft_segmentation", network(6), *arguments)
+    model = network(6)
+    small = Small(model, 1)
+    found = run_protocol("soft_segmentation", model, *arguments)
+    assert small.refused and found.keys() == expected.keys()
+    for name in ("counts", "precisions", "row_f1"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=2e-3)
+
+
+def test_a_picture_that_a_segmenter_cannot_hold_is_named(shapes):
+    """Its batches are single views already: nothing is left to halve."""
+    training = {"augment": [], "loss": "pixel_cross_entropy", "lr": 0.1, "batch_size": 1, "epochs": 1}
+    settings = Segmenter.model_validate({"architecture": "any", "input": {"normalize": "half"}, "train": training})
+    model = nn.Conv2d(3, 4, 1)
+    Small(model, 0)
+    with pytest.raises(UserError, match="One of the scaled pictures alone"):
+        next(predict_masks(model, shapes, shapes.split("val"), settings, None, CPU))
