@@ -68,7 +68,7 @@ def test_heat_is_painted_over_the_picture():
     painted = overlay_heatmap(GREY, heat).astype(int)
     assert painted.shape == GREY.shape
     assert painted[0, 0].sum() < painted[0, 1].sum() < painted[0, 2].sum()
-    assert (painted[0, 3] == painted[0, 0]).all()
+    assert (painted[0, 3] == int(0.35 * 100 + 0.65 * 128)).all()
     assert (painted[0, 4] == painted[0, 0]).all()
     assert (painted[0, 5] == painted[0, 2]).all()
 
@@ -108,7 +108,7 @@ def test_columns(shapes):
 
 
 def test_a_picture_without_ground_truth_is_darkened(shapes):
-    bare = Row(shapes, replace(shapes.records[0], mask=None), None)
+    bare = Row(shapes, replace(shapes.records[0], mask=None, boxes=()), None)
     np.testing.assert_array_equal(Truth().draw(bare), bare.picture() // 4)
 
 
@@ -117,7 +117,8 @@ def test_a_picture_without_ground_truth_is_darkened(shapes):
 def test_maps_that_say_nothing_are_drawn(shapes, column, values):
     drawn = column("maps", maps(shapes, values)).draw(row(shapes))
     if column is Heat:
-        np.testing.assert_array_equal(drawn, overlay_heatmap(row(shapes).picture(), np.zeros((48, 48))))
+        flat = np.full((48, 48), np.nan if np.isnan(values) else 0.0)
+        np.testing.assert_array_equal(drawn, overlay_heatmap(row(shapes).picture(), flat))
 
 
 @pytest.mark.parametrize("column", [Heat, Histogram])
@@ -263,3 +264,41 @@ def test_columns_by_layer(shapes, tmp_path):
         section.columns[5].matrices[row.record.image], patch_attention(model, view)[1][0].numpy(), atol=1e-5
     )
     assert section.columns[5].draw(row).shape == (36, 36, 3)
+
+
+def test_a_peak_is_framed_in_red(shapes):
+    row = rows_of(shapes, shapes.records, 1)[0]
+    classes = np.array(shapes.class_indices(row.record))
+    heat = np.zeros((len(classes), 48, 48), np.float32)
+    heat[:, 20, 30] = 1.0
+    stored = {row.record.image: HeatMaps(classes, heat, row.record.size)}
+    plain, framed = Heat("plain", stored).draw(row), Heat("framed", stored, peak=True).draw(row)
+    changed = (plain != framed).any(-1)
+    assert framed[changed].tolist() == [[255, 0, 0]] * int(changed.sum())
+    ys, xs = np.nonzero(changed)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (16, 24, 26, 34)
+    heat[:, 0, 0] = np.nan
+    assert (Heat("undefined", stored, peak=True).draw(row) == Heat("undefined", stored).draw(row)).all()
+
+
+def test_undefined_values_are_grey():
+    painted = overlay_heatmap(GREY, np.full((4, 6), np.nan))
+    assert (painted == int(0.35 * 100 + 0.65 * 128)).all()
+    assert not np.array_equal(painted, overlay_heatmap(GREY, np.zeros((4, 6))))
+
+
+def test_true_boxes_are_framed_where_there_is_no_mask(shapes):
+    record = replace(next(r for r in shapes.records if r.boxes), mask=None)
+    drawn = Truth().draw(Row(shapes, record, None)).astype(int)
+    white = (drawn == 255).all(-1)
+    box = record.boxes[0]
+    assert white[box.ymin - 1, box.xmin - 1] and white[box.ymax - 1, box.xmax - 1]  # 1-based, inclusive
+    assert not (Truth().draw(Row(shapes, replace(record, boxes=()), None)) == 255).all(-1).any()
+
+
+def test_a_gallery_of_heat_maps_has_a_colour_bar(shapes):
+    rows = rows_of(shapes, shapes.records, 1)
+    heights = [
+        decoded(draw_gallery([Section("", rows, [column])])).shape[0] for column in (Picture(), Heat("h", maps(shapes)))
+    ]
+    assert heights[1] > heights[0]

@@ -18,7 +18,7 @@ def photograph(tmp_path):
 
 def test_page_and_maps_of_a_picture(tmp_path, photograph):
     given = ["--config", f"image={photograph}", "model=vit_base", "methods=rollout,gradcam"]
-    done = run(tmp_path / "run", *given, "--", "explain_image", timeout=200)
+    done = run(tmp_path / "run", *given, "--", "explain_image")
     assert done.returncode == 0, done.stdout[-2000:]
     folder = tmp_path / "run" / "results/demo/explained"
     with Image.open(folder / "my photo_vit_base.png") as page:
@@ -32,5 +32,5 @@ def test_what_is_wrong_is_named(tmp_path, photograph):
         ([], "explain_image needs a picture: --config image=cat.jpg"),
         ([f"image={tmp_path}/none.jpg", "model=resnet50"], "none.jpg"),
     ):
-        failed = run(tmp_path / "run", "-n", "--config", "seeds=[0]", *given, "--", "explain_image", timeout=100)
+        failed = run(tmp_path / "run", "-n", "--config", "seeds=[0]", *given, "--", "explain_image")
         assert failed.returncode != 0 and expected in failed.stdout

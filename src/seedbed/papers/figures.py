@@ -21,8 +21,8 @@ class PlannedPanel:
     Attributes:
         group: label of the group of rows, empty where the figure has none.
         label: the panel's title.
-        shows: ``image``, ``truth``, ``heatmap``, ``mask``, ``prediction``, ``histogram``, ``heatmap_per_layer``,
-            ``affinity_matrix_per_layer``, ``curve`` or ``bars``.
+        shows: ``image``, ``truth``, ``heatmap``, ``peaks``, ``mask``, ``prediction``, ``histogram``,
+            ``heatmap_per_layer``, ``affinity_matrix_per_layer``, ``curve`` or ``bars``.
         names: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset, as far as it has them.
         row: label of the rows of a gallery that it belongs to, or None for all.
         axes: title of the axes that a bar or curve is drawn in.

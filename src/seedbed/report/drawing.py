@@ -5,17 +5,41 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from seedbed.io.masks import VOID, voc_palette
 
+HEAT_COLOURS = "inferno"
+
 
 def overlay_heatmap(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Blend a map [H, W] in 0..1 over a picture (uint8 [H, W, 3]); undefined values stay grey."""
+    """Blend a map [H, W] in 0..1 over a picture (uint8 [H, W, 3]); undefined values are grey."""
     from matplotlib import colormaps
 
-    colours = colormaps["inferno"](np.clip(np.nan_to_num(heat), 0, 1))[..., :3] * 255
-    return (0.35 * picture + 0.65 * colours).astype(np.uint8)
+    undefined = np.isnan(heat)[..., None]
+    colours = colormaps[HEAT_COLOURS](np.clip(np.nan_to_num(heat), 0, 1))[..., :3] * 255
+    return (0.35 * picture + 0.65 * np.where(undefined, 128, colours)).astype(np.uint8)
+
+
+def frame_peak(painted: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Frame a map's largest value in red on its painted picture, uint8 [H, W, 3]; nothing if the map is undefined."""
+    if np.isnan(heat).any():
+        return painted
+    y, x = np.unravel_index(heat.argmax(), heat.shape)
+    half = max(3, max(heat.shape) // 12)
+    return frame_boxes(painted, [(x - half, y - half, x + half, y + half)], (255, 0, 0))
+
+
+def frame_boxes(
+    picture: np.ndarray, boxes: Sequence[tuple[float, float, float, float]], colour: tuple[int, int, int]
+) -> np.ndarray:
+    """Draw boxes (x_min, y_min, x_max, y_max), ends inclusive, cut at the borders, on uint8 [H, W, 3]."""
+    image = Image.fromarray(picture)
+    height, width = picture.shape[:2]
+    for x0, y0, x1, y1 in boxes:
+        corners = [max(0, x0), max(0, y0), min(width - 1, x1), min(height - 1, y1)]
+        ImageDraw.Draw(image).rectangle(corners, outline=colour, width=max(1, max(picture.shape[:2]) // 100))
+    return np.asarray(image)
 
 
 def overlay_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -26,17 +50,25 @@ def overlay_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return painted.astype(np.uint8)
 
 
-def draw_histogram(values: np.ndarray, size: int = 160) -> np.ndarray:
-    """Distribution of values as a small picture, uint8 [size, size, 3]; a red line marks the largest value."""
+def draw_histogram(values: np.ndarray, size: int = 320) -> np.ndarray:
+    """Distribution of values over the largest, uint8 [size, size, 3]; a red line marks the largest.
+
+    Negative and undefined values are left out.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size / 80, size / 80), dpi=80, layout="constrained")
+    figure = Figure(figsize=(1.9, 1.9), dpi=size / 1.9, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axis = figure.subplots()
-    axis.hist(values, bins=40, log=True, color="#44546a")
-    axis.axvline(float(values.max()), color="#c0392b", linewidth=1.2)
-    axis.tick_params(labelsize=5)
+    shown = values[values >= 0]
+    axis.hist(
+        shown / max(float(shown.max(initial=0)), 1e-12), bins=40, range=(0, 1), log=len(shown) > 0, color="#44546a"
+    )
+    axis.axvline(1.0, color="#c0392b", linewidth=1.5)
+    axis.set_xlabel("score, of the largest", fontsize=7, labelpad=1)
+    axis.set_ylabel("pixels", fontsize=7, labelpad=1)
+    axis.tick_params(labelsize=6, pad=1)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -54,6 +86,7 @@ def draw_grid(
     titles: Sequence[str],
     labels: Sequence[str],
     changed: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    scale: str = "",
 ) -> bytes:
     """Return a PNG: one row a picture, one titled column a kind of image.
 
@@ -62,11 +95,14 @@ def draw_grid(
         titles: of the first row's columns.
         labels: of the rows.
         changed: other titles, by the row above which they stand.
+        scale: what the colours of heat maps go from and to; a bar of them stands at the bottom, unless empty.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    height = 1.75 * len(rows) + 0.5
+    height = 1.75 * len(rows) + (1.0 if scale else 0.5)
     width = max(map(len, rows))
     figure = Figure(figsize=(1.9 * width + 0.3, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -85,6 +121,11 @@ def draw_grid(
             if row in headings:
                 axis.set_title(headings[row][column], fontsize=8, wrap=True)
         axes[row][0].set_ylabel(labels[row], fontsize=7)
+    if scale:
+        colours = ScalarMappable(Normalize(0, 1), HEAT_COLOURS)
+        bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.02)
+        bar.set_label(scale, fontsize=7)
+        bar.ax.tick_params(labelsize=6)
     return _png(figure)
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 from seedbed.explain.picture import Explained
 from seedbed.report.drawing import draw_grid, overlay_heatmap
 
+SCALE = "each map from its own least to its own largest value; grey: undefined (0/0)"
+
 
 def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[str]) -> bytes:
     """Return a PNG.
@@ -28,4 +30,4 @@ def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[st
         f"{names[label]}\n{probability:.1%}"
         for label, probability in zip(explained.classes, explained.probabilities, strict=True)
     ]
-    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels)
+    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels, scale=SCALE)

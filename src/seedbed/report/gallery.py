@@ -9,7 +9,17 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_mask, read_picture
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
-from seedbed.report.drawing import draw_grid, draw_histogram, draw_matrix, overlay_heatmap, overlay_mask
+from seedbed.report.drawing import (
+    draw_grid,
+    draw_histogram,
+    draw_matrix,
+    frame_boxes,
+    frame_peak,
+    overlay_heatmap,
+    overlay_mask,
+)
+
+HEAT_SCALE = "heat maps: each from 0 to its own largest value; grey: undefined (0/0)"
 
 
 class Row(NamedTuple):
@@ -46,26 +56,29 @@ class Picture(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Ground-truth masks; a darkened picture where there is none."""
+    """Ground-truth masks; true boxes on a darkened picture where there is none, if there are boxes."""
 
     title: str = "ground truth"
 
     def draw(self, row: Row) -> np.ndarray:
         if row.record.mask is None:
-            return row.picture() // 4
+            boxes = [(box.xmin - 1, box.ymin - 1, box.xmax - 1, box.ymax - 1) for box in row.record.boxes]
+            return frame_boxes(row.picture() // 4, boxes, (255, 255, 255))
         mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
         return overlay_mask(row.picture(), mask)
 
 
 class Heat(NamedTuple):
-    """Heat maps over their pictures: of the row's class, or the strongest of all."""
+    """Heat maps over their pictures: of the row's class, or the strongest of all; ``peak`` frames the largest value."""
 
     title: str
     maps: Mapping[str, HeatMaps]
+    peak: bool = False
 
     def draw(self, row: Row) -> np.ndarray:
-        picture = row.picture()
-        return overlay_heatmap(picture, _unit(strongest(self.maps[row.record.image], row.label)))
+        heat = strongest(self.maps[row.record.image], row.label)
+        painted = overlay_heatmap(row.picture(), _unit(heat))
+        return frame_peak(painted, heat) if self.peak else painted
 
 
 class Histogram(NamedTuple):
@@ -115,7 +128,8 @@ def draw_gallery(sections: Sequence[Section]) -> bytes:
             labels.append(f"{section.label}\n{row.title()}" if section.label else row.title())
             titles.append([column.title for column in section.columns])
     changed = {k: titles[k] for k in range(1, len(titles)) if titles[k] != titles[k - 1]}
-    return draw_grid(images, titles[0], labels, changed)
+    heat = any(isinstance(column, Heat) for section in sections for column in section.columns)
+    return draw_grid(images, titles[0], labels, changed, HEAT_SCALE if heat else "")
 
 
 def interleave(sections: Sequence[Section]) -> list[Section]:
@@ -160,9 +174,15 @@ def choose(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
-    """The map [H, W] of a class, or the largest of all classes at each pixel; zeros where there is none."""
-    heat = at_picture_size(heat)
-    kept = heat.maps if label is None else heat.maps[heat.classes == label]
+    """The map [H, W] of a class, or the largest of all classes at each pixel; zeros where there is none.
+
+    Undefined maps are passed over; NaN if there is no other.
+    """
+    chosen = np.full(len(heat.classes), True) if label is None else heat.classes == label
+    defined = chosen & ~np.isnan(heat.maps).any(axis=(1, 2))
+    if chosen.any() and not defined.any():
+        return np.full(heat.size, np.nan, np.float32)
+    kept = at_picture_size(heat).maps[defined]
     return kept.max(0) if len(kept) else np.zeros(heat.size, np.float32)
 
 

@@ -86,6 +86,8 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
             return Masks(title, MaskStore(spec["shards"]))
         case "histogram":
             return Histogram(title, _maps(spec, index, records, device))
+        case "peaks":
+            return Heat(title, _maps(spec, index, records, device), peak=True)
         case _:
             return Heat(title, _maps(spec, index, records, device))
 
