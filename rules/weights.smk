@@ -49,6 +49,7 @@ rule fetch_timm_weights:
         runtime=resource("provide_weights", "runtime"),
     params:
         tag=lambda wildcards: PRESET.weights[wildcards.weights].tag,
+        lock="data/lock.json",
     message:
         "Fetching the timm weights {params.tag}"
     script:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from seedbed.errors import DataError
-from seedbed.io.weights import compare_weights, read_weights, read_weights_provenance, write_weights
+from seedbed.io.weights import compare_weights, read_weights, read_weights_provenance, weights_pin, write_weights
 
 
 def tensors():
@@ -70,3 +70,15 @@ def test_weights_are_compared_by_name_shape_and_value():
     assert found["names"] == ["count", "half", "more"]
     assert not found["identical"]
     assert found["largest_difference"] == pytest.approx(0.5)
+
+
+def test_a_pin_tells_values_names_and_types_but_no_order():
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2)}
+    size, digest = weights_pin(tensors)
+    assert weights_pin({"b": torch.ones(2), "a": tensors["a"].t().contiguous().t()}) == (size, digest)
+    for other in (
+        {**tensors, "b": torch.zeros(2)},
+        {"a": tensors["a"], "c": torch.ones(2)},
+        {"a": tensors["a"].half()},
+    ):
+        assert weights_pin(other)[1] != digest

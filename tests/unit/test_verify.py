@@ -132,3 +132,14 @@ def test_a_lock_of_data_that_is_no_lock_is_an_error(tmp_path):
     (tmp_path / "lock.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         DataLock(tmp_path / "lock.json").get("x")
+
+
+def test_the_lock_holds_what_has_no_file_of_its_own(tmp_path):
+    lock = DataLock(tmp_path / "data" / "lock.json")
+    lock.hold("timm/x.tag", Pin("x.tag", 10, "a" * 64))
+    lock.hold("timm/x.tag", Pin("x.tag", 10, "a" * 64))
+    with pytest.raises(
+        DataError, match=r"timm/x\.tag: x\.tag has the sha256 b{64} instead of a{64}, as recorded in .*lock"
+    ):
+        lock.hold("timm/x.tag", Pin("x.tag", 10, "b" * 64))
+    assert lock.get("timm/x.tag").sha256 == "a" * 64

@@ -1,5 +1,6 @@
 """Network weights as safetensors, with provenance in the header."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,18 @@ from seedbed.io.atomic import write_bytes
 
 def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]) -> None:
     """Write tensors to a safetensors file, whole or not at all, sorted by name."""
+    write_bytes(path, save(_sorted_copy(tensors), metadata={"provenance": json.dumps(provenance, sort_keys=True)}))
+
+
+def weights_pin(tensors: Mapping[str, torch.Tensor]) -> tuple[int, str]:
+    """Bytes and sha256 of the tensors as safetensors without provenance: the same for the same names and values."""
+    content = save(_sorted_copy(tensors))
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+def _sorted_copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # Cloned, because the format refuses tensors that share memory, as tied weights do.
-    contiguous = {
-        name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
-    }
-    write_bytes(path, save(contiguous, metadata={"provenance": json.dumps(provenance, sort_keys=True)}))
+    return {name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)}
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:

@@ -54,6 +54,20 @@ class DataLock:
             if entries.get(source) != asdict(pin):
                 write_json(self.path, {**entries, source: asdict(pin)})
 
+    def hold(self, source: str, pin: Pin) -> None:
+        """Pin a source at its first sight, and hold it to that pin later.
+
+        Raises:
+            DataError: it was recorded with another size or checksum.
+        """
+        known = self.get(source)
+        if known and known != pin:
+            raise DataError(
+                f"{source}: {pin.file} has the sha256 {pin.sha256} instead of {known.sha256}, as recorded in "
+                f"{self.path}. Take the entry out there if the publisher has replaced it."
+            )
+        self.record(source, pin)
+
     def origin(self, sources: Iterable[str]) -> dict[str, dict[str, str | int]]:
         """What a data card says of its raw files: the pins of those ``sources`` that have one."""
         pins = {source: self.get(source) for source in sources}
