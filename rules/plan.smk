@@ -177,6 +177,11 @@ def built_state(paper, table):
     return "built" if not missing else f"partly built: {len(cells) - len(missing)} of {len(cells)} measured cells"
 
 
+def submission_state(paper, table):
+    """Whether the preset packs a table's predictions, for `snakemake help`."""
+    return "built" if any(cell.archive for cell in cells_of(paper, table)) else "not built"
+
+
 def described_targets():
     """Every target with one line, and for tables and figures how much of it the preset makes."""
     tables = [(paper, table) for paper in PAPERS.values() for table in paper.tables]
@@ -192,7 +197,11 @@ def described_targets():
         ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
         *(
-            (f"{paper.id}_{table.id}_submission", "its predictions, packed for the evaluation server", "")
+            (
+                f"{paper.id}_{table.id}_submission",
+                "predictions packed for the evaluation server",
+                submission_state(paper.id, table.id),
+            )
             for paper, table in tables
             if submitted_columns(paper.id, table.id)
         ),

@@ -26,7 +26,23 @@ def test_cost_of_a_target_and_nothing_else(tmp_path):
 
 
 def test_demo_preset_resolves_from_nothing(tmp_path):
-    assert run(tmp_path, "-n", "--", "all_tables", micro=False, timeout=60).returncode == 0
+    """Tables and figures, drawn from pictures and from numbers, come together in one report."""
+    planned = run(tmp_path, "-n", "--", "all_tables", micro=False, timeout=60)
+    assert planned.returncode == 0, planned.stdout[-3000:]
+    jobs = jobs_of(planned.stdout)
+    assert jobs["write_full_report"] == 1 and min(jobs["make_table"], jobs["draw_figure"], jobs["draw_chart"]) >= 1
+    for section in ("tables/agcam/table2", "figures/agcam/figure1", "figures/exvit/figure8"):
+        assert f"{section}.fragment.html" in planned.stdout
+
+
+def test_a_table_with_its_own_seeds_is_planned_once_a_seed(tmp_path):
+    own = "table_seeds={exvit_figure8: [3, 4]}"
+    jobs = jobs_of(run(tmp_path, "-n", "--config", own, "--", "exvit_figure8", micro=False, timeout=60).stdout)
+    assert (jobs["train_classifier"], jobs["run_protocol"], jobs["draw_chart"]) == (2, 2, 1)
+    every = ("seeds=[5]", "table_seeds={exvit_figur8: [1]}")
+    refused = run(tmp_path, "-n", "--config", *every, "--", "exvit_figure8", micro=False, timeout=60)
+    assert "table_seeds.exvit_figur8: Unknown table or figure" in refused.stdout
+    assert "Did you mean 'exvit_figure8'" in refused.stdout
 
 
 def test_lint():

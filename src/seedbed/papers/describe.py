@@ -47,23 +47,27 @@ def figure_notes(
 ) -> list[str]:
     """What each panel of a figure shows, which of the paper's panels are left out, and what holds for all of it."""
     panels, seeds = list(panels), seeds or preset.seeds
-    notes = []
+    chains: dict[str, list[str]] = {}
     for panel in panels:
-        if panel.sources:
-            measurement, _ = measure(panel.names, preset, panel.label)
-            named = " ".join(part for part in (panel.axes, panel.label) if part)
-            notes.append(f"{named}: {describe(measurement, preset)}.")
-        elif panel.shows not in ("image", "truth"):
-            named = " ".join(part for part in (panel.group, panel.row, panel.label) if part)
-            chain = [f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}"]
-            chain += [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
-            notes.append(f"{named}: {', '.join(chain)}.")
+        if panel.shows not in ("image", "truth"):
+            parts = dict.fromkeys((panel.group, panel.row, panel.axes, panel.label))
+            chains.setdefault(_chain(panel, preset), []).append(" ".join(part for part in parts if part))
+    notes = [f"{', '.join(dict.fromkeys(labels))}: {chain}." for chain, labels in chains.items()]
     left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
     if left_out:
         notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
     counts = [len(panel.sources) for panel in panels]
     drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
-    return [*dict.fromkeys(notes), *drawn, *_comparability(preset)]
+    return [*notes, *drawn, *_comparability(preset)]
+
+
+def _chain(panel: PlannedPanel, preset: Preset) -> str:
+    """What a panel is drawn from, in words."""
+    if panel.sources:
+        measurement, _ = measure(panel.names, preset, panel.label)
+        return describe(measurement, preset)
+    named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
+    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:

@@ -160,7 +160,9 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
         printed = {name: value for name, value in series.reported.items() if name != "x"}
         for (name, value), style in zip(printed.items(), _STYLES * len(printed), strict=False):
             inside = low <= value <= high
-            named = f"{series.label}, paper's {name}: {_shown(value, series)}{'' if inside else ' (off scale)'}"
+            named = f"{series.label}, paper's {name}: {_shown(value, series)}"
+            named += f" at {series.x.title} = {place:g}" if place is not None else ""
+            named += "" if inside else " (off scale)"
             line = {"color": colour, "linestyle": style, "linewidth": 1.1, "alpha": 0.7, "label": _plain(named)}
             mark = {"color": _INK, "linestyle": "none", "marker": "*", "markersize": 10, "label": _plain(named)}
             if not inside:
