@@ -43,7 +43,7 @@ def test_every_method_is_described():
      "attnlrp", "legrad"],
 )  # fmt: skip
 def test_every_option_is_described(name):
-    (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}`")]
+    row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{name}`"))  # the table of methods
     for implementation in get_method(name).implementations:
         for option, parameter in inspect.signature(implementation.run).parameters.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
