@@ -58,6 +58,7 @@ def test_a_missing_file_is_named(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_all_checkpoints_give_the_trained_networks_numbers(copy_of_finished, tmp_path):
     before = rows_of(copy_of_finished)
     kinds = {"models__vit_hybrid": "classifiers", "affinity_networks__affinitynet_hybrid": "affinity"}

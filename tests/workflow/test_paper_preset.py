@@ -14,7 +14,7 @@ from seedbed.io.weights import write_weights
 from seedbed.models import create_model
 from seedbed.params import read_params
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(7300)]
 MICRO = REPOSITORY / "tests/workflow/paper_micro.yaml"
 TABLES = {
     "vit_affinity": "table4",  # [Re]'s hybrid, its affinity network, DeepLab
@@ -85,7 +85,7 @@ def test_one_table_of_each_paper(tmp_path):
     options = ["--configfile", str(MICRO), "--config", "preset=paper", f"voc12={disk}", f"sources={sources}", *random]
     targets = [f"results/paper/tables/{paper}/{table}.html" for paper, table in TABLES.items()]
     targets += [target.replace(".html", ".csv") for target in targets]
-    done = run(workdir, *options, "--", *targets, micro=False, cores=1, timeout=3600)
+    done = run(workdir, *options, "--", *targets, micro=False, cores=1, timeout=7200)
     assert done.returncode == 0, done.stdout[-6000:]
     for paper, table in TABLES.items():
         with (workdir / f"results/paper/tables/{paper}/{table}.csv").open(newline="") as stream:

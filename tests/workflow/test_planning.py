@@ -7,13 +7,23 @@ import sys
 import pytest
 from snakemake_runs import REPOSITORY, jobs_of, run
 
+from seedbed.papers import read_papers
+
 pytestmark = pytest.mark.workflow
 
 
-def test_paper_preset_resolves_from_nothing_and_prints_its_cost(tmp_path):
-    planned = run(tmp_path, "-n", "--config", "preset=paper", "--", "all_tables", micro=False, timeout=60)
+def test_every_table_and_figure_of_the_paper_preset_resolves_from_nothing_with_its_cost(tmp_path):
+    papers = read_papers(REPOSITORY / "papers").values()
+    targets = [f"{paper.id}_{item.id}" for paper in papers for item in (*paper.tables, *paper.figures)]
+    quiet = ["-n", "-q", "rules", "reason", "--config", "preset=paper"]
+    planned = run(tmp_path, *quiet, "--", *targets, micro=False, timeout=400)
     assert planned.returncode == 0, planned.stdout[-3000:]
-    assert "GPU-hours" in planned.stdout and "train_classifier" in planned.stdout
+    jobs, sheet = jobs_of(planned.stdout), planned.stdout[planned.stdout.index("cost at most") :]
+    assert jobs["make_table"] == sum(len(paper.tables) for paper in papers)
+    assert jobs["draw_figure"] + jobs["draw_chart"] == sum(len(paper.figures) for paper in papers)
+    assert "GPU-hours" in sheet and "train_classifier" in sheet
+    assert re.search(r"coco14 +20\.4 GB +20\.\d GB +\d+\.\d GB", sheet)
+    assert not list(tmp_path.glob("data/*")) and not list(tmp_path.glob("results/*"))
 
 
 def test_cost_of_a_target_and_nothing_else(tmp_path):
