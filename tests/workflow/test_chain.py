@@ -96,11 +96,13 @@ def test_snakemake_report(finished, tmp_path):
     assert any(name.endswith("table4.html") for name in zipfile.ZipFile(target).namelist())
 
 
-def test_a_figure_drawn_from_numbers(copy_of_finished):
-    """Every K of eX-ViT's figure 8; the network's own K scores what its heat maps do."""
-    made = run(copy_of_finished, "--config", "seeds=[0]", "--", "exvit_figure8")
+def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
+    """Every K of eX-ViT's figure 8, whose own K scores what its heat maps do; and the predictions of val, packed."""
+    folder = "results/demo/segmenters/shapes/vit_hybrid/vit_affinity_cues/affinitynet/deeplab_v1_resnet38/seed0/val"
+    made = run(copy_of_finished, "--config", "seeds=[0]", "--", "exvit_figure8", f"{folder}/submission.tgz")
     assert made.returncode == 0, made.stdout[-3000:]
-    assert set(jobs_of(made.stdout)) == {"run_protocol", "merge_protocol", "draw_chart", "exvit_figure8"}
+    wanted = {"run_protocol", "merge_protocol", "draw_chart", "exvit_figure8", "pack_submission"}
+    assert set(jobs_of(made.stdout)) == wanted
     root = copy_of_finished / "results/demo"
     maps = root / "heatmaps/shapes/train/exvit/attribute_guided_map/seed0"
     layers, whole = (json.loads((maps / f"{name}.json").read_text()) for name in ("layerwise", "heatmaps"))
@@ -111,13 +113,6 @@ def test_a_figure_drawn_from_numbers(copy_of_finished):
     assert [float(row["value"]) for row in rows] == pytest.approx([100 * m for m in layers["miou_per_layer"]], rel=1e-4)
     page = (root / "figures/exvit/figure8.html").read_text()
     assert "data:image/png;base64," in page and "One seed (0)" in page and "not comparable" in page
-
-
-def test_predictions_are_packed_for_the_server(copy_of_finished):
-    folder = "results/demo/segmenters/shapes/vit_hybrid/vit_affinity_cues/affinitynet/deeplab_v1_resnet38/seed0/val"
-    made = run(copy_of_finished, "--", f"{folder}/submission.tgz")
-    assert made.returncode == 0, made.stdout[-3000:]
-    assert jobs_of(made.stdout) == {"pack_submission": 1}
     record = json.loads((copy_of_finished / folder / "submission.json").read_text())
     with tarfile.open(copy_of_finished / folder / "submission.tgz") as archive:
         assert len(archive.getnames()) == record["images"] == 6

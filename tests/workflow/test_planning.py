@@ -49,10 +49,6 @@ def test_a_table_with_its_own_seeds_is_planned_once_a_seed(tmp_path):
     own = "table_seeds={exvit_figure8: [3, 4]}"
     jobs = jobs_of(run(tmp_path, "-n", "--config", own, "--", "exvit_figure8", micro=False, timeout=60).stdout)
     assert (jobs["train_classifier"], jobs["run_protocol"], jobs["draw_chart"]) == (2, 2, 1)
-    every = ("seeds=[5]", "table_seeds={exvit_figur8: [1]}")
-    refused = run(tmp_path, "-n", "--config", *every, "--", "exvit_figure8", micro=False, timeout=60)
-    assert "table_seeds.exvit_figur8: Unknown table or figure" in refused.stdout
-    assert "Did you mean 'exvit_figure8'" in refused.stdout
 
 
 def test_lint():

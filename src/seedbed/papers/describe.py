@@ -16,6 +16,11 @@ _MEANS = {
     "in_either": "the classes that occur in the ground truth or in the prediction",
 }
 
+_HINTS = {
+    "heatmap_per_layer": "Layers are counted from 1; of a network with more than six, six at equal distances are shown.",
+    "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; mean "
+    "over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
+}
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -53,6 +58,7 @@ def figure_notes(
             parts = dict.fromkeys((panel.group, panel.row, panel.axes, panel.label))
             chains.setdefault(_chain(panel, preset), []).append(" ".join(part for part in parts if part))
     notes = [f"{', '.join(dict.fromkeys(labels))}: {chain}." for chain, labels in chains.items()]
+    notes += [hint for shows, hint in _HINTS.items() if any(panel.shows == shows for panel in panels)]
     left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
     if left_out:
         notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
