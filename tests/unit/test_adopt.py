@@ -95,6 +95,8 @@ def test_a_flat_archive_is_linked_itself_also_from_other_places(tmp_path):
         path.parent.mkdir(parents=True)
         path.touch()
     assert find_unpacked(wanted, tmp_path / "nowhere") is None
+    (tmp_path / "mine/Data/CLS-LOC/train").mkdir()  # beside them, and not to be linked
+    assert find_unpacked(wanted, tmp_path / "mine") == tmp_path / "mine/Data/CLS-LOC/val"
     link = adopt_unpacked(wanted, tmp_path / "mine/Data/CLS-LOC/val", tmp_path / "raw/x")
     assert link == tmp_path / "raw/x" and (link / "n01/a.JPEG").is_file()
 

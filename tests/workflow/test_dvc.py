@@ -122,6 +122,7 @@ def test_a_data_set_goes_round(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_published_data_set_is_fetched_once_for_the_team(tmp_path):
     made = tmp_path / "made"
     made.mkdir()
@@ -149,6 +150,7 @@ def test_a_published_data_set_is_fetched_once_for_the_team(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_table_through_dvc_is_measured_compared_and_pulled(tmp_path):
     table = "results/demo/tables/vit_affinity/table4"
     mine = checkout(tmp_path / "mine", tmp_path / "remote")

@@ -74,11 +74,11 @@ def check_unpacked(source: FileSource, target: str | Path) -> None:
 
 def _candidates(source: FileSource, path: Path) -> Iterator[Path]:
     parts = PurePosixPath(source.prefix).parts
+    for place in source.places:  # first, because the folder itself may hold a million other files to search
+        yield path / place
     yield path
     for depth in range(len(parts)):
         yield path.joinpath(*parts[depth:])
-    for place in source.places:
-        yield path / place
 
 
 def _is_complete(source: FileSource, folder: Path) -> bool:

@@ -1,0 +1,85 @@
+"""Your own data through the DAG: all problems at once, every layout, and masks at the end."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from mini_archives import jpeg
+from pycocotools.coco import COCO
+from snakemake_runs import jobs_of, run
+
+from seedbed.data.shapes import make_shapes
+from seedbed.io.masks import decode_mask, encode_mask
+
+pytestmark = pytest.mark.workflow
+
+
+def folder_of_pictures(folder, rows, masks=()):
+    """Three pictures a, b and c of 10 x 12 pixels, and a list."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number, name in enumerate("abc"):
+        (folder / "images" / f"{name}.jpg").write_bytes(jpeg(10, 12, number))
+    for name, size in masks:
+        (folder / "masks" / f"{name}.png").write_bytes(encode_mask(np.zeros(size, np.uint8)))
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    (folder / "labels.csv").write_text("image,split,labels\n" + "".join(f"{row}\n" for row in rows))
+    return folder
+
+
+def test_every_mistake_is_shown_at_once_and_nothing_is_left(tmp_path):
+    rows = ["a,train,cat", "b,train,dgo", "c,val,dog", "gone,val,cat"]
+    source = folder_of_pictures(tmp_path / "mine", rows, masks=[("c", (10, 11))])
+    (source / "images/a.jpg").write_bytes(jpeg(10, 12)[:200])
+    failed = run(tmp_path / "run", "--config", f"dataset={source}", "--", "data/own_mine/index.csv")
+    assert failed.returncode != 0 and "Traceback" not in failed.stdout
+    for text in (
+        "a.jpg: corrupt or not a picture",
+        "labels.csv, line 3: Unknown label 'dgo'. Did you mean 'dog'?",
+        "c.png: the mask is 10 x 11, its picture 10 x 12",
+        "labels.csv, line 5: there is no picture 'gone'",
+    ):
+        assert text in failed.stdout
+    assert not (tmp_path / "run/data/own_mine/index.csv").exists()
+
+
+def test_a_changed_list_is_noticed_in_cocos_layout(tmp_path):
+    source = tmp_path / "mine"
+    for split in ("train", "val"):
+        (source / split).mkdir(parents=True)
+        (source / split / f"{split}.jpg").write_bytes(jpeg(10, 12))
+    write_coco(source, "big dog")
+    options = ("--config", f"dataset={source}", "--", "data/own_mine/index.csv")
+    assert run(tmp_path / "run", *options).returncode == 0
+    assert (tmp_path / "run/data/own_mine/classes.txt").read_text() == "big_dog\n"
+    write_coco(source, "cat")
+    assert jobs_of(run(tmp_path / "run", *options).stdout) == {"index_folder": 1}
+    assert (tmp_path / "run/data/own_mine/classes.txt").read_text() == "cat\n"
+
+
+def write_coco(source, name):
+    (source / "annotations").mkdir(exist_ok=True)
+    for split in ("train", "val"):
+        picture = {"id": 1, "file_name": f"{split}.jpg", "height": 10, "width": 12}
+        square = {"id": 1, "image_id": 1, "category_id": 7, "iscrowd": 0, "segmentation": [[1, 1, 5, 1, 5, 5, 1, 5]]}
+        content = {"images": [picture], "annotations": [square], "categories": [{"id": 7, "name": name}]}
+        (source / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_masks_of_your_own_data_in_vocs_layout(tmp_path):
+    index = make_shapes(tmp_path / "shapes", seed=5, size=96, train=4, trainaug=8, val=4, single_object=False)
+    source = tmp_path / "mine"
+    shutil.move(next((tmp_path / "shapes").rglob("JPEGImages")).parent, source)
+    (source / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes))
+    done = run(tmp_path / "run", "--config", f"dataset={source}", "--", "my_masks", timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:]
+    exported = tmp_path / "run/results/demo/exports/own_mine/val"
+    masks = {path.stem: decode_mask(path) for path in (exported / "masks").iterdir()}
+    assert len(masks) == 4 and all(mask.shape == (96, 96) for mask in masks.values())
+    coco = COCO(exported / "coco.json")
+    painted = sum(coco.annToMask(annotation).sum() for annotation in coco.anns.values())
+    assert painted == sum((mask > 0).sum() for mask in masks.values())
+    assert json.loads((exported / "metrics.json").read_text())["images"] == 4
