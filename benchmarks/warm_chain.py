@@ -58,7 +58,7 @@ class WarmJob:
             os.dup2(null, 2)
             for path in self.outputs:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            runpy.run_path(str(self.script), init_globals={"snakemake": self.handed})
+            runpy.run_path(str(self.script), init_globals={"snakemake": self.handed}, run_name="__main__")
             status = 0
         finally:
             os._exit(status)  # no clean-up of what belongs to the parent

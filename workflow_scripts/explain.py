@@ -4,7 +4,7 @@ from pathlib import Path
 
 from job import job
 from seedbed.data.card import read_checksum
-from seedbed.data.index import read_index, shard
+from seedbed.data.index import read_index, shard, together
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import write_heatmaps
 from seedbed.io.progress import progress
@@ -18,8 +18,9 @@ with job(snakemake) as this:
     classes = network["num_classes"] or len(index.classes)
     model = create_model(network["architecture"], classes, **network["options"])
     load_weights(model, snakemake.input.weights)
-    records = shard(index.split(snakemake.wildcards.split), *this.shard)
-    maps = picture_heatmaps(model, index, records, Explainer.model_validate(snakemake.params.explainer), this.device)
+    split = index.split(snakemake.wildcards.split)
+    records, explainer = shard(split, *this.shard), Explainer.model_validate(snakemake.params.explainer)
+    maps = picture_heatmaps(model, index, records, explainer, this.device, together(split))
     write_heatmaps(
         snakemake.output[0], progress(maps, len(records), "pictures"), this.provenance(data=read_checksum(root))
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from job import job
 from seedbed.data.card import read_checksum
-from seedbed.data.index import read_index, shard, subset
+from seedbed.data.index import read_index, shard, subset, together
 from seedbed.evaluate.protocols import run_protocol
 from seedbed.io.atomic import write_json
 from seedbed.io.progress import progress
@@ -18,8 +18,10 @@ with job(snakemake) as this:
     classes = network["num_classes"] or len(index.classes)
     model = create_model(network["architecture"], classes, **network["options"])
     load_weights(model, snakemake.input.weights)
-    chosen = shard(subset(index.split(snakemake.wildcards.split), protocol["subset"]), *this.shard)
+    whole = subset(index.split(snakemake.wildcards.split), protocol["subset"])
+    chosen = shard(whole, *this.shard)
     records = progress(chosen, len(chosen), "pictures")
     explainer = Explainer.model_validate(params.explainer)
-    counts = run_protocol(protocol["name"], model, index, records, explainer, protocol["options"], this.device)
+    measured = (protocol["name"], model, index, records, explainer, protocol["options"], this.device)
+    counts = run_protocol(*measured, block=together(whole))
     write_json(snakemake.output[0], {"counts": counts, "provenance": this.provenance(data=read_checksum(root))})

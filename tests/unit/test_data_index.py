@@ -15,6 +15,7 @@ from seedbed.data.index import (
     read_rows,
     shard,
     subset,
+    together,
     validate_records,
     write_index,
 )
@@ -174,12 +175,23 @@ def test_subsets():
         subset(records[:2], "two_classes")
 
 
-@given(st.integers(0, 30), st.integers(1, 8))
+@given(st.integers(0, 300), st.integers(1, 8))
 def test_shards_are_a_partition_of_like_size(length, count):
-    records = [record(f"{k:02}") for k in range(length)]
+    records = [record(f"{k:03}") for k in range(length)]
     parts = [shard(records, number, count) for number in range(1, count + 1)]
     assert sorted((r for part in parts for r in part), key=lambda r: r.image) == records
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert max(map(len, parts)) - min(map(len, parts)) <= together(records)
+
+
+@given(st.integers(1, 300), st.integers(1, 8), st.integers(1, 8))
+def test_neighbours_stay_together_in_every_sharding(length, one, other):
+    records = [record(f"{k:03}") for k in range(length)]
+
+    def blocks(count):
+        parts = [shard(records, number, count) for number in range(1, count + 1)]
+        return {part[k : k + together(records)] for part in parts for k in range(0, len(part), together(records))}
+
+    assert blocks(one) == blocks(other)
 
 
 @pytest.mark.parametrize("number", [0, 4, -1])

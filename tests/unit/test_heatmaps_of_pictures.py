@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from seedbed.data.index import DataIndex, Record
+from seedbed.data.index import DataIndex, Record, shard
 from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
@@ -241,3 +241,30 @@ def test_a_view_is_cut_before_the_views_are_added():
     kept, cut = (fuse_views(views, [False, False], (1, 2), "psa", cut=cut) for cut in (False, True))
     torch.testing.assert_close(kept, torch.tensor([[[1.0, -2.0]]]) / (1 + 1e-5))
     torch.testing.assert_close(cut, torch.tensor([[[1.0, 1.0]]]) * 2 / (2 + 1e-5))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_shards_batch_the_pictures_as_the_whole_does(shapes, vit, count, monkeypatch):
+    """The last bits depend on the size of a batch, so shards must not change it: here blocks of two pictures."""
+    monkeypatch.setattr("seedbed.data.index.together", lambda records: 2)
+    given = settings(batch_size=8)
+    whole = dict(picture_heatmaps(vit, shapes, shapes.records[:7], given, CPU, block=2))
+    found = {}
+    for number in range(1, count + 1):
+        records = shard(shapes.records[:7], number, count)
+        found |= picture_heatmaps(vit, shapes, records, given, CPU, block=2)
+    assert found.keys() == whole.keys()
+    for image, heat in whole.items():
+        assert np.array_equal(found[image].maps, heat.maps)
+
+
+def test_batches_end_with_their_block(shapes, vit, monkeypatch):
+    sizes = []
+
+    def spy(model, images, *arguments, **options):
+        sizes.append(len(images))
+        return explain(model, images, *arguments, **options)
+
+    monkeypatch.setattr("seedbed.explain.pictures.explain", spy)
+    list(picture_heatmaps(vit, shapes, shapes.records[:7], settings(batch_size=2), CPU, block=3))
+    assert sizes == [2, 1, 2, 1, 1]

@@ -112,11 +112,22 @@ def subset(records: Sequence[Record], name: str | None) -> tuple[Record, ...]:
     return chosen
 
 
+def together(records: Sequence[Record]) -> int:
+    """How many neighbours of a split every sharding keeps in one shard, 1..32: batches must not reach beyond them.
+
+    The last bits of a network's answer depend on the size of the batch; this way a picture's batch is the same, however
+    many shards there are.
+    """
+    return max(1, min(32, len(records) // 16))
+
+
 def shard(records: Sequence[Record], number: int, count: int) -> tuple[Record, ...]:
-    """Return shard ``number`` (from 1) of ``count``: every count-th record, so that shards cost about the same."""
+    """Return shard ``number`` (from 1) of ``count``: every count-th block of `together`, so that shards cost alike."""
     if not 1 <= number <= count:
         raise ValueError(f"shard {number} of {count} does not exist")
-    return tuple(records[number - 1 :: count])
+    size = together(records)
+    starts = range((number - 1) * size, len(records), count * size)
+    return tuple(record for start in starts for record in records[start : start + size])
 
 
 def write_index(index: DataIndex) -> None:

@@ -118,12 +118,17 @@ class LayerGain:
 
 
 def layer_maps(
-    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: Explainer, device: torch.device
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: Explainer,
+    device: torch.device,
+    block: int | None = None,
 ) -> Iterator[tuple[Record, tuple[int, ...], LayerMaps]]:
     """Yield (record, class indices, maps) of each picture; every view takes one forward pass for all layers.
 
     Args:
-        model, index, records, device: as in ``seedbed.explain.pictures.picture_heatmaps``.
+        model, index, records, device, block: as in ``seedbed.explain.pictures.picture_heatmaps``.
         settings: of a method that ``seedbed.explain.by_layer`` knows; each layer's maps are fused over the views as the
             method's own are.
     """
@@ -134,7 +139,7 @@ def layer_maps(
         names[:] = found.beside
         return torch.cat([*(maps[:, None] for maps in found.beside.values()), found.layers], dim=1)
 
-    for item in explained_pictures(model, index, records, settings, device, run):
+    for item in explained_pictures(model, index, records, settings, device, run, block):
         fused = item.fuse(settings)
         # All layers' maps as if each were a class of its own, only to bring them to the picture's size.
         flat = fused.reshape(-1, *fused.shape[-2:])
@@ -151,15 +156,18 @@ def count_layers(
     settings: Explainer,
     scoring: Scoring,
     device: torch.device,
+    block: int | None = None,
 ) -> LayerGain:
     """Count each layer's maps of pictures against their ground truth, over a sweep of background scores.
+
+    ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``.
 
     Raises:
         DataError: there are no pictures, or one has no ground truth.
     """
     grid = [round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)]
     gain = None
-    for record, classes, maps in layer_maps(model, index, records, settings, device):
+    for record, classes, maps in layer_maps(model, index, records, settings, device, block):
         if gain is None:
             gain = LayerGain(len(index.classes) + 1, len(maps.layers), grid, sorted(maps.beside), scoring.miou)
         gain.update(maps, [label + 1 for label in classes], ground_truth(index, record))

@@ -56,7 +56,12 @@ class Explained(NamedTuple):
 
 
 def picture_heatmaps(
-    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: Explainer, device: torch.device
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: Explainer,
+    device: torch.device,
+    block: int | None = None,
 ) -> Iterator[tuple[str, HeatMaps]]:
     """Yield (image id, heat maps) of each picture, in order.
 
@@ -66,6 +71,7 @@ def picture_heatmaps(
         records: pictures to explain.
         settings: method, views, fusion, which classes, and the resolution of the stored maps.
         device: where to compute.
+        block: batches end after so many pictures, see ``seedbed.data.index.together``; None if there are no shards.
 
     Raises:
         DataError: a picture cannot be read.
@@ -75,7 +81,7 @@ def picture_heatmaps(
     def run(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         return explain(model, images, targets, settings.method, **settings.options)
 
-    for item in explained_pictures(model, index, records, settings, device, run):
+    for item in explained_pictures(model, index, records, settings, device, run, block):
         yield item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
 
 
@@ -87,11 +93,12 @@ def explained_pictures(
     settings: Explainer,
     device: torch.device,
     run: Callable[[nn.Module, Tensor, Tensor], Tensor],
+    block: int | None = None,
 ) -> Iterator[Explained]:
     """Run something on all views of each picture, in batches, and yield its maps of the picture's own classes.
 
     Args:
-        model, index, records, settings, device: as in `picture_heatmaps`.
+        model, index, records, settings, device, block: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
     model, fit = model.to(device).eval(), Fitting("views of pictures")
@@ -99,7 +106,8 @@ def explained_pictures(
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()
 
-    for batch in _batches(read_ahead(records, lambda record: _views(index, record, settings)), settings.batch_size):
+    loaded = read_ahead(records, lambda record: _views(index, record, settings))
+    for batch in _batches(loaded, settings.batch_size, block or max(1, len(records))):
         classes = _classes(model, index, batch, settings, device, fit)
         targets = _padded(classes, device)
         stacks = map(torch.stack, zip(*(item.views for item in batch), strict=True))
@@ -124,11 +132,15 @@ def _grid(settings: Explainer) -> list[tuple[float, bool]]:
     return [(scale, flip) for scale in settings.scales for flip in ((False, True) if settings.flip else (False,))]
 
 
-def _batches(items: Iterable[_Views], size: int) -> Iterator[list[_Views]]:
-    """Neighbours whose views have the same shapes, at most ``size`` at a time."""
-    for _, same in groupby(items, key=lambda item: [tuple(pixels.shape) for pixels in item.views]):
+def _batches(items: Iterable[_Views], size: int, block: int) -> Iterator[list[_Views]]:
+    """Neighbours of one block whose views have the same shapes, at most ``size`` at a time."""
+
+    def kind(numbered: tuple[int, _Views]) -> tuple[int, list[tuple[int, ...]]]:
+        return numbered[0] // block, [tuple(pixels.shape) for pixels in numbered[1].views]
+
+    for _, same in groupby(enumerate(items), key=kind):
         batch: list[_Views] = []
-        for item in same:
+        for _, item in same:
             batch.append(item)
             if len(batch) == size:
                 yield batch

@@ -35,6 +35,7 @@ def run_protocol(
     explainer: Explainer,
     options: Mapping[str, Any],
     device: torch.device,
+    block: int | None = None,
 ) -> Counts:
     """Explain and measure one shard.
 
@@ -45,6 +46,7 @@ def run_protocol(
         explainer: method, its options, input and batch size.
         options: the protocol's own, see its class.
         device: where to compute.
+        block: batches end after so many pictures, see ``seedbed.data.index.together``; None if there are no shards.
 
     Returns:
         What was counted, as plain values; ``seedbed.evaluate.merging`` brings shards together.
@@ -55,6 +57,6 @@ def run_protocol(
     """
     if name not in PROTOCOLS:
         raise ParameterError(unknown_name("protocol", name, PROTOCOLS))
-    setting = Setting(model.to(device).eval(), index, records, explainer, options, device, Fitting("pictures"))
+    setting = Setting(model.to(device).eval(), index, records, explainer, options, device, Fitting("pictures"), block)
     with torch.no_grad():
         return PROTOCOLS[name](setting)

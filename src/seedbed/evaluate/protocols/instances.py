@@ -24,10 +24,10 @@ def instances(setting: Setting) -> Counts:
     test = InstanceScores(**options)
     truth = _truth_of(setting.index)
     records, device = list(setting.records), setting.device
-    scores = predict_scores(setting.model, setting.index, records, setting.explainer.input, device).sigmoid()
+    scores = predict_scores(setting.model, setting.index, records, setting.explainer.input, device, setting.block or 32)
     whole = setting.explainer.model_copy(update={"store_stride": 1})  # nothing is stored here
-    maps = picture_heatmaps(setting.model, setting.index, records, whole, device)
-    for record, probabilities, (image, heat) in zip(records, scores, maps, strict=True):
+    maps = picture_heatmaps(setting.model, setting.index, records, whole, device, setting.block)
+    for record, probabilities, (image, heat) in zip(records, scores.sigmoid(), maps, strict=True):
         classes = heat.classes.tolist()
         test.update(image, heat.maps, classes, probabilities[classes].tolist(), truth(record))
     return test.to_dict()

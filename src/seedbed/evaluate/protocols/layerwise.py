@@ -9,4 +9,5 @@ def layerwise(setting: Setting) -> Counts:
     """Each layer's maps of each picture's own classes against its ground truth; the options are those of `Scoring`."""
     scoring = Scoring.model_validate(setting.options)
     records = list(setting.records)
-    return count_layers(setting.model, setting.index, records, setting.explainer, scoring, setting.device).to_dict()
+    measured = (setting.model, setting.index, records, setting.explainer, scoring, setting.device)
+    return count_layers(*measured, setting.block).to_dict()

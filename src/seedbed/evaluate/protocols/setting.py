@@ -41,6 +41,7 @@ class Setting(NamedTuple):
     options: Mapping[str, Any]
     device: torch.device
     fit: Fitting
+    block: int | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The shard's pictures in batches.
@@ -53,7 +54,8 @@ class Setting(NamedTuple):
         start, waiting = 0, []
         for item in read_ahead(self.records, lambda record: (record, self._load(record))):
             waiting.append(item)
-            if len(waiting) == self.explainer.batch_size:
+            at_end_of_block = self.block is not None and (start + len(waiting)) % self.block == 0
+            if len(waiting) == self.explainer.batch_size or at_end_of_block:
                 yield self._batch(start, waiting)
                 start, waiting = start + len(waiting), []
         if waiting:
