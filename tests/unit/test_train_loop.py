@@ -1,6 +1,8 @@
 """The training loop: killed and resumed it ends with the same bits, and it stops before it saves nonsense."""
 
+import errno
 import functools
+import itertools
 import logging
 import math
 import os
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from torch import nn
 from training_toys import Killed, WithMemory, cross_entropy, network, same, train
 
+from seedbed.errors import UserError
+from seedbed.io.progress import progress
 from seedbed.train.loop import History, NotFiniteError, finish
 
 STEPS = 12
@@ -260,3 +264,58 @@ def test_iterations_count_steps_and_epochs_count_passes(tmp_path):
         steps = []
         train(tmp_path / "a", toys.settings(**changes), after_step=lambda _, step, to=steps: to.append(step))
         assert steps == list(range(expected))
+
+
+class Dying(toys.Points):
+    """The process that reads it dies in the eighth batch; at most four are read ahead."""
+
+    reads = 0
+
+    def __getitem__(self, key):
+        self.reads += 1
+        if torch.utils.data.get_worker_info() and self.reads == 30:
+            os._exit(9)
+        return super().__getitem__(key)
+
+
+def test_a_reading_process_that_dies_is_named_and_spares_the_state(tmp_path, monkeypatch):
+    path, chosen, steps = tmp_path / "resume.pt", toys.settings(**KINDS["sgd"], loader_workers=1), []
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"A process that reads pictures died .*resume"):
+        patch.setattr(toys, "Points", Dying)
+        train(path, chosen)
+    model, _ = train(path, chosen, after_step=lambda _, step: steps.append(step))
+    assert steps[0] >= 2
+    assert same(model, uninterrupted("sgd")[0])
+
+
+def test_a_disk_that_fills_up_is_named_and_spares_the_last_state(tmp_path, monkeypatch):
+    path = tmp_path / "resume.pt"
+
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill(_, step):
+        if step == 5:
+            monkeypatch.setattr(os, "fsync", fsync)
+
+    with pytest.raises(UserError, match=r"resume\.pt: the disk is full"):
+        train(path, toys.settings(**KINDS["sgd"]), after_step=fill)
+    monkeypatch.undo()
+    assert [found.name for found in tmp_path.iterdir()] == ["resume.pt"]
+    steps = []
+    model, _ = train(path, toys.settings(**KINDS["sgd"]), after_step=lambda _, step: steps.append(step))
+    assert steps[0] == 5
+    assert same(model, uninterrupted("sgd")[0])
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
+    """States are saved by a clock that cannot be set; the bar only shows nonsense."""
+    now = itertools.count(2e9, -3600)
+    monkeypatch.setattr("time.time", lambda: next(now))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(now))
+    with pytest.raises(Killed):
+        train(tmp_path / "resume.pt", toys.settings(**KINDS["sgd"]), kill_at=7)
+    model, history = train(tmp_path / "resume.pt", toys.settings(**KINDS["sgd"]))
+    assert same(model, uninterrupted("sgd")[0])
+    assert history == uninterrupted("sgd")[1]
+    assert list(progress(range(5), 5, "pictures")) == [0, 1, 2, 3, 4]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -161,6 +162,12 @@ def test_a_failing_process_ends_the_others(tmp_path):
     program = tmp_path / "fail.py"
     program.write_text("import os, time\nif os.environ['RANK'] == '1': raise SystemExit(7)\ntime.sleep(60)\n")
     assert launch([sys.executable, str(program)], 2) == 7
+
+
+@pytest.mark.skipif(not ranks_program.SOCKETS.exists(), reason="needs Linux")
+def test_nothing_listens_beyond_this_machine(divided):
+    for rank in range(2):
+        assert set(json.loads((divided / f"listening{rank}.json").read_text())) == {"0100007F"}  # 127.0.0.1
 
 
 def test_a_batch_smaller_than_the_number_of_devices_is_named(tmp_path, monkeypatch):

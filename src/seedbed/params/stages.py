@@ -255,7 +255,7 @@ class Resources(Varied):
     """What one job of a rule may use; memory and runtime may differ by data set."""
 
     threads: Positive = 1
-    gpu: int = Field(0, ge=0)
+    gpu: int = Field(0, ge=0, description="training rules share one training among them, others use the first")
     mem_mb: Positive = 2000
     runtime: Positive = Field(30, description="minutes")
 
