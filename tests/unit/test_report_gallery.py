@@ -302,3 +302,12 @@ def test_a_gallery_of_heat_maps_has_a_colour_bar(shapes):
         decoded(draw_gallery([Section("", rows, [column])])).shape[0] for column in (Picture(), Heat("h", maps(shapes)))
     ]
     assert heights[1] > heights[0]
+
+
+def test_truth_of_a_row_with_a_class_is_that_class(shapes):
+    record = next(r for r in shapes.records if len(set(r.labels)) > 1 and r.mask)
+    mask = truths(shapes)[record.image]
+    for label in shapes.class_indices(record):
+        row = Row(shapes, record, label)
+        expected = overlay_mask(row.picture(), np.where(mask == label + 1, mask, 0))
+        np.testing.assert_array_equal(Truth().draw(row), expected)

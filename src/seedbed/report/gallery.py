@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Ground-truth masks; true boxes on a darkened picture where there is none, if there are boxes."""
+    """Ground-truth masks, of the row's class alone if it has one; where there is none, true boxes on a dark picture."""
 
     title: str = "ground truth"
 
@@ -65,6 +65,8 @@ class Truth(NamedTuple):
             boxes = [(box.xmin - 1, box.ymin - 1, box.xmax - 1, box.ymax - 1) for box in row.record.boxes]
             return frame_boxes(row.picture() // 4, boxes, (255, 255, 255))
         mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
+        if row.label is not None:
+            mask = np.where(mask == row.label + 1, mask, 0)
         return overlay_mask(row.picture(), mask)
 
 
