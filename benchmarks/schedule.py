@@ -52,18 +52,17 @@ def prepared(job: PlannedJob) -> bool:
     return job.rule in ("fetch_source", "unpack_source", "prepare_dataset", "fetch_timm_weights", "convert_weights")
 
 
-def last_stage(slots: Sequence[Slot]) -> float:
-    """When the last rule that takes GPUs starts its first job."""
+def until_last_stage(slots: Sequence[Slot], gpus: int) -> float:
+    """Share of the GPUs' time in use from the first GPU job until the last stage starts.
+
+    Where jobs of the last stage run from the begin, as nothing comes before some of them: until its last job starts.
+    """
     on_gpus = [slot for slot in slots if slot.job.gpu]
     last = max(on_gpus, key=lambda slot: slot.end).job.rule
-    return min(slot.start for slot in on_gpus if slot.job.rule == last)
-
-
-def until_last_stage(slots: Sequence[Slot], gpus: int) -> float | None:
-    """Share of the GPUs' time in use from the first GPU job until the last stage; None if nothing comes before it."""
-    begin, end = min(slot.start for slot in slots if slot.job.gpu), last_stage(slots)
+    begin, starts = min(slot.start for slot in on_gpus), [slot.start for slot in on_gpus if slot.job.rule == last]
+    end = min(starts) if min(starts) > begin else max(starts)
     moved = [replace(slot, start=slot.start - begin, end=slot.end - begin) for slot in slots]
-    return gpu_use(moved, gpus, end - begin) if end > begin else None
+    return gpu_use(moved, gpus, end - begin)
 
 
 def chart(slots: Sequence[Slot]) -> list[str]:
@@ -127,11 +126,10 @@ def compared(name: str, jobs: Sequence[PlannedJob], asked: argparse.Namespace) -
         print("\n".join(chart(slots)), end="\n\n")
         used = until_last_stage(slots, asked.gpus)
         work = sum(scaled[job.id] * min(job.gpu, asked.gpus) for job in spread) / 3600
-        share = "-" if used is None else f"{used:.0%}"
         hours = length(slots) / 3600
         rows.append(
             f"| {name} | {on} | {len(jobs)} | {work:.0f} | {alone / 3600:.1f} h | {hours:.1f} "
-            f"| {alone / 3600 / hours:.2f} | {share} |"
+            f"| {alone / 3600 / hours:.2f} | {used:.0%} |"
         )
     return rows
 
