@@ -70,7 +70,7 @@ def test_notes_of_a_figure():
     gallery = figure(panels, kind="gallery", layers="all")
     assert figure_notes(gallery, figure_panels(gallery, LAYER, LAYOUT), LAYER)[:-1] == [
         "ours by layer: shapes train, network vit, maps maps.",
-        "Layers are counted from 1; of a network with more than six, six at equal distances are shown.",
+        "Layers are counted from 1; of more than six, six at equal distances are shown.",
         "Left out, since they are other people's pictures: SIPE [4].",
         "Seed 3.",
     ]

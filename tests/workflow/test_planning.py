@@ -47,7 +47,7 @@ def test_demo_preset_resolves_from_nothing(tmp_path):
 
 def test_a_table_with_its_own_seeds_is_planned_once_a_seed(tmp_path):
     own = "table_seeds={exvit_figure8: [3, 4]}"
-    jobs = jobs_of(run(tmp_path, "-n", "--config", own, "--", "exvit_figure8", micro=False, timeout=60).stdout)
+    jobs = jobs_of(run(tmp_path, "-n", "--config", own, "--", "exvit_figure8", micro=False).stdout)
     assert (jobs["train_classifier"], jobs["run_protocol"], jobs["draw_chart"]) == (2, 2, 1)
 
 
@@ -80,11 +80,11 @@ def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
 def test_archives_for_the_server_need_its_pictures(tmp_path):
     """Without VOC's test pictures the target says how to get them; with them it packs one archive of one network."""
     target = ("-n", "--config", "preset=paper")
-    refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False, timeout=60)
+    refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False)
     assert refused.returncode != 0
     assert "--config datasets__voc12__optional=[voc12_test]" in refused.stdout
     wanted = "datasets__voc12__optional=[voc12_test]"
-    planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False, timeout=60)
+    planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False)
     assert planned.returncode == 0, planned.stdout[-2000:]
     jobs = jobs_of(planned.stdout)
     assert (jobs["pack_submission"], jobs["train_segmenter"]) == (1, 1)

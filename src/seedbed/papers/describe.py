@@ -17,9 +17,9 @@ _MEANS = {
 }
 
 _HINTS = {
-    "heatmap_per_layer": "Layers are counted from 1; of a network with more than six, six at equal distances are shown.",
-    "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; mean "
-    "over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
+    "heatmap_per_layer": "Layers are counted from 1; of more than six, six at equal distances are shown.",
+    "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; "
+    "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
 }
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
