@@ -200,20 +200,8 @@ class ResNet38Classifier(ResNet38):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, C] of normalised images [B, 3, H, W]."""
-        return self.forward_head(self.forward_features(images))
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """The last feature map, as timm's networks call it: `Taps.conv6`."""
-        return self.taps(images).conv6
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Logits [B, C] of the last feature map."""
-        dropped = F.dropout2d(features, 0.5, self.training)
-        return self.fc8(dropped.mean(dim=(2, 3), keepdim=True)).flatten(1)
-
-    def get_classifier(self) -> nn.Conv2d:
-        """The 1x1 classifier."""
-        return self.fc8
+        features = F.dropout2d(self.taps(images).conv6, 0.5, self.training)
+        return self.fc8(features.mean(dim=(2, 3), keepdim=True)).flatten(1)
 
     @torch.no_grad()
     def cam(self, images: Tensor) -> Tensor:

@@ -1,0 +1,32 @@
+"""eX-ViT in the pipeline: its explanations in the store, and the measurements that no other paper makes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from snakemake_runs import MICRO, run
+
+from seedbed.io.heatmaps import HeatMapStore
+
+pytestmark = pytest.mark.workflow
+
+OVERLAY = Path(__file__).with_name("exvit_micro.yaml")
+MAPS = "results/demo/heatmaps/shapes/val/exvit"
+
+
+def test_attributes_attention_instances_and_noise_from_one_network(tmp_path):
+    shards = [f"{MAPS}/{name}/seed0/{part}-of-2.h5" for name in ("attribute_3", "emha_attention") for part in (1, 2)]
+    measured = [f"{MAPS}/attribute_guided_map/seed0/{name}.json" for name in ("instances", "noise")]
+    done = run(tmp_path, "--configfile", str(MICRO), str(OVERLAY), "--", *shards, *measured, micro=False, timeout=300)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+    for pair in (shards[:2], shards[2:]):
+        store = HeatMapStore([tmp_path / path for path in pair])
+        assert len(store) == 6
+        for heat in map(store.__getitem__, store):
+            assert heat.maps.shape[-2:] == (96, 96) and 0 <= heat.maps.min() <= heat.maps.max() <= 1
+    instances, noise = (json.loads((tmp_path / path).read_text()) for path in measured)
+    assert instances["images"] == 6 and instances["true_instances"] >= 6 and 0 <= instances["ar"] <= 1
+    assert noise["images"] == 6 and noise["levels"] == [0.05, 0.1, 0.2, 0.4]
+    assert np.isfinite([noise[f"cosine_{level}"] for level in noise["levels"]]).all()
