@@ -1,12 +1,19 @@
 """GPUs in real Snakemake, on a machine without any: ids are only names to the scheduler and to the locks."""
 
+import contextlib
 import itertools
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
-from snakemake_runs import REPOSITORY, environment
+from safetensors.numpy import load_file
+from snakemake_runs import REPOSITORY, command, environment, run
+
+from seedbed.devices.lease import lease
 
 pytestmark = pytest.mark.workflow
 
@@ -58,10 +65,10 @@ def snakemake(folder, content, visible, *arguments):
     """Run a Snakefile with 8 cores in a folder that sees the given devices."""
     folder.mkdir(exist_ok=True)
     (folder / "Snakefile").write_text(content)
-    command = [sys.executable, "-m", "snakemake", "--cores", "8", "--scheduler", "greedy", *arguments]
+    program = [sys.executable, "-m", "snakemake", "--cores", "8", "--scheduler", "greedy", *arguments]
     variables = {**environment(folder), "CUDA_VISIBLE_DEVICES": visible, "SEEDBED_DEVICE_LOCKS": str(folder / "locks")}
     return subprocess.run(
-        command, cwd=folder, env=variables, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        program, cwd=folder, env=variables, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -97,3 +104,60 @@ def test_jobs_hold_disjoint_devices_and_a_cpu_rule_sees_none(tmp_path):
     assert done.returncode != 0
     assert "Error in rule large: 3 GPUs are asked for, but only 2 can be seen (4, 7)." in done.stdout
     assert "No GPU to compute on, so the CPU is used" in (tmp_path / "0.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_training_on_two_devices_ends_with_the_weights_of_one(tmp_path, monkeypatch):
+    """Two CPU processes, since the ids are only names. AdamW makes more of rounding than 1e-6, see docs/gpus.md."""
+    target = "results/demo/classifiers/shapes/vit_hybrid/seed0/model.safetensors"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("SEEDBED_DEVICE_LOCKS", str(tmp_path / "locks"))
+    found = []
+    for gpus in (1, 2):
+        folder = tmp_path / str(gpus)
+        done = run(folder, "--config", f"resources__train_classifier__gpu={gpus}", "--", target)
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert ("2 GPUs asked for" in next(folder.rglob("logs/classifiers/**/seed0.log")).read_text()) == (gpus == 2)
+        found.append(load_file(folder / target))
+    one, two = found
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        np.testing.assert_allclose(two[name], weight, atol=1e-4, err_msg=name)
+    assert not list(tmp_path.rglob("resume.pt"))
+
+
+@pytest.mark.slow
+def test_no_process_of_a_shared_training_outlives_a_killed_snakemake(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("SEEDBED_DEVICE_LOCKS", str(tmp_path / "locks"))
+    changes = ["resources__train_classifier__gpu=2", "models__vit_hybrid__train__epochs=100000"]
+    target = "results/demo/classifiers/shapes/vit_hybrid/seed0/model.safetensors"
+    started = subprocess.Popen(
+        command(tmp_path, "--config", *changes, "--", target),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(tmp_path), start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: list(tmp_path.rglob("resume.pt")), 200)
+    assert len(workers_in(tmp_path)) >= 4  # Snakemake, the launcher and two processes
+    started.kill()
+    started.wait()
+    wait_until(lambda: not workers_in(tmp_path), 30)
+    held = lease(2, pool=["0", "1"])
+    assert held.devices == ("0", "1") and held.waited < 1
+    held.give_back()
+
+
+def wait_until(true, seconds):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def workers_in(folder):
+    """Processes that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                found += [int(entry.name)] if (entry / "cwd").readlink() == folder else []
+    return found
