@@ -17,7 +17,8 @@ def photograph(tmp_path):
 
 
 def test_page_and_maps_of_a_picture(tmp_path, photograph):
-    given = ["--config", f"image={photograph}", "model=vit_base", "methods=rollout,gradcam"]
+    few = [f"datasets__shapes_single__{split}={count}" for split, count in (("train", 2), ("trainaug", 2), ("val", 0))]
+    given = ["--config", *few, f"image={photograph}", "model=vit_base", "methods=rollout,gradcam"]
     done = run(tmp_path / "run", *given, "--", "explain_image")
     assert done.returncode == 0, done.stdout[-2000:]
     folder = tmp_path / "run" / "results/demo/explained"
