@@ -76,7 +76,6 @@ rule render_table:
         panels=gallery_panels,
         histories=named_histories,
         pictures=gallery_pictures,
-        root=LAYOUT.root,
         preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
     message:
         "Page of table {wildcards.table} of {wildcards.paper}"

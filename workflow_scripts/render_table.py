@@ -35,7 +35,8 @@ with job(snakemake) as this:
         curves=table_curves(params.histories, curves),
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
     )
-    page, report = section(base=str(Path(snakemake.output.page).parent)), section(base=params.root)
+    folder = Path(snakemake.output.page).parent  # results/<preset>/tables/<paper>; the report lies two above
+    page, report = section(base=str(folder)), section(base=str(folder.parents[1]))
     write_bytes(snakemake.output.gallery, gallery)
     write_text(snakemake.output.fragment, report.html)
     write_text(snakemake.output.page, render_page(table.title, [page], **params.preset))
