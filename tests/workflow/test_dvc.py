@@ -34,7 +34,13 @@ class Checkout:
         assert done.returncode == 0, f"{command}:\n{done.stdout[-4000:]}"
         return done.stdout
 
-    def attempt(self, *command, timeout=400):
+    def json_of(self, *command):
+        """What a command says as JSON; DVC warns beside it of tables that are not made."""
+        done = self.attempt(*command, "--json", timeout=100, errors=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout)
+
+    def attempt(self, *command, timeout=400, errors=subprocess.STDOUT):
         variables = environment(self.folder)
         variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
         variables |= {"PYTHONPATH": str(self.folder / "src"), "DVC_NO_ANALYTICS": "1"}
@@ -47,7 +53,7 @@ class Checkout:
             cwd=self.folder,
             env=variables,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             text=True,
             timeout=timeout,
             check=False,
@@ -158,19 +164,19 @@ def test_a_table_through_dvc_is_measured_compared_and_pulled(tmp_path):
     mine("dvc", "push")
     mine.commit()
     first = json.loads((mine.folder / f"{table}.json").read_text())
-    shown = json.loads(mine("dvc", "metrics", "show", "--json"))
+    shown = mine.json_of("dvc", "metrics", "show")
     assert shown[""]["data"][f"{table}.json"]["data"] == first
     assert "Nothing to be done" in mine("dvc", "repro", "vit_affinity_table4")
 
     params = yaml.safe_load((mine.folder / "params.yaml").read_text())
     params["presets"]["demo"]["segmenters"]["deeplab_v1_resnet38"]["train"]["lr"] = 0.0001
     (mine.folder / "params.yaml").write_text(yaml.safe_dump(params))
-    changed = json.loads(mine("dvc", "params", "diff", "--json"))["params.yaml"]
+    changed = mine.json_of("dvc", "params", "diff")["params.yaml"]
     assert list(changed) == ["presets.demo.segmenters.deeplab_v1_resnet38.train.lr"]
     again = mine("dvc", "repro", "vit_affinity_table4", timeout=900)
     assert "train_classifier" not in jobs_of(again) and jobs_of(again)["train_segmenter"] == 1
     second = json.loads((mine.folder / f"{table}.json").read_text())
-    difference = json.loads(mine("dvc", "metrics", "diff", "--json"))[f"{table}.json"]
+    difference = mine.json_of("dvc", "metrics", "diff")[f"{table}.json"]
     assert difference["segmentation.miou"]["old"] == first["segmentation"]["miou"]
     assert difference["segmentation.miou"]["new"] == second["segmentation"]["miou"]
     mine("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
