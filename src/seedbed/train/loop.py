@@ -296,8 +296,8 @@ def _worker_deaths_explained(state_path: Path) -> Iterator[None]:
     """Name the cause where PyTorch notices, at any moment, that a process which reads pictures has died."""
     try:
         yield
-    except RuntimeError as error:
-        if not re.match(r"DataLoader worker \(pid", str(error)):
+    except (RuntimeError, ConnectionError) as error:  # the latter while a batch is fetched from the dead
+        if isinstance(error, RuntimeError) and not re.match(r"DataLoader worker \(pid", str(error)):
             raise
         raise UserError(
             f"A process that reads pictures died ({error}), most likely for want of memory. Give the rule more memory "
