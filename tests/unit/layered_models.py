@@ -10,7 +10,7 @@ from seedbed.params.stages import Explainer
 def network(kind, index: DataIndex):
     """A small network whose attention is uneven: the maps of a flat one are rounding errors, stretched to 0..1."""
     torch.manual_seed(0)
-    small = {"embed_dim": 16, "depth": 3, "num_heads": 2}
+    small = {"embed_dim": 16, "depth": 3, "num_heads": 2, "similarity": 0.0}
     if kind == "mct_refined":
         model = create_model("mctformerv2_tiny", len(index.classes), img_size=48, **small)
     else:

@@ -137,5 +137,6 @@ def test_the_sources_are_written_so_that_reading_them_suffices(path):
             assert not node.level, f"line {node.lineno}: relative import"
             assert node.module != lazy.__name__, f"line {node.lineno}: name the module below {lazy.__name__}"
         if isinstance(node, ast.Call) and "import_module" in ast.dump(node.func):
-            # The rule of prepare_dataset.py passes the module that it imports as an entry of its own.
-            assert path.name in ("__init__.py", "prepare_dataset.py"), f"line {node.lineno}: import by name"
+            # The rule of prepare_dataset.py passes the module that it imports as an entry of its own; no artifact
+            # depends on what cost.py reads.
+            assert path.name in ("__init__.py", "prepare_dataset.py", "cost.py"), f"line {node.lineno}: import by name"

@@ -33,7 +33,7 @@ torch.set_num_threads(1)
 def network(backbone, seed=0, outputs=CLASSES):
     """A small network whose attention is as uneven as a trained one's."""
     torch.manual_seed(seed)
-    small = {"embed_dim": 16, "depth": 3, "num_heads": 2}
+    small = {"embed_dim": 16, "depth": 3, "num_heads": 2, "similarity": 0.0}
     if backbone == "mctformer":
         model = create_model("mctformerv2_tiny", outputs, img_size=32, **small)
     else:

@@ -1,6 +1,7 @@
 """Classifiers: built, started from weights, trained on a tiny data set, and asked for scores."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_scores_of_pictures_of_different_sizes(shapes, monkeypatch):
 
     class Mean(torch.nn.Module):
         def forward(self, pictures):
-            return pictures.mean((2, 3)), "more"
+            return SimpleNamespace(logits=pictures.mean((2, 3)), more=None)
 
     chosen = Input(size=None, normalize="half")
     scores = predict_scores(Mean(), shapes, shapes.records, chosen, CPU, batch=3)
