@@ -1,4 +1,59 @@
-# From the figures to the files they need.
+# From figures and galleries to the files they need.
+
+
+def panel(names, label, shows, seed):
+    """Description of a gallery's column: stored maps or masks, or what explains the pictures on the spot."""
+    described = {"label": label, "shows": shows}
+    chain = [names.get(key) for key in ("dataset", "split", "model", "explainer", "refiner", "segmenter")]
+    dataset, split, model, explainer, refiner, segmenter = chain
+    if shows == "mask":
+        described["shards"] = shards(LAYOUT.masks(dataset, split, model, explainer, refiner, seed), "zip")
+    elif shows == "prediction":
+        folder = LAYOUT.segmenter(dataset, model, explainer, refiner, segmenter, seed)
+        described["shards"] = shards(f"{folder}/{split}", "zip")
+    elif shows == "stored":
+        described["shards"] = shards(LAYOUT.heatmaps(dataset, split, model, explainer, seed), "h5")
+    elif shows not in ("image", "truth"):
+        described["weights"] = weights_of(dataset, model, seed)
+        described["network"] = network_of(model, dataset)
+        if explainer:
+            described["explainer"] = whole(explainer_for(dataset, model, explainer))
+        else:
+            described["input"] = preset_on(dataset).models[model].input.plain()
+    return described
+
+
+def panel_files(panels):
+    """Files that columns are drawn from."""
+    files = (path for panel in panels for path in panel.get("shards", [panel.get("weights")]) if path)
+    return list(dict.fromkeys(files))
+
+
+def gallery_panels(wildcards):
+    """Columns of a table's gallery: its rows on the pictures of the first one."""
+    cells = measured(wildcards.paper, wildcards.table)
+    first, seed = cells[0].measurement, seeds_for(wildcards.paper, wildcards.table)[0]
+    labels = {row.id: row.label for row in table_of(wildcards.paper, wildcards.table).rows}
+    kinds = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction"}
+    columns = {}
+    for cell in cells:
+        part = cell.measurement
+        if (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset):
+            shows = kinds.get(part.stage, "heatmap")
+            columns.setdefault(labels[cell.row], panel(asdict(part), labels[cell.row], shows, seed))
+    return [panel({}, "picture", "image", seed), panel({}, "ground truth", "truth", seed), *columns.values()]
+
+
+def gallery_pictures(wildcards):
+    """Data set, split and subset of a table's gallery."""
+    first = measured(wildcards.paper, wildcards.table)[0].measurement
+    return {"dataset": first.dataset, "split": first.split, "subset": first.subset}
+
+
+def gallery_index(wildcards):
+    """Index of the pictures of the gallery."""
+    return LAYOUT.index(measured(wildcards.paper, wildcards.table)[0].measurement.dataset)
+
 
 CHART_FIGURES = [
     (paper.id, figure.id) for paper in PAPERS.values() for figure in paper.figures if figure.kind in CHARTS
