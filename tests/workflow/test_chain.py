@@ -108,13 +108,16 @@ def test_snakemake_report(finished, tmp_path):
 def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     """Every K of eX-ViT's figure 8, whose own K scores what its heat maps do; and the predictions of val, packed."""
     folder = "results/demo/segmenters/shapes/vit_hybrid/vit_affinity_cues/affinitynet/deeplab_v1_resnet38/seed0/val"
-    made = run(copy_of_finished, "--config", "seeds=[0]", "--", "exvit_figure8", f"{folder}/submission.tgz")
+    maps = "results/demo/heatmaps/shapes/train/exvit/attribute_guided_map/seed0"
+    targets = ("exvit_figure8", f"{folder}/submission.tgz", f"{maps}/heatmaps.json")
+    made = run(copy_of_finished, "--config", "seeds=[0]", "--", *targets)
     assert made.returncode == 0, made.stdout[-3000:]
-    wanted = {"run_protocol", "merge_protocol", "draw_chart", "exvit_figure8", "pack_submission"}
-    assert set(jobs_of(made.stdout)) == wanted
+    measured = {"run_protocol", "merge_protocol", "draw_chart", "exvit_figure8", "pack_submission"}
+    network = {"provide_shipped_weights", "train_classifier", "explain", "score_heatmaps"}
+    assert set(jobs_of(made.stdout)) == measured | network
     root = copy_of_finished / "results/demo"
-    maps = root / "heatmaps/shapes/train/exvit/attribute_guided_map/seed0"
-    layers, whole = (json.loads((maps / f"{name}.json").read_text()) for name in ("layerwise", "heatmaps"))
+    found = (json.loads((copy_of_finished / maps / f"{name}.json").read_text()) for name in ("layerwise", "heatmaps"))
+    layers, whole = found
     assert layers["miou_per_layer"][1] == pytest.approx(whole["miou"], abs=2e-3)  # stored maps are float16
     with (root / "figures/exvit/figure8.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["label"] == "mIoU" and row["what"] == "measured"]

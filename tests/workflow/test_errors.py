@@ -29,7 +29,6 @@ def test_parameters(tmp_path, arguments, expected):
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("exvit_table2", ["exvit_table2 is not built", "snakemake help"]),
         ("vit_affinity_table9", ["vit_affinity_table9"]),
         ("results/demo/tables/vit_affinity/table9.csv", ["table9", "Did you mean"]),
         ("my_masks", ["--config dataset=/path/to/folder"]),
@@ -39,6 +38,13 @@ def test_targets(tmp_path, target, expected):
     failed = run(tmp_path, "-n", "--", target)
     assert failed.returncode != 0
     for text in expected:
+        assert text in failed.stdout
+
+
+def test_a_table_that_the_preset_cannot_make(tmp_path):
+    failed = run(tmp_path, "-n", "--config", "stages=['heatmaps']", "headlines=[]", "--", "exvit_table4")
+    assert failed.returncode != 0
+    for text in ("exvit_table4 is not built", "stage instances", "snakemake help"):
         assert text in failed.stdout
 
 
