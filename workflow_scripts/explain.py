@@ -8,16 +8,13 @@ from seedbed.data.index import read_index, shard, together
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import write_heatmaps
 from seedbed.io.progress import progress
-from seedbed.models.registry import create_model
-from seedbed.models.weights.loading import load_weights
+from seedbed.models.restored import restore_classifier
 from seedbed.params.stages import Explainer
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index, network = read_index(root), snakemake.params.network
-    classes = network["num_classes"] or len(index.classes)
-    model = create_model(network["architecture"], classes, **network["options"])
-    load_weights(model, snakemake.input.weights)
+    model = restore_classifier(network, len(index.classes), snakemake.input.weights)
     split = index.split(snakemake.wildcards.split)
     records, explainer = shard(split, *this.shard), Explainer.model_validate(snakemake.params.explainer)
     maps = picture_heatmaps(model, index, records, explainer, this.device, together(split))

@@ -8,16 +8,13 @@ from seedbed.data.index import read_index, shard
 from seedbed.evaluate.attention import count_attention
 from seedbed.io.atomic import write_json
 from seedbed.io.progress import progress
-from seedbed.models.registry import create_model
-from seedbed.models.weights.loading import load_weights
+from seedbed.models.restored import restore_classifier
 from seedbed.params.stages import NetworkInput
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index, network = read_index(root), snakemake.params.network
-    classes = network["num_classes"] or len(index.classes)
-    model = create_model(network["architecture"], classes, **network["options"])
-    load_weights(model, snakemake.input.weights)
+    model = restore_classifier(network, len(index.classes), snakemake.input.weights)
     chosen = shard(index.split(snakemake.wildcards.split), *this.shard)
     records = progress(chosen, len(chosen), "pictures")
     settings = NetworkInput.model_validate(snakemake.params.input)

@@ -8,16 +8,13 @@ from seedbed.data.index import read_index, shard, subset, together
 from seedbed.evaluate.protocols import run_protocol
 from seedbed.io.atomic import write_json
 from seedbed.io.progress import progress
-from seedbed.models.registry import create_model
-from seedbed.models.weights.loading import load_weights
+from seedbed.models.restored import restore_classifier
 from seedbed.params.stages import Explainer
 
 with job(snakemake) as this:
     root, params = Path(snakemake.input.index).parent, snakemake.params
     index, network, protocol = read_index(root), params.network, params.protocol
-    classes = network["num_classes"] or len(index.classes)
-    model = create_model(network["architecture"], classes, **network["options"])
-    load_weights(model, snakemake.input.weights)
+    model = restore_classifier(network, len(index.classes), snakemake.input.weights)
     whole = subset(index.split(snakemake.wildcards.split), protocol["subset"])
     chosen = shard(whole, *this.shard)
     records = progress(chosen, len(chosen), "pictures")

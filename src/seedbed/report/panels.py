@@ -127,10 +127,6 @@ def _matrices_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], 
 
 
 def _network(spec: Spec, index: DataIndex) -> Any:
-    from seedbed.models.registry import create_model
-    from seedbed.models.weights.loading import load_weights
+    from seedbed.models.restored import restore_classifier
 
-    network = spec["network"]
-    model = create_model(network["architecture"], network["num_classes"] or len(index.classes), **network["options"])
-    load_weights(model, spec["weights"])
-    return model
+    return restore_classifier(spec["network"], len(index.classes), spec["weights"])
