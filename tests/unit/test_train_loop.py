@@ -22,7 +22,8 @@ from training_toys import Killed, WithMemory, cross_entropy, network, same, trai
 
 from seedbed.errors import UserError
 from seedbed.io.progress import progress
-from seedbed.train.loop import History, NotFiniteError, finish
+from seedbed.train.loop import finish
+from seedbed.train.run import History, NotFiniteError
 
 STEPS = 12
 KINDS = {

@@ -14,8 +14,9 @@ from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 from seedbed.params.stages import Classifier
-from seedbed.train.loop import History, fit
+from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
+from seedbed.train.run import History
 from seedbed.train.settings import TrainSettings
 
 

@@ -1,63 +1,26 @@
 """One training loop for all networks: data and losses differ, everything else is here."""
 
-import csv
-import io
 import logging
-import math
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.errors import ParameterError, UserError
-from seedbed.io.atomic import write_text
-from seedbed.train.ranks import Ranks, average_gradients, check_agreement, divided_forward, gather, joined
-from seedbed.train.schedule import Schedule, build_optimizer
+from seedbed.train.ranks import Ranks, joined
+from seedbed.train.run import History, Objective, Run
 from seedbed.train.settings import TrainSettings
 from seedbed.train.state import load_state, save_state
 
 log = logging.getLogger(__name__)
-
-
-class Objective(Protocol):
-    """Turns a batch into a loss. Networks it needs beside the trained one (a momentum branch) are its sub-modules.
-
-    Two methods are optional: ``bind(model)`` is called once, before a resume state is restored, ``after_step(model)``
-    after each optimiser step.
-    """
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its named parts (detached scalars)."""
-
-
-class NotFiniteError(UserError):
-    """The loss or a weight became NaN or infinite."""
-
-
-@dataclass
-class History:
-    """Lines of the training history; a line averages the steps since the one before."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-
-    def write(self, path: Path) -> None:
-        """Write ``history.csv``: step, epoch, lr, loss and its parts. It holds no times: same run, same bytes."""
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in self.rows)
-        write_text(path, text.getvalue())
 
 
 def fit(
@@ -94,56 +57,26 @@ def fit(
         UserError: a process that reads pictures died.
     """
     torch.set_num_threads(settings.compute_threads)
-    with joined(device) as ranks:
-        return _fit(model, data, objective, settings, seed, state_path, fingerprint, device, after_step, ranks)
-
-
-def _fit(
-    model: nn.Module,
-    data: Dataset,
-    objective: Objective,
-    settings: TrainSettings,
-    seed: int,
-    state_path: Path,
-    fingerprint: dict[str, Any],
-    device: torch.device,
-    after_step: Callable[[nn.Module, int], None] | None,
-    ranks: Ranks,
-) -> tuple[nn.Module, History]:
-    whole = min(settings.batch_size, len(data))
-    if whole < ranks.size:
-        raise ParameterError(
-            f"A batch of {whole} cannot be shared by {ranks.size} GPUs. Ask for fewer GPUs, or enlarge batch_size."
-        )
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
     total = settings.total_steps(per_epoch)
-    run = _Run(model, objective, settings, device, total, per_epoch, ranks)
     identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
-    state, message = load_state(state_path, identity)
-    log.info("%s; %d steps, %d an epoch", message, total, per_epoch)
-    if state is not None:
-        run.restore(state)
-    saved_at = time.monotonic()
-    first = ranks.rank == 0
-    with (
-        _worker_deaths_explained(state_path),
-        tqdm(total=total, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True, disable=not first) as bar,
-    ):
-        for batch in _batches(data, settings, total, seed, run.step, ranks):
-            torch.manual_seed(sample_seed(seed, -1 & 0xFFFFFFFF, run.step))
-            parts = run.train_step(run.whole_batch(batch, whole))
-            if after_step is not None:
-                after_step(model, run.step - 1)
-            if parts:
-                bar.set_postfix({key: f"{value:.4g}" for key, value in parts.items() if key in ("loss", "lr")})
-            bar.update()
-            if first and time.monotonic() - saved_at > settings.save_every_seconds and run.step < total:
-                run.check_finite()
-                run.check_weights()
-                save_state(state_path, identity, run.state())
-                saved_at = time.monotonic()
-    run.check_weights()
-    return (run.ema.module if run.ema is not None else model), run.history
+    with joined(device) as ranks:
+        whole = _pictures_a_batch(settings, len(data), ranks)
+        run = Run(model, objective, settings, device, total, per_epoch, ranks)
+        states = _States(run, state_path, identity)
+        states.resume()
+        with _worker_deaths_explained(state_path), _progress(run) as bar:
+            for batch in _batches(data, settings, total, seed, run.step, ranks):
+                torch.manual_seed(sample_seed(seed, -1 & 0xFFFFFFFF, run.step))
+                line = run.train_step(run.whole_batch(batch, whole))
+                if after_step is not None:
+                    after_step(model, run.step - 1)
+                if line:
+                    bar.set_postfix({key: f"{line[key]:.4g}" for key in ("loss", "lr")})
+                bar.update()
+                states.save_if_due()
+        run.check_weights()
+        return run.result(), run.history
 
 
 def finish(state_path: Path) -> None:
@@ -151,128 +84,43 @@ def finish(state_path: Path) -> None:
     state_path.unlink(missing_ok=True)
 
 
-class _Run:
-    """State of a run between steps."""
+class _States:
+    """The resume state of a run: taken up at the start, saved now and then by the first process."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        settings: TrainSettings,
-        device: torch.device,
-        total: int,
-        per_epoch: int,
-        ranks: Ranks,
-    ) -> None:
-        self.settings, self.device, self.total, self.per_epoch = settings, device, total, per_epoch
-        self.ranks = ranks
-        self.model = model.to(device).train()
-        if hasattr(objective, "bind"):
-            objective.bind(self.model)
-        self.objective = objective.to(device) if isinstance(objective, nn.Module) else objective
-        self.optimizer = build_optimizer(model, settings)
-        self.schedule = Schedule(self.optimizer, settings, total, per_epoch)
-        self.ema = ModelEmaV3(model, decay=settings.ema_decay) if settings.ema_decay else None
-        self.networks = [self.model, *_averages(self.objective)]
-        self.history = History()
-        self.step = 0
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+    def __init__(self, run: Run, path: Path, identity: dict[str, Any]) -> None:
+        self.run, self.path, self.identity = run, path, identity
+        self.saved_at = time.monotonic()
 
-    def whole_batch(self, batch: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
-        """The ``count`` pictures of a batch on the device: what this rank has read, and what the others have."""
-        batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
-        return tuple(gather(part, count, self.ranks) for part in batch) if self.ranks.size > 1 else batch
+    def resume(self) -> None:
+        """Go on from the state on disk, if it belongs to this run."""
+        state, message = load_state(self.path, self.identity)
+        log.info("%s; %d steps, %d an epoch", message, self.run.total, self.run.per_epoch)
+        if state is not None:
+            self.run.restore(state)
 
-    def train_step(self, batch: tuple[Tensor, ...]) -> dict[str, float]:
-        """One optimiser step; returns the history line where one is due, else nothing."""
-        self.schedule.before_step(self.step)
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
-        autocast = self.settings.bf16 and self.device.type == "cuda"
-        divided = divided_forward(self.networks, self.ranks)
-        with divided, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-            loss, parts = self.objective(self.model, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.ranks.size > 1:
-            average_gradients(list(self.model.parameters()), self.ranks)
-        if self.settings.clip_grad:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
-        self.optimizer.step()
-        if hasattr(self.objective, "after_step"):
-            self.objective.after_step(self.model)
-        if self.ema is not None:
-            self.ema.update(self.model, self.step)
-        self.step += 1
-        self._accumulate({"loss": loss.detach(), **parts})
-        if self.step % self.settings.log_every == 0 or self.step == self.total:
-            return self._log_line(rate)
-        return {}
+    def save_if_due(self) -> None:
+        """Save a finite state once ``save_every_seconds`` have passed; the last step needs none."""
+        run = self.run
+        overdue = time.monotonic() - self.saved_at > run.settings.save_every_seconds
+        if run.ranks.rank == 0 and overdue and run.step < run.total:
+            run.check_finite()
+            run.check_weights()
+            save_state(self.path, self.identity, run.state())
+            self.saved_at = time.monotonic()
 
-    def check_finite(self) -> None:
-        """Raise if the loss since the last line is not finite."""
-        if self._count and not math.isfinite(float(self._sums["loss"])):
-            self._fail(f"The loss became {float(self._sums['loss'])}")
 
-    def check_weights(self) -> None:
-        """Raise if a weight is not finite: an update can spoil it although the loss before was finite."""
-        for name, tensor in self.model.state_dict().items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                self._fail(f"'{name}' is not finite any more")
-
-    def state(self) -> dict[str, Any]:
-        """Everything a resume needs, as tensors and plain values."""
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "objective": self.objective.state_dict() if isinstance(self.objective, nn.Module) else {},
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.state_dict() if self.ema is not None else {},
-            "history": self.history.rows,
-            "sums": self._sums,
-            "count": self._count,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``."""
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        if isinstance(self.objective, nn.Module):
-            self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        self.history.rows = state["history"]
-        self._sums = {key: value.to(self.device) for key, value in state["sums"].items()}
-        self._count = state["count"]
-
-    def _fail(self, what: str) -> None:
-        raise NotFiniteError(
-            f"{what} by step {self.step} of {self.total}. Lower the learning rate (lr), clip gradients (clip_grad), "
-            "or switch bf16 off; the log shows the loss before."
+def _pictures_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
+    whole = min(settings.batch_size, samples)
+    if whole < ranks.size:
+        raise ParameterError(
+            f"A batch of {whole} cannot be shared by {ranks.size} GPUs. Ask for fewer GPUs, or enlarge batch_size."
         )
-
-    def _accumulate(self, parts: dict[str, Tensor]) -> None:
-        for key, value in parts.items():
-            value = value.detach().double()
-            self._sums[key] = self._sums[key] + value if key in self._sums else value
-        self._count += 1
-
-    def _log_line(self, rate: float) -> dict[str, float]:
-        self.check_finite()
-        if self.ranks.size > 1:
-            check_agreement(self.model, self.ranks, self.step)
-        means = {key: float(value) / self._count for key, value in self._sums.items()}
-        line = {"step": self.step, "epoch": self.step / self.per_epoch, "lr": rate, **means}
-        self.history.rows.append(line)
-        self._sums, self._count = {}, 0
-        return line
+    return whole
 
 
-def _averages(objective: Objective) -> list[nn.Module]:
-    """Networks that an objective keeps as running averages; they take a forward pass of the whole batch."""
-    modules = objective.modules() if isinstance(objective, nn.Module) else ()
-    return [module.module for module in modules if isinstance(module, ModelEmaV3)]
+def _progress(run: Run) -> tqdm:
+    silent = run.ranks.rank != 0
+    return tqdm(total=run.total, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True, disable=silent)
 
 
 def _batches(
