@@ -36,11 +36,19 @@ def psa_classifier() -> tuple[dict[str, np.ndarray], nn.Module]:
 
 
 def mctformer_v2() -> tuple[dict[str, np.ndarray], nn.Module]:
-    z = recorded("models_mctformer")
+    return _mctformer("models_mctformer", "mctformerv2_small")
+
+
+def mctformer_plus() -> tuple[dict[str, np.ndarray], nn.Module]:
+    return _mctformer("models_mctformer_plus", "mctformer_plus_small", unused_img_size=64)
+
+
+def _mctformer(recording: str, name: str, **options: int) -> tuple[dict[str, np.ndarray], nn.Module]:
+    z = recorded(recording)
     config = {key: int(z[f"cfg/{key}"]) for key in ("img_size", "embed_dim", "depth", "mlp_ratio")}
     names = {"num_heads": int(z["cfg/heads"]), "patch_size": int(z["cfg/patch"]), "drop_path_rate": 0.0}
-    model = create_model("mctformerv2_small", int(z["cfg/num_classes"]), **config, **names)
-    load_weights(model, weights(recorded("models_mctformer_weights")))
+    model = create_model(name, int(z["cfg/num_classes"]), **config, **names, **options)
+    load_weights(model, weights(recorded(f"{recording}_weights")))
     return z, model.eval()
 
 

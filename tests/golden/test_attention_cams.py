@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from model_recordings import assert_close, conformer, mctformer_v2, recorded, weights
+from model_recordings import assert_close, conformer, mctformer_plus, mctformer_v2, recorded, weights
 from PIL import Image
 
 from seedbed.data.index import DataIndex, Record
@@ -77,12 +77,14 @@ def test_transcam_pipeline(tmp_path):
         assert np.array_equal((posteriors.classes + 1)[posteriors.maps.argmax(axis=0)], expected[f"transcam/{key}"])
 
 
+@pytest.mark.parametrize("network", [mctformer_v2, mctformer_plus])
 @pytest.mark.parametrize("case", range(4))
-def test_mctformer_methods(case):
-    z, model = mctformer_v2()
+def test_mctformer_methods(case, network):
+    z, model = network()
     images, every = torch.from_numpy(z[f"eval{case}/x"]), torch.arange(model.num_classes)[None]
     options = {"class_attention_layers": int(z["n_layers"])}
-    assert_close(explain(model, images, every, "mct_cam")[0], z[f"eval{case}/patchcam"])
+    for method in ("cam", "mct_cam"):
+        assert_close(explain(model, images, every, method)[0], z[f"eval{case}/patchcam"])
     assert_close(explain(model, images, every, "mct_fused", **options)[0], z[f"eval{case}/cams_fused"])
     refined = explain(model, images, every, "mct_refined", **options)
     assert_close(refined[0], z[f"eval{case}/cams_refined"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from model_recordings import assert_close, conformer, mctformer_v2, psa_classifier, recorded, weights
+from model_recordings import assert_close, conformer, mctformer_plus, mctformer_v2, psa_classifier, recorded, weights
 from torch import nn
 
 from seedbed.models import create_model, load_weights
@@ -13,6 +13,7 @@ from seedbed.models.conformer_maps import conformer_maps
 from seedbed.models.mctformer_maps import mctformer_maps
 from seedbed.models.pair_affinity import dense_affinity_matrix, pair_affinities
 from seedbed.models.resnet38 import BottleneckBlock, WideBlock
+from seedbed.train.objectives import build_objective
 
 torch.set_num_threads(1)
 
@@ -98,9 +99,10 @@ def test_hybrid_affinity_head():
     assert_close(dense_affinity_matrix(pairs[0], *features.shape[-2:]), z["matrix"])
 
 
+@pytest.mark.parametrize("network", [mctformer_v2, mctformer_plus])
 @pytest.mark.parametrize("case", range(4))
-def test_mctformer(case):
-    z, model = mctformer_v2()
+def test_mctformer(case, network):
+    z, model = network()
     images = torch.from_numpy(z[f"eval{case}/x"])
     output, maps = model(images), mctformer_maps(model, images, int(z["n_layers"]))
     for name, ours in {
@@ -112,6 +114,8 @@ def test_mctformer(case):
         "cams_refined": maps.refined,
     }.items():
         assert_close(ours[0], z[f"eval{case}/{name}"])
+    # V2's recording judges a picture by its class tokens.
+    assert_close(output.logits[0], z[f"eval{case}/logits" if network is mctformer_plus else f"eval{case}/cls_logits"])
 
 
 def test_mctformer_inside():
@@ -139,6 +143,31 @@ def test_mctformer_training():
     assert without == set(z["train/no_grad_params"])
     norms = [0.0 if name in without else p.grad.norm().item() for name, p in model.named_parameters()]
     np.testing.assert_allclose(norms, z["train/grad_norms"], rtol=1e-4, atol=1e-4)
+
+
+def test_mctformer_plus_inside():
+    z, model = mctformer_plus()
+    images = torch.from_numpy(z["eval1/x"])
+    class_tokens, patch_tokens = model.tokens(images)
+    assert_close(model.positions(tuple(images.shape[-2:]))[0, model.num_classes :], z["eval1/pos_embed"])
+    assert_close(class_tokens[0], z["eval1/cls_tokens"])
+    assert_close(patch_tokens[0].flatten(1).T, z["eval1/patch_tokens"])
+    assert_close(torch.cat(model(images, attention="mean").attention), z["eval1/attn_head_mean"])
+
+
+def test_mctformer_plus_training():
+    """Without its contrastive loss; the class tokens that it compares are those after each block."""
+    z, model = mctformer_plus()
+    images = torch.from_numpy(z["train/x"])
+    output = model(images)
+    assert_close(output.class_logits, z["train/cls_logits"])
+    assert_close(output.patch_logits, z["train/patch_logits"])
+    blocks = taps_of(model, images, *(f"blocks.{k}" for k in range(len(model.blocks)))).values()
+    assert_close(torch.stack([tokens[:, : model.num_classes] for tokens in blocks]), z["train/cls_embeddings"])
+    loss, parts = build_objective("mctformer")(model, (images, torch.from_numpy(z["train/target"])))
+    recorded_parts = [z["train/loss_cls"], z["train/loss_patch"]]
+    np.testing.assert_allclose([parts["class"].item(), parts["patch"].item()], recorded_parts, rtol=2e-5)
+    assert loss.item() == pytest.approx(float(sum(recorded_parts)), rel=2e-5)
 
 
 def taps_of(model: nn.Module, images: torch.Tensor, *names: str) -> dict[str, torch.Tensor]:

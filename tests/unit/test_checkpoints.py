@@ -48,11 +48,15 @@ def test_a_classifier_is_loaded_whole_and_recorded(resnet):
     assert "resnet38_cam-checkpoint on voc12" in note and record["sha256"] in note and "not trained here" in note
 
 
-def test_mctformers_and_data_parallels_nesting(tmp_path):
-    tensors = create_model("mctformerv2_tiny", 3).state_dict()
+@pytest.mark.parametrize(
+    ("name", "options"), [("mctformerv2_tiny", {}), ("mctformer_plus_small", {"embed_dim": 24, "depth": 2})]
+)
+def test_mctformers_and_data_parallels_nesting(tmp_path, name, options):
+    tensors = create_model(name, 3, **options).state_dict()
     nested = {"model": {f"module.{name}": tensor for name, tensor in tensors.items()}, "args": argparse.Namespace(lr=1)}
-    torch.save(nested, tmp_path / "MCTformer_V2.pth")
-    model, _ = adopt_checkpoint(classifier(tmp_path / "MCTformer_V2.pth", "mctformerv2_tiny"), "m", "voc12", 3)
+    torch.save(nested, tmp_path / "MCTformer.pth")
+    section = classifier(tmp_path / "MCTformer.pth", name, options=options)
+    model, _ = adopt_checkpoint(section, "m", "voc12", 3)
     assert same(model, tensors)
 
 

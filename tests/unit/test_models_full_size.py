@@ -24,6 +24,7 @@ def total(output: Tensor | tuple) -> Tensor:
     [
         ("mctformerv2_small", 20, 224, {}, {}),
         ("mctformerv2_small", 20, 384, {}, {"attention": "mean", "scores": "heads"}),
+        ("mctformer_plus_small", 20, 448, {}, {"attention": "mean"}),
         ("conformer_small", 21, 384, {}, {"attention": "mean", "scores": "heads"}),
         ("resnet38", 20, 448, {}, {}),
         ("affinitynet_resnet38", None, 448, {}, {}),

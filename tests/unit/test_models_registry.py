@@ -13,6 +13,7 @@ SMALL = [name for name in list_models() if "tiny" in name]
 def test_names_promised():
     promised = {
         "mctformerv2_small",
+        "mctformer_plus_small",
         "conformer_small",
         "resnet38",
         "affinitynet_resnet38",

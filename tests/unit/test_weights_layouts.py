@@ -88,11 +88,14 @@ def test_every_tensor_of_one_network_s_resnet38_starts_another(source, target, p
     assert_loaded(second, shared, before)
 
 
-@pytest.mark.parametrize("name", ["resnet38", "affinitynet_resnet38", "mctformerv2_small", "conformer_small"])
+@pytest.mark.parametrize(
+    "name", ["resnet38", "affinitynet_resnet38", "mctformerv2_small", "mctformer_plus_small", "conformer_small"]
+)
 def test_published_checkpoints_under_our_own_names(name, tmp_path):
     """Saved from several GPUs and nested, as training scripts do."""
     narrow = {
         "mctformerv2_small": MCT,
+        "mctformer_plus_small": MCT,
         "conformer_small": {"width": 8, "embed_dim": 12, "depth": 3, "num_heads": 3},
     }.get(name, {"width_divisor": 64})
     model = create_model(name, 21, **narrow)

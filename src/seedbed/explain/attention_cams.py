@@ -18,7 +18,7 @@ from seedbed.explain.vit import evaluating
 from seedbed.models.attention_layers import layer_indices, patch_part
 from seedbed.models.conformer import Conformer
 from seedbed.models.mctformer import MCTformer
-from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, class_to_patch_attention
+from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, fuse
 
 Layers = Sequence[int] | str | None
 
@@ -51,7 +51,7 @@ def mct_cam(model: MCTformer, images: Tensor, targets: Tensor | None) -> Tensor:
     """Return [B, K, h, w], >= 0: the patch head's maps without their negative part."""
     with evaluating(model):
         output = model(images)
-    return _of_targets(output.patch_maps.relu(), resolve(targets, output.class_logits))
+    return _of_targets(output.patch_maps.relu(), resolve(targets, output.logits))
 
 
 @explainer(
@@ -60,13 +60,15 @@ def mct_cam(model: MCTformer, images: Tensor, targets: Tensor | None) -> Tensor:
 def mct_fused(
     model: MCTformer, images: Tensor, targets: Tensor | None, *, class_attention_layers: int = CLASS_ATTENTION_LAYERS
 ) -> Tensor:
-    """Return [B, K, h, w], >= 0: class-to-patch attention of the last layers, summed, times the patch head's maps.
+    """Return [B, K, h, w], >= 0: class-to-patch attention of the last layers times the patch head's maps.
+
+    V2 sums the layers; MCTformer+ takes their mean and the square root of the product.
 
     Args:
-        model: MCTformer-V2.
+        model: MCTformer-V2 or MCTformer+.
         images: [B, 3, H, W].
         targets: int64 [B, K], or None for the predicted class.
-        class_attention_layers: how many of the last layers are summed; the published runs take 3.
+        class_attention_layers: how many of the last layers; the published runs take 3.
     """
     return _mct_unrefined(model, images, targets, class_attention_layers).maps
 
@@ -85,7 +87,7 @@ def mct_refined(
     """Return [B, K, h, w], >= 0: ``sum_j A_ij fused_j`` with A the sum of the layers' patch attention.
 
     Args:
-        model: MCTformer-V2.
+        model: MCTformer-V2 or MCTformer+.
         images: [B, 3, H, W].
         targets: int64 [B, K], or None for the predicted class.
         layers: whose attention refines, indices from 0 (-1 the last); ``"all"`` or None: every layer's.
@@ -186,10 +188,8 @@ def _refine(start: Unrefined, layers: Layers) -> Tensor:
 def _mct_unrefined(model: MCTformer, images: Tensor, targets: Tensor | None, class_attention_layers: int) -> Unrefined:
     with evaluating(model):
         output = model(images, attention="mean")
-    grid = tuple(output.patch_maps.shape[-2:])
-    class_attention = class_to_patch_attention(output.attention, grid, class_attention_layers)
-    maps = _of_targets(class_attention * output.patch_maps.relu(), resolve(targets, output.class_logits))
-    return Unrefined(maps, patch_part(output.attention, grid[0] * grid[1]))
+    maps = _of_targets(fuse(model, output, class_attention_layers)[1], resolve(targets, output.logits))
+    return Unrefined(maps, patch_part(output.attention, maps.shape[-2] * maps.shape[-1]))
 
 
 def _conformer_unrefined(

@@ -8,6 +8,7 @@ from seedbed.models import (  # noqa: F401
     deeplab,
     exvit,
     mctformer,
+    mctformer_plus,
     resnet38,
     vit_tiny,
 )

@@ -14,7 +14,13 @@ from seedbed.models.emha import ExplainableAttention
 from seedbed.models.exvit_attributes import AttributeExplainer, attribute_features
 from seedbed.models.mctformer import PatchEmbedding
 from seedbed.models.registry import register
-from seedbed.models.transformer import AttentionRecord, Block, drop_path_rates, init_transformer_weights
+from seedbed.models.transformer import (
+    AttentionRecord,
+    Block,
+    drop_path_rates,
+    init_transformer_weights,
+    resample_positions,
+)
 
 ATTENTIONS = ("emha", "softmax")
 HEADS = ("attributes", "cam")
@@ -197,8 +203,7 @@ class ExViT(nn.Module):
         """Position embeddings [1, h * w, d], resampled bicubically to another grid than the table's."""
         if grid == (self.side, self.side):
             return self.pos_embed
-        table = self.pos_embed.transpose(1, 2).unflatten(2, (self.side, self.side))
-        return F.interpolate(table, size=grid, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+        return resample_positions(self.pos_embed, size=grid)
 
     def checked_layers(self, count: int) -> int:
         """Return K; ``ParameterError`` if the encoder has not so many layers."""

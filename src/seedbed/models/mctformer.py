@@ -6,7 +6,6 @@ It is the network of AReAM's ``MCTformer`` rows. Parameter names are those of th
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
@@ -17,6 +16,7 @@ from seedbed.models.transformer import (
     drop_path_rates,
     init_transformer_weights,
     position_waves,
+    resample_positions,
     start_by_similarity,
 )
 
@@ -26,7 +26,7 @@ class MCTformerOutput(NamedTuple):
 
     Attributes:
         class_logits: [B, C], the mean over the components of each class token.
-        patch_logits: [B, C], the spatial mean of `patch_maps`.
+        patch_logits: [B, C], `patch_maps` pooled: V2 takes their spatial mean.
         patch_maps: [B, C, h, w], the convolutional head on the patch tokens, signed.
         attention: per layer [B, T, T] or [B, heads, T, T] after the softmax; ``None`` unless asked for.
         scores: the same before the softmax, scaled by 1/√d.
@@ -74,6 +74,9 @@ class MCTformer(nn.Module):
     """
 
     new_layers = ("head",)
+    output_type = MCTformerOutput
+    # How `seedbed.models.mctformer_maps.fuse` makes the network's map: V2 sums over layers, without a square root.
+    attention_is_mean, map_is_root = False, False
 
     def __init__(
         self,
@@ -124,9 +127,13 @@ class MCTformer(nn.Module):
         record = AttentionRecord(attention, scores)
         class_tokens, patch_tokens = self.tokens(images, record)
         patch_maps = self.head(patch_tokens)
-        return MCTformerOutput(
-            class_tokens.mean(dim=-1), patch_maps.mean(dim=(2, 3)), patch_maps, record.attention, record.scores
+        return self.output_type(
+            class_tokens.mean(dim=-1), self.pool(patch_maps), patch_maps, record.attention, record.scores
         )
+
+    def pool(self, patch_maps: Tensor) -> Tensor:
+        """Patch logits [B, C] of the patch head's maps [B, C, h, w]."""
+        return patch_maps.mean(dim=(2, 3))
 
     def tokens(self, images: Tensor, record: AttentionRecord | None = None) -> tuple[Tensor, Tensor]:
         """Class tokens [B, C, dim] and patch tokens [B, dim, h, w] after the last block."""
@@ -154,10 +161,12 @@ class MCTformer(nn.Module):
         if height * width == self.side**2 and image_size[0] == image_size[1]:
             return self.pos_embed
         classes, patches = self.pos_embed.split([self.num_classes, self.side**2], dim=1)
-        table = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
         factor = ((height + 0.1) / self.side, (width + 0.1) / self.side)
-        table = F.interpolate(table, scale_factor=factor, mode="bicubic", align_corners=False)
-        return torch.cat([classes, table.flatten(2).transpose(1, 2)], dim=1)
+        return torch.cat([classes, resample_positions(patches, scale_factor=factor)], dim=1)
+
+    def position_tensors(self, classes: Tensor, patches: Tensor) -> dict[str, Tensor]:
+        """Parameters by name that hold positions of class tokens [1, C, dim] and of patches [1, side², dim]."""
+        return {"pos_embed": torch.cat([classes, patches], dim=1)}
 
 
 register("mctformerv2_small", MCTformer, "MCTformer-V2 on DeiT-S, 224 px")

@@ -1,6 +1,7 @@
 """Transformer blocks whose attention can be read, shared by MCTformer and Conformer; parameter names are timm's."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -118,6 +119,18 @@ def start_by_similarity(module: nn.Module, gain: float) -> None:
             rows = gain * nn.init.orthogonal_(torch.empty(width, dim))
             for start in (head * width, dim + head * width):
                 attention.qkv.weight[start : start + width] = rows
+
+
+def resample_positions(table: Tensor, **target: Any) -> Tensor:
+    """Position embeddings [1, side², dim] of a square grid on another one, bicubically: [1, h * w, dim].
+
+    Args:
+        table: of a square grid, row by row.
+        **target: ``size`` (h, w), or ``scale_factor`` of both axes, which then drives the sampling grid itself.
+    """
+    side = math.isqrt(table.shape[1])
+    grid = table.transpose(1, 2).unflatten(2, (side, side))
+    return F.interpolate(grid, mode="bicubic", align_corners=False, **target).flatten(2).transpose(1, 2)
 
 
 def position_waves(side: int, dim: int) -> Tensor:

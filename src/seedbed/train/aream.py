@@ -16,7 +16,7 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.models.attention_layers import patch_part
 from seedbed.models.conformer import Conformer
 from seedbed.models.mctformer import MCTformer
-from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, class_to_patch_attention
+from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, fuse
 from seedbed.refine.aream import (
     RULES,
     SAMPLINGS,
@@ -68,7 +68,7 @@ def read_mctformer(
         labels: [B, C] multi-hot.
         record: ``"mean"`` to keep attention and scores.
         maps: ``patch_cam``, equation 1's class activation map; ``fused``, its product with the class attention of the
-            last layers, the map that MCTformer-V2 refines at inference.
+            last layers, the map that MCTformer refines at inference.
     """
     output = model(pictures, attention=record, scores=record)
     losses = {
@@ -77,9 +77,7 @@ def read_mctformer(
     }
     class_maps = output.patch_maps
     if maps == "fused" and record:
-        count = min(CLASS_ATTENTION_LAYERS, len(output.attention))
-        attention = class_to_patch_attention(output.attention, tuple(class_maps.shape[-2:]), count)
-        class_maps = class_maps.relu() * attention
+        class_maps = fuse(model, output, min(CLASS_ATTENTION_LAYERS, len(output.attention)))[1]
     return Reading(losses, class_maps, output.attention, output.scores)
 
 

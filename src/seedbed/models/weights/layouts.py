@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
-import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
@@ -17,6 +15,7 @@ from seedbed.errors import DataError, ParameterError
 from seedbed.models.conformer import Conformer
 from seedbed.models.exvit import ExViT
 from seedbed.models.mctformer import MCTformer
+from seedbed.models.transformer import resample_positions
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def resnet38_backbone(tensors: dict[str, Tensor], model: nn.Module) -> Converted
 
 def mctformer_deit(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     """DeiT (timm's names) as MCTformer's starting point: class token and its position once per class, positions of
-    the patches copied, or resized bicubically to another grid; the head starts afresh.
+    the patches copied, or resized bicubically to another grid; the head starts afresh, as does MCTformer+'s unused
+    table of positions.
 
     Raises:
         ParameterError: the model is no MCTformer.
@@ -130,13 +130,14 @@ def mctformer_deit(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     if not isinstance(model, MCTformer):
         raise ParameterError(f"Layout 'mctformer_deit' fills an MCTformer, not a {type(model).__name__}.")
     _require_plain_deit(tensors)
-    converted = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    converted = {name: tensor for name, tensor in tensors.items() if not name.startswith(("head.", "pos_embed"))}
     class_position, patch_positions = tensors["pos_embed"][:, :1], tensors["pos_embed"][:, 1:]
     converted["cls_token"] = tensors["cls_token"].repeat(1, model.num_classes, 1)
-    converted["pos_embed"] = torch.cat(
-        [class_position.repeat(1, model.num_classes, 1), _resize_positions(patch_positions, model.side)], dim=1
+    converted |= model.position_tensors(
+        class_position.repeat(1, model.num_classes, 1), _resize_positions(patch_positions, model.side)
     )
-    return Converted(converted, [name for name in tensors if name.startswith("head.")], ("head",))
+    fresh = ("head",) if "pos_embed" in converted else ("head", "pos_embed")
+    return Converted(converted, [name for name in tensors if name.startswith("head.")], fresh)
 
 
 def exvit_deit(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
@@ -248,6 +249,4 @@ def _resize_positions(positions: Tensor, side: int) -> Tensor:
         raise DataError(f"{positions.shape[1]} patch positions do not form a square grid.")
     if source == side:
         return positions
-    table = positions.float().transpose(1, 2).unflatten(2, (source, source))
-    table = F.interpolate(table, size=(side, side), mode="bicubic", align_corners=False)
-    return table.flatten(2).transpose(1, 2)
+    return resample_positions(positions.float(), size=(side, side))
