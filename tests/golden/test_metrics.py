@@ -71,6 +71,9 @@ def test_afa_scores(z, prefix, key, void):
     np.testing.assert_allclose(matrix.iou(), z[f"{prefix}/iou"], rtol=1e-12)
     assert matrix.miou("in_truth") == pytest.approx(float(z[f"{prefix}/miou"]), rel=1e-12)
     assert matrix.pixel_accuracy() == pytest.approx(float(z[f"{prefix}/pAcc"]), rel=1e-12)
+    of_class = matrix.counts.sum(axis=1)
+    recall = matrix.counts.diagonal()[of_class > 0] / of_class[of_class > 0]
+    assert recall.mean() == pytest.approx(float(z[f"{prefix}/mAcc"]), rel=1e-12)
 
 
 def test_vit_affinity_score(z):

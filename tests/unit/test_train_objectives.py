@@ -69,6 +69,19 @@ def test_a_picture_of_void_costs_nothing():
     assert loss_of("pixel_cross_entropy", torch.randn(1, 3, 2, 2), torch.full((1, 2, 2), 255)) == 0
 
 
+def test_balanced_background_and_foreground():
+    """Each weighs half, however many pixels it has; one without pixels is 0."""
+    logits = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[[0, 255], [2, 1]], [[255, 255], [255, 2]]])
+    only = lambda chosen: torch.where(chosen, labels, 255)  # noqa: E731
+    background, foreground = pixel_loss(logits, only(labels == 0)), pixel_loss(logits, only(labels != 0))
+    balanced = lambda labels: loss_of("pixel_cross_entropy", logits, labels, balanced=True)  # noqa: E731
+    assert balanced(labels) == pytest.approx((background + foreground) / 2, rel=1e-5)
+    assert balanced(only(labels == 0)) == pytest.approx(background / 2, rel=1e-5)
+    assert balanced(only(labels != 0)) == pytest.approx(foreground / 2, rel=1e-5)
+    assert balanced(torch.full_like(labels, 255)) == 0
+
+
 @pytest.mark.parametrize(("align_corners", "middle"), [(True, 0.5), (False, 0.25)])
 def test_logits_are_enlarged_to_the_labels(align_corners, middle):
     """Two cells to three and to four pixels: corners on corners, or centres at a quarter of a cell."""

@@ -1,0 +1,103 @@
+"""AFA's optimiser, losses and refined propagation, against arrays recorded from its published code."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from model_recordings import assert_close, recorded
+from torch import nn
+
+from seedbed.refine import (
+    attention_affinity_labels,
+    chebyshev_window,
+    picture_from_normalised,
+    pixel_adaptive_refinement,
+    propagate_with_background,
+)
+from seedbed.train.objectives import build_objective
+from seedbed.train.schedule import Schedule, build_optimizer
+from seedbed.train.settings import TrainSettings
+
+torch.set_num_threads(1)
+
+
+class TwoGroups(nn.Module):
+    """A body, and a head that learns ten times as fast."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+        self.head = nn.Parameter(torch.tensor([0.3, 0.7]))
+
+
+def test_optimiser_trace():
+    """AdamW, 4 steps of warm-up and linear decay over 12 that the warm-up takes no part in.
+
+    The recorded warm-up starts at a millionth of each group's rate, ours at one rate for all groups; two more recorded
+    steps lie behind the end, where its rate stays.
+    """
+    z, steps = recorded("train_afa"), 12
+    model = TwoGroups()
+    settings = TrainSettings(
+        lr=6e-5, batch_size=1, iterations=steps, weight_decay=0.01, groups="uniform", lr_scales={"head": 10},
+        schedule="poly", warmup_epochs=1, warmup_lr=6e-11,
+    )  # fmt: skip
+    optimizer = build_optimizer(model, settings)
+    schedule = Schedule(optimizer, settings, steps, steps_per_epoch=4)
+    greatest = z["opt/lrs"].max(axis=0)
+    for step in range(steps):
+        schedule.before_step(step)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert (np.abs(rates - z["opt/lrs"][step]) <= 2e-6 * greatest).all()
+        model.body.grad, model.head.grad = torch.from_numpy(z["opt/grads"][step]).split([3, 2])
+        optimizer.step()
+        assert_close(torch.cat([model.body, model.head]), z["opt/params"][step], 1e-7)
+
+
+def test_segmentation_loss():
+    z, labels = recorded("train_afa"), recorded("refine_afa_labels")["voc/refined_label"]
+    logits = torch.from_numpy(z["voc/seg_logits"])
+    loss, _ = build_objective("pixel_cross_entropy", balanced=True)(
+        lambda _: logits, (None, torch.from_numpy(labels).long())
+    )
+    assert loss.item() == pytest.approx(float(z["voc/seg_loss"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("setting", ["voc", "mct"])
+def test_pairs_and_windows(setting):
+    z = {k.removeprefix(f"{setting}/"): v for k, v in recorded("refine_afa_labels").items()}
+    pairs = attention_affinity_labels(torch.from_numpy(z["refined_label"]), radius=2)
+    # The recorded counts are the loss's denominators, one more than there are pairs.
+    assert (pairs == 1).sum() + 1 == int(z["pos_count"])
+    assert (pairs == 0).sum() + 1 == int(z["neg_count"])
+    for radius in (2, 8):
+        assert np.array_equal(chebyshev_window(4, 5, radius), z[f"radius_mask{radius}"])
+
+
+def test_picture_from_normalised():
+    normalised, expected = recorded("models_afa_fusion")["normalised"], recorded("refine_afa_labels")["denorm"]
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    for ours, picture in zip(normalised, expected, strict=True):
+        grey = picture_from_normalised(ours, mean, std, scale=1)
+        assert np.array_equal(grey, np.rint(picture * 255).transpose(1, 2, 0))
+
+
+def resized(maps, size):
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def test_propagated_maps_refined():
+    """Propagation with background, then pixel-adaptive refinement of what each picture shows, at half resolution."""
+    z = {k: torch.from_numpy(v) for k, v in recorded("refine_afa_labels").items() if v.ndim}
+    window = chebyshev_window(4, 5, 2)
+    scores = propagate_with_background(z["prop/cams"], z["prop/aff"], z["cls_labels"], window=window)
+    scores = torch.stack([resized(stack, (64, 80)) for stack in scores])
+    ours = torch.zeros_like(scores)
+    for k, (top, bottom, left, right) in enumerate(z["img_box"].tolist()):
+        inside = (slice(top, bottom), slice(left, right))
+        present = torch.cat([torch.zeros(1, dtype=torch.long), 1 + z["cls_labels"][k].nonzero()[:, 0]])
+        size = (bottom - top, right - left)
+        small = resized(z["denorm"][k][:, *inside], (size[0] // 2, size[1] // 2))
+        refined = pixel_adaptive_refinement(small, scores[k, present][:, *inside])
+        ours[k, present, *inside] = resized(refined, size)
+    assert_close(ours[:, :, ::2, ::2], z["prop/refined_cls"].numpy(), 1e-6)
