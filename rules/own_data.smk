@@ -58,6 +58,8 @@ rule explain_image:
         runtime=resource("explain_image", "runtime"),
     params:
         network=image_network(),
+        input=image_settings().get("input"),
+        loss=image_settings().get("loss", "cross_entropy"),
         methods=image_methods(),
         top=3,
     message:

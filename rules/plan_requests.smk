@@ -45,17 +45,43 @@ def own_masks(wildcards):
     return shards(LAYOUT.masks(wildcards.dataset, wildcards.split, *names), "zip")
 
 
+def image_model():
+    """Name of the network that `--config model=...` gives."""
+    return config.get("model", "vit_base")
+
+
 def image_name():
     """Name of the page that explains `--config image=...`."""
-    return f"{Path(str(config.get('image', 'image'))).stem}_{config.get('model', 'vit_base')}"
+    name = f"{Path(str(config.get('image', 'image'))).stem}_{image_model()}"
+    return f"{name}_{config['on']}" if config.get("on") else name
+
+
+@cache
+def image_names():
+    """The network in the preset, and the data set whose classes it knows: `on=...`, or where a table measures it first."""
+    given = config.get("on")
+    if given and given not in PRESET.datasets:
+        raise WorkflowError(f"on={given}: {unknown_name('data set', given, PRESET.datasets)}")
+    cells = (cell.measurement for target in TABLES.values() for cell in cells_of(*target) if cell.measurement)
+    where = (found.dataset for found in cells if found.model.removesuffix(CHECKPOINT) == image_model())
+    dataset = given or next(where, PRESET.dataset_for("imagenet"))
+    return PRESET.measured_names({"model": image_model(), "dataset": dataset})
 
 
 def image_network():
     """Network that explains it: one of the preset's, or any timm classifier by name."""
-    model = config.get("model", "vit_base")
-    if model in PRESET.models:
-        return network_of(model, PRESET.dataset_for("imagenet"))
-    return {"architecture": model, "options": {}}
+    if config.get("image") and image_model() in PRESET.models:
+        return network_of(**image_names())
+    return {"architecture": image_model(), "options": {}}
+
+
+def image_settings():
+    """How a network of the preset sees pictures, and the loss that taught it; timm's own say it themselves."""
+    if not config.get("image") or image_model() not in PRESET.models:
+        return {}
+    names = image_names()
+    entry = preset_on(names["dataset"]).models[names["model"]]
+    return {"input": entry.input.plain(), "loss": entry.train.loss if entry.train else "cross_entropy"}
 
 
 def image_methods():
@@ -65,13 +91,13 @@ def image_methods():
 
 
 def image_inputs(wildcards):
-    """The picture, and weights and class names where the preset has them."""
+    """The picture; weights and class names of a network of the preset. ImageNet's names come with timm."""
     if not config.get("image"):
         raise WorkflowError("explain_image needs a picture: --config image=cat.jpg, and perhaps model=... methods=...")
-    files, model = {"image": config["image"]}, config.get("model", "vit_base")
-    if model in PRESET.models:
-        dataset = PRESET.dataset_for("imagenet")
-        files["weights"] = weights_of(dataset, model, PRESET.seeds[0])
-        if not PRESET.comparable:  # the stand-in's own classes
-            files["classes"] = str(Path(LAYOUT.index(dataset)).with_name("classes.txt"))
+    files = {"image": config["image"]}
+    if image_model() in PRESET.models:
+        names = image_names()
+        files["weights"] = weights_of(seed=PRESET.seeds[0], **names)
+        if PRESET.datasets[names["dataset"]].kind != "imagenet":
+            files["classes"] = str(Path(LAYOUT.index(names["dataset"])).with_name("classes.txt"))
     return files

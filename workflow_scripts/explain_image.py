@@ -8,13 +8,23 @@ from seedbed.explain.picture import as_heatmaps, explain_picture
 from seedbed.io.atomic import write_bytes
 from seedbed.io.heatmaps import write_heatmaps
 from seedbed.models.published import open_classifier
+from seedbed.params.stages import NetworkInput
 from seedbed.report.explained import draw_explained
+from seedbed.train.objectives import excludes_other_classes
 
 with job(snakemake) as this:
     params = snakemake.params
     picture = read_picture(snakemake.input.image)
     model, names = open_classifier(params.network, snakemake.input.get("weights"), snakemake.input.get("classes"))
-    explained = explain_picture(model, picture, params.methods, params.top, this.device)
+    explained = explain_picture(
+        model,
+        picture,
+        params.methods,
+        params.top,
+        this.device,
+        how=NetworkInput.model_validate(params.input) if params.input else None,
+        multi_label=not excludes_other_classes(params.loss),
+    )
     for name, reason in explained.refused.items():
         logging.info("left out %s: %s", name, reason)
     record = this.provenance(image=snakemake.input.image)

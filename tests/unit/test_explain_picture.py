@@ -15,6 +15,7 @@ from seedbed.explain.picture import as_heatmaps, explain_picture, map_size
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.models import create_model
 from seedbed.models.published import open_classifier
+from seedbed.params.stages import NetworkInput
 from seedbed.report.explained import draw_explained
 
 WEIGHTS = Path(__file__).parents[2] / "pretrained/vit_tiny_patch8_96.safetensors"
@@ -53,6 +54,16 @@ def test_all_methods_of_a_vit_for_its_top_classes(tmp_path, vit, picture):
     assert page == draw_explained(picture, explained, ["a", "b", "c", "d", "e"])
     width, height = Image.open(io.BytesIO(page)).size
     assert width > 150 * (1 + len(explained.maps)) and height > 3 * 150
+
+
+def test_the_networks_own_input_and_classes_that_do_not_exclude_each_other(vit, picture):
+    how = NetworkInput(size=(48, 48), interpolation="bilinear", normalize="imagenet")
+    explained = explain_picture(vit, picture, ["rollout"], top=3, how=how, multi_label=True)
+    inputs = view(picture, size=(48, 48), interpolation="bilinear", normalisation="imagenet")[None]
+    with torch.no_grad():
+        logits = vit(inputs)[0]
+    assert explained.classes.tolist() == logits.topk(3).indices.tolist()
+    np.testing.assert_allclose(explained.probabilities, logits.sigmoid().topk(3).values, rtol=1e-5)
 
 
 def test_methods_by_name(vit, picture):

@@ -28,10 +28,32 @@ def test_page_and_maps_of_a_picture(tmp_path, photograph):
     assert {name: heat.maps.shape for name, heat in maps.items()} == {"rollout": (3, 90, 160), "gradcam": (3, 90, 160)}
 
 
+@pytest.mark.parametrize(
+    "given, weights",
+    [
+        (["model=exvit"], "classifiers/shapes/exvit/seed0/model.safetensors"),  # where a table measures it first
+        (["model=exvit", "on=shapes_coco"], "classifiers/shapes_coco/exvit/seed0/model.safetensors"),
+        (["model=vit_base_cub"], "classifiers/shapes_birds/vit_base_cub/seed0/model.safetensors"),
+        (
+            ["model=mctformerv2", "models__mctformerv2__checkpoint={checkpoint}"],
+            "classifiers/shapes/mctformerv2-checkpoint/seed0/model.safetensors",
+        ),
+    ],
+)
+def test_a_trained_network_explains_with_the_classes_it_knows(tmp_path, photograph, given, weights):
+    checkpoint = tmp_path / "published.pth"
+    checkpoint.touch()
+    given = [option.format(checkpoint=checkpoint) for option in given]
+    planned = run(tmp_path / "run", "-n", "--config", f"image={photograph}", *given, "--", "explain_image")
+    assert planned.returncode == 0, planned.stdout[-2000:]
+    assert f"results/demo/{weights}" in planned.stdout
+
+
 def test_what_is_wrong_is_named(tmp_path, photograph):
     for given, expected in (
         ([], "explain_image needs a picture: --config image=cat.jpg"),
         ([f"image={tmp_path}/none.jpg", "model=resnet50"], "none.jpg"),
+        ([f"image={photograph}", "on=shapez"], "on=shapez: Unknown data set 'shapez'. Did you mean 'shapes'"),
     ):
         failed = run(tmp_path / "run", "-n", "--config", "seeds=[0]", *given, "--", "explain_image")
         assert failed.returncode != 0 and expected in failed.stdout

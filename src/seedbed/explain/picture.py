@@ -15,6 +15,7 @@ from seedbed.explain.heatmaps import min_max, upsample
 from seedbed.explain.registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
+from seedbed.params.stages import NetworkInput
 
 ALL = "all"
 LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take a gigabyte
@@ -43,15 +44,20 @@ def explain_picture(
     names: Sequence[str] = (ALL,),
     top: int = 3,
     device: torch.device | None = None,
+    *,
+    how: NetworkInput | None = None,
+    multi_label: bool = False,
 ) -> Explained:
     """Explain the most probable classes of a picture.
 
     Args:
-        model: classifier; its ``pretrained_cfg`` says how pictures are brought to it.
-        picture: uint8 [H, W, 3]; squashed to the network's input.
+        model: classifier.
+        picture: uint8 [H, W, 3].
         names: methods, or ``all`` for every one that can explain the network.
         top: how many classes.
         device: where to compute.
+        how: how the picture is brought to the network; by default as timm's ``pretrained_cfg`` of the network says.
+        multi_label: the classes do not exclude each other, so each has the sigmoid of its logit as its probability.
 
     Raises:
         ParameterError: a method does not exist.
@@ -60,9 +66,10 @@ def explain_picture(
     """
     device = device or torch.device("cpu")
     model = model.to(device).eval()
-    inputs = network_input(model, picture).to(device)
+    inputs = network_input(model, picture, how).to(device)
     with torch.no_grad():
-        probabilities = logits_of(model(inputs))[0].float().softmax(0).cpu()
+        logits = logits_of(model(inputs))[0].float().cpu()
+    probabilities = logits.sigmoid() if multi_label else logits.softmax(0)
     values, classes = probabilities.topk(min(top, len(probabilities)))
     maps, refused = {}, {}
     size = map_size(picture.shape[:2])
@@ -84,8 +91,10 @@ def map_size(size: tuple[int, int]) -> tuple[int, int]:
     return tuple(max(1, round(side * shrink)) for side in size)
 
 
-def network_input(model: nn.Module, picture: np.ndarray) -> Tensor:
-    """The picture as the network's configuration asks for it, float32 [1, 3, h, w]."""
+def network_input(model: nn.Module, picture: np.ndarray, how: NetworkInput | None = None) -> Tensor:
+    """The picture as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
+    if how is not None:
+        return view(picture, size=how.size, interpolation=how.interpolation, normalisation=how.normalize)[None]
     settings = timm.data.resolve_model_data_config(model)
     own_size = getattr(getattr(model, "patch_embed", None), "img_size", None)
     size = tuple(own_size or settings["input_size"][-2:])

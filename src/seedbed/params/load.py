@@ -12,7 +12,20 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.params.merging import merge
 from seedbed.params.preset import Preset
 
-RESERVED = ("preset", "dataset", "common", "presets", "image", "model", "methods", "sources", "gres", "of", "plan")
+RESERVED = (
+    "preset",
+    "dataset",
+    "common",
+    "presets",
+    "image",
+    "model",
+    "on",
+    "methods",
+    "sources",
+    "gres",
+    "of",
+    "plan",
+)
 OWN_DATA = "own"
 _SEPARATOR = "__"
 

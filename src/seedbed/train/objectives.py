@@ -84,6 +84,11 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
 }
 
 
+def excludes_other_classes(name: str) -> bool:
+    """Whether a classifier trained with this loss takes exactly one class to be in a picture."""
+    return getattr(OBJECTIVES.get(name), "single_label", False)
+
+
 def build_objective(name: str, **options: Any) -> Any:
     """Return the objective of that name.
 
