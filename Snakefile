@@ -23,6 +23,7 @@ include: "rules/plan_requests.smk"
 include: "rules/cost.smk"
 include: "rules/planned.smk"
 include: "rules/devices.smk"
+include: "rules/scheduler.smk"
 
 
 report: "rules/report/workflow.rst"
