@@ -163,14 +163,14 @@ def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finishe
 def test_the_headline_chain_in_arrays_on_a_gres_site_with_its_own_partition(slurm, finished, tmp_path):
     arrays = "explain, random_walk, segment"
     asked = ["--slurm-array-jobs", arrays, "--default-resources", "slurm_partition=gpu-short", "nodes=1"]
-    config = ["--config", "gres=gpu", "resources__train_classifier={threads: 2, gpu: 2, mem_mb: 2500, runtime: 10}"]
+    config = ["--config", "gres=gpu", "resources__explain={threads: 1, gpu: 2, mem_mb: 2500, runtime: 10}"]
     with started(slurm, tmp_path, *asked, *config, target="results/demo/tables/vit_affinity/table4.csv") as run:
         assert run.wait(1500) == 0, run.printed()[-4000:]
     jobs = slurm.queue()
     here = [job for job in jobs if job["Partition"] == "gpu-short"]
     assert {job["State"] for job in here} == {"COMPLETED"} and len(here) >= 12
-    trained = [job for job in here if "rule_train_classifier" in job["Comment"]]
-    assert [re.search(r"gpu:2$", job["tres-per-node"]) is not None for job in trained] == [True]
+    explained = [job for job in here if "rule_explain" in job["Comment"]]
+    assert explained and all(re.search(r"gpu:2$", job["tres-per-node"]) for job in explained)
     assert run.printed().count("Submitted array job") == 3  # one a rule, both splits in it
     made, whole = artifacts(tmp_path), artifacts(finished)
     assert len(made) >= 20

@@ -7,7 +7,6 @@ import pytest
 from snakemake_runs import TABLE, artifacts, command, environment, run
 
 pytestmark = pytest.mark.workflow
-HEATMAPS = "results/demo/heatmaps/shapes/val/vit_hybrid/vit_affinity_cues/seed0"
 
 
 def rows(printed):
@@ -34,10 +33,10 @@ def test_a_target_that_is_none(tmp_path):
 
 @pytest.mark.slow
 def test_a_running_job_is_told_from_an_interrupted_one(copy_of_finished):
-    (copy_of_finished / HEATMAPS / "1-of-2.h5").unlink()
-    ask = ["--config", "of=vit_affinity_table4", "--", "status"]
+    longer = "models__vit_hybrid__train__epochs=400"  # than it takes to ask
+    ask = ["--config", longer, "of=vit_affinity_table4", "--", "status"]
     background = subprocess.Popen(
-        command(copy_of_finished, "--", "vit_affinity_table4"),
+        command(copy_of_finished, "--config", longer, "--", "vit_affinity_table4"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(copy_of_finished),
