@@ -57,9 +57,9 @@ rule explain_image:
         mem_mb=resource("explain_image", "mem_mb"),
         runtime=resource("explain_image", "runtime"),
     params:
-        network=image_network(),
-        input=image_settings().get("input"),
-        loss=image_settings().get("loss", "cross_entropy"),
+        network=image_classifier()["network"],
+        input=image_classifier()["input"],
+        loss=image_classifier()["loss"],
         methods=image_methods(),
         top=3,
     message:

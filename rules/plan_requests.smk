@@ -68,20 +68,16 @@ def image_names():
     return PRESET.measured_names({"model": image_model(), "dataset": dataset})
 
 
-def image_network():
-    """Network that explains it: one of the preset's, or any timm classifier by name."""
-    if config.get("image") and image_model() in PRESET.models:
-        return network_of(**image_names())
-    return {"architecture": image_model(), "options": {}}
-
-
-def image_settings():
-    """How a network of the preset sees pictures, and the loss that taught it; timm's own say it themselves."""
+@cache
+def image_classifier():
+    """What explains it, how that sees pictures, and the loss that taught it; a timm classifier says the second itself."""
     if not config.get("image") or image_model() not in PRESET.models:
-        return {}
-    names = image_names()
-    entry = preset_on(names["dataset"]).models[names["model"]]
-    return {"input": entry.input.plain(), "loss": entry.train.loss if entry.train else "cross_entropy"}
+        network, how, train = {"architecture": image_model(), "options": {}}, None, None
+    else:
+        names = image_names()
+        entry = preset_on(names["dataset"]).models[names["model"]]
+        network, how, train = network_of(**names), entry.input.plain(), entry.train
+    return {"network": network, "input": how, "loss": train.loss if train else "cross_entropy"}
 
 
 def image_methods():

@@ -13,18 +13,8 @@ from seedbed.params.merging import merge
 from seedbed.params.preset import Preset
 
 RESERVED = (
-    "preset",
-    "dataset",
-    "common",
-    "presets",
-    "image",
-    "model",
-    "on",
-    "methods",
-    "sources",
-    "gres",
-    "of",
-    "plan",
+    *("preset", "dataset", "common", "presets", "sources", "gres", "of", "plan"),
+    *("image", "model", "on", "methods"),  # of the target explain_image
 )
 OWN_DATA = "own"
 _SEPARATOR = "__"

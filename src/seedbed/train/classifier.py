@@ -15,7 +15,7 @@ from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 from seedbed.params.stages import Classifier
 from seedbed.train.loop import fit
-from seedbed.train.objectives import build_objective
+from seedbed.train.objectives import build_objective, excludes_other_classes
 from seedbed.train.run import History
 from seedbed.train.settings import TrainSettings
 
@@ -76,7 +76,7 @@ def train_classifier(
         raise ParameterError(f"{settings.architecture}: has no section `train`, so there is nothing to train.")
     records = index.split(training.split)
     objective = build_objective(training.loss, **training.loss_options)
-    _require_labels(records, training.split, single=getattr(objective, "single_label", False))
+    _require_labels(records, training.split, single=excludes_other_classes(training.loss))
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
     data = LabelledPictures(index, records, build_transform(training.augment), views=getattr(objective, "views", 1))
     options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
