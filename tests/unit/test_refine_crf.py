@@ -15,6 +15,7 @@ from seedbed.refine import (
     dense_crf_labels,
     dense_crf_many,
     label_crf,
+    picture_for_crf,
     picture_from_normalised,
 )
 
@@ -194,3 +195,13 @@ def test_rebuilt_picture_cuts_the_fraction():
     assert picture_from_normalised(normalised + 100).max() == 255
     with pytest.raises(DataError, match=r"\[3, H, W\]"):
         picture_from_normalised(normalised[:2])
+
+
+def test_picture_for_crf_is_its_own_or_at_most_one_grey_level_darker():
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=-1)
+    assert picture_for_crf(picture, "own") is picture
+    low = {how: picture.astype(int) - picture_for_crf(picture, how) for how in ("rebuilt", "rebuilt_float64")}
+    assert all(set(np.unique(cut)) == {0, 1} for cut in low.values())
+    assert low["rebuilt"].sum() < low["rebuilt_float64"].sum()
+    with pytest.raises(ParameterError, match=r"'owm'.*'own'"):
+        picture_for_crf(picture, "owm")

@@ -129,6 +129,15 @@ class Crf(Section):
     bilateral_weight: float = Field(ge=0)
 
 
+CrfPicture = Annotated[
+    Literal["own", "rebuilt", "rebuilt_float64"],
+    Field(
+        description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32 "
+        "(MCTformer's labels), or in float64 (TransCAM's segmentation)"
+    ),
+]
+
+
 class AffinityLabels(Section):
     """Confident labels from two runs of a dense CRF over differently strong backgrounds.
 
@@ -142,10 +151,7 @@ class AffinityLabels(Section):
     constants: tuple[Fraction, Fraction] | None = Field(
         None, description="backgrounds instead of the exponents: for confident foreground (large), background (small)"
     )
-    picture: Literal["own", "rebuilt"] = Field(
-        "own",
-        description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off (MCTformer's code)",
-    )
+    picture: CrfPicture = "own"
     rule: str = Field(description="which of the two wins where they disagree; see seedbed.refine.confident_labels")
     store_stride: Positive = Field(1, description="posteriors are stored at 1 / store_stride, to save disk")
 
@@ -231,6 +237,7 @@ class Segmenter(Trained):
     fusion: Literal["mean_logits", "max_probability"] = "mean_logits"
     input: NetworkInput
     crf: str | None = None
+    crf_picture: CrfPicture = "own"
 
 
 class OwnData(Section):

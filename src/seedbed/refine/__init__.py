@@ -35,6 +35,7 @@ _HOME = {
     "affinity_loss": "losses",
     "attention_affinity_loss": "losses",
     "fuse_scales": "fusion",
+    "picture_for_crf": "picture",
     "picture_from_normalised": "picture",
     "present_maps": "aream",
     "layer_weights": "aream",

@@ -1,13 +1,33 @@
-"""The picture a dense CRF sees when only the network's normalised input is at hand."""
+"""The picture that a dense CRF sees: the file's own, or one rebuilt from a network's normalised input."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from seedbed.errors import DataError
+from seedbed.data.normalise import normalise
+from seedbed.errors import DataError, ParameterError, unknown_name
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+
+def picture_for_crf(picture: np.ndarray, how: str) -> np.ndarray:
+    """Return what published code shows its CRF instead of a picture, uint8 [H, W, 3].
+
+    Args:
+        picture: ``[H, W, 3]`` uint8.
+        how: ``own``, the picture itself; ``rebuilt`` from pixels normalised in float32 (MCTformer), or
+            ``rebuilt_float64``, normalised in float64 and stored in float32 (TransCAM). That decides which bytes come
+            back one too low, see `picture_from_normalised`: a quarter of them, or nearly half.
+    """
+    if how == "own":
+        return picture
+    if how == "rebuilt":
+        return picture_from_normalised(normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1), "imagenet").numpy())
+    if how == "rebuilt_float64":
+        return picture_from_normalised(((picture / 255 - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1))
+    raise ParameterError(unknown_name("picture for the CRF", how, ("own", "rebuilt", "rebuilt_float64")))
 
 
 def picture_from_normalised(

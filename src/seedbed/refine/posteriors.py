@@ -8,14 +8,13 @@ import torch.nn.functional as F
 
 from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_picture
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.params.stages import AffinityLabels, Crf
 from seedbed.refine.background import with_background, with_constant_background
 from seedbed.refine.crf import CrfSettings, dense_crf_many
 from seedbed.refine.crf_labels import label_crf
-from seedbed.refine.picture import picture_from_normalised
+from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.resize import at_picture_size
 
 BACKGROUND = -1
@@ -37,8 +36,9 @@ def confident_posteriors(
     ``labels.store_stride`` pixels.
     """
     settings = CrfSettings(**crf.plain())
-    pictures = read_ahead(records, lambda record: (record, _seen(read_picture(index.root / record.path), labels)))
+    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     for record, picture in pictures:
+        picture = picture_for_crf(picture, labels.picture)
         heat = at_picture_size(heatmaps[record.image])
         maps = np.clip(heat.maps, 0, 1)
         classes = np.concatenate([[BACKGROUND], heat.classes])
@@ -58,13 +58,6 @@ def _smaller(stack: np.ndarray, stride: int) -> np.ndarray:
         return stack
     size = tuple(-(-side // stride) for side in stack.shape[-2:])
     return F.interpolate(torch.from_numpy(stack)[None], size, mode="area")[0].numpy()
-
-
-def _seen(picture: np.ndarray, labels: AffinityLabels) -> np.ndarray:
-    """The picture that the CRF sees."""
-    if labels.picture == "own":
-        return picture
-    return picture_from_normalised(normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1), "imagenet").numpy())
 
 
 def _smoothed(

@@ -21,6 +21,7 @@ from seedbed.models.registry import create_model
 from seedbed.params.stages import Crf, Segmenter
 from seedbed.refine.crf import CrfSettings, dense_crf_labels
 from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.picture import picture_for_crf
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
@@ -80,7 +81,8 @@ def predict_masks(
         if crf is None:
             yield record.image, fused.argmax(0).astype(np.uint8)
         else:
-            yield record.image, dense_crf_labels(picture, fused, CrfSettings(**crf.plain())).astype(np.uint8)
+            shown = picture_for_crf(picture, settings.crf_picture)
+            yield record.image, dense_crf_labels(shown, fused, CrfSettings(**crf.plain())).astype(np.uint8)
 
 
 def _scaled(picture: np.ndarray, settings: Segmenter, scale: float, flip: bool) -> Tensor:
