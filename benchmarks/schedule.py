@@ -3,8 +3,8 @@
 The jobs, what each waits for and how many cores and GPUs it takes come from a dry run of the published setting from
 nothing; durations from benchmark records where `--records` has them, else from the declared runtimes, upper bounds.
 GPUs are counted from the first GPU job to the start of the last stage: the last rule whose jobs take GPUs. A plan's
-second line gives every training all GPUs, and assumes that it then takes 1 / (gpus x efficiency) of its time. A GPU is
-in use while a job holds it.
+second line gives every training all GPUs. A training on n GPUs is assumed to take 1 / (n x efficiency) of its time on
+one. A GPU is in use while a job holds it.
 
 python benchmarks/schedule.py
 python benchmarks/schedule.py --gpus 8 --cores 64 --targets exvit_table1 --records /path/to/results/paper/benchmarks
@@ -114,24 +114,29 @@ def compared(name: str, jobs: Sequence[PlannedJob], asked: argparse.Namespace) -
     durations = Durations(jobs)
     seconds = {job.id: durations.seconds(job) for job in jobs}
     measured = sum(durations.measured(job) for job in jobs if job.benchmark)
-    alone = length(simulate(jobs, seconds, asked.cores, 1))
+    single = {job.id: seconds[job.id] * speed_up(job, asked.efficiency) for job in jobs}
+    alone = length(simulate([replace(job, gpu=min(job.gpu, 1)) for job in jobs], single, asked.cores, 1))
     rows = []
     for wide in (False, True):
-        spread = [replace(job, gpu=asked.gpus) if wide and trains(job) else job for job in jobs]
-        faster = 1 / (asked.gpus * asked.efficiency) if wide else 1.0
-        scaled = {job.id: seconds[job.id] * (faster if trains(job) else 1.0) for job in jobs}
+        spread = [replace(job, gpu=asked.gpus if wide and trains(job) else min(job.gpu, asked.gpus)) for job in jobs]
+        scaled = {job.id: single[job.id] / speed_up(job, asked.efficiency) for job in spread}
         slots = simulate(spread, scaled, asked.cores, asked.gpus)
-        on = f"{asked.gpus} GPUs" if wide else "1 GPU"
+        on = f"{asked.gpus} GPUs" if wide else "as many GPUs as declared"
         print(f"{name}, trainings on {on}; {measured} of {len(jobs)} jobs with records")
         print("\n".join(chart(slots)), end="\n\n")
         used = until_last_stage(slots, asked.gpus)
-        work = sum(scaled[job.id] * min(job.gpu, asked.gpus) for job in spread) / 3600
+        work = sum(scaled[job.id] * job.gpu for job in spread) / 3600
         hours = length(slots) / 3600
         rows.append(
             f"| {name} | {on} | {len(jobs)} | {work:.0f} | {alone / 3600:.1f} h | {hours:.1f} "
             f"| {alone / 3600 / hours:.2f} | {used:.0%} |"
         )
     return rows
+
+
+def speed_up(job: PlannedJob, efficiency: float) -> float:
+    """How many times as fast as on one GPU a job is on those it takes."""
+    return job.gpu * efficiency if trains(job) and job.gpu > 1 else 1.0
 
 
 def trains(job: PlannedJob) -> bool:

@@ -11,7 +11,7 @@ from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
 from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
-from seedbed.params.preset import CHECKPOINT
+from seedbed.params.preset import CHECKPOINT, TRAININGS
 
 
 def checked(call, *arguments):
@@ -104,9 +104,15 @@ def threads_of(rule):
 def resource(rule, key):
     """A resource that the parameters give a rule; time and memory may differ by data set, and grow with each attempt."""
     entry = PRESET.resources_for(rule)
+    trained = TRAININGS[rule][1] if rule in TRAININGS else None
+
+    def given(wildcards):
+        own = entry.of(getattr(wildcards, trained)) if trained else entry
+        return own.on(getattr(wildcards, "dataset", ""))
+
     if key == "gpu":
-        return entry.gpu
-    return lambda wildcards, attempt: getattr(entry.on(getattr(wildcards, "dataset", "")), key) * attempt
+        return (lambda wildcards: given(wildcards).gpu) if entry.per_network else entry.gpu
+    return lambda wildcards, attempt: getattr(given(wildcards), key) * attempt
 
 
 preset_on = cache(PRESET.on)

@@ -11,9 +11,15 @@ def request_generic_resources(name):
             "the number of GPUs is each rule's own (params.yaml, presets.*.resources)."
         )
     for each in workflow.rules:
-        gpus = each.resources["gpu"].value if "gpu" in each.resources else 0
-        if gpus:
-            each.resources.update({"gpu": 0, "gres": f"{name}:{gpus}"})
+        if "gpu" not in each.resources:
+            continue
+        gpus = each.resources["gpu"]
+        if gpus.is_evaluable():  # by network
+            each.resources.update(
+                {"gpu": 0, "gres": lambda wildcards, gpus=gpus: f"{name}:{gpus.evaluate(wildcards).value}"}
+            )
+        elif gpus.value:
+            each.resources.update({"gpu": 0, "gres": f"{name}:{gpus.value}"})
 
 
 if config.get("gres"):

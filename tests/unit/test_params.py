@@ -225,6 +225,33 @@ def test_what_a_preset_answers():
     assert resolve(config()).resources_for("other").threads == 1
 
 
+def test_a_training_may_take_what_its_network_and_its_data_set_need():
+    own = {
+        "gpu": 1,
+        "runtime": 60,
+        "per_dataset": {"shapes": {"runtime": 90}},
+        "per_network": {"vit": {"gpu": 2, "runtime": 30}},
+    }
+    entry = resolve(config(resources={"train_classifier": own})).resources_for("train_classifier")
+    assert entry.of("another") is entry and (entry.gpu, entry.on("cub200").runtime) == (1, 60)
+    assert (entry.of("vit").gpu, entry.of("vit").on("cub200").runtime) == (2, 30)
+    assert entry.of("vit").on("shapes").runtime == 90  # a data set's size says more than the number of GPUs
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "problem"),
+    [
+        ("train_classifier", {"vti": {"gpu": 2}}, r"resources\.train_classifier\.per_network: .*'vti'.*'vit'"),
+        ("explain", {"vit": {"gpu": 2}}, r"resources\.explain\.per_network: .*'vit'.*Known: none"),
+        ("train_classifier", {"vit": {"threads": 2}}, "per_network.vit: only gpu, mem_mb and runtime may differ"),
+        ("train_classifier", {"vit": {"gpu": -1}}, "per_network.vit does not fit: gpu"),
+    ],
+)
+def test_mistakes_in_a_networks_resources_are_named(rule, changes, problem):
+    with pytest.raises(ParameterError, match=problem):
+        resolve(config(resources={rule: {"per_network": changes}}))
+
+
 def test_values_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         resolve(config()).shards = 3

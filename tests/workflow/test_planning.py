@@ -1,5 +1,6 @@
 """Dry runs of both presets, and the workflow's own hygiene."""
 
+import json
 import re
 import subprocess
 import sys
@@ -49,6 +50,20 @@ def test_a_table_with_its_own_seeds_is_planned_once_a_seed(tmp_path):
     own = "table_seeds={exvit_figure8: [3, 4]}"
     jobs = jobs_of(run(tmp_path, "-n", "--config", own, "--", "exvit_figure8", micro=False).stdout)
     assert (jobs["train_classifier"], jobs["run_protocol"], jobs["draw_chart"]) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("site", [[], ["gres=gpu:a100"]])
+def test_one_networks_training_may_take_other_gpus_and_another_time(tmp_path, site):
+    own = "resources__train_classifier__per_network={vit_hybrid: {gpu: 2, runtime: 77}}"
+    targets = ["vit_affinity_table4", "exvit_table1"]
+    planned = run(tmp_path, "-n", "--config", f"plan={tmp_path}/plan.json", own, *site, "--", *targets, micro=False)
+    assert planned.returncode == 0, planned.stdout[-3000:]
+    jobs = json.loads((tmp_path / "plan.json").read_text())
+    taken = {
+        job["output"].split("/")[4]: (job["gpu"], job["minutes"]) for job in jobs if job["rule"] == "train_classifier"
+    }
+    assert taken == {"vit_hybrid": (2, 77), "exvit": (0, 10)}
+    assert {job["gpu"] for job in jobs if job["rule"] != "train_classifier"} == {0}
 
 
 def test_lint():

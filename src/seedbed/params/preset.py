@@ -38,6 +38,12 @@ Stage = Literal[
 
 CHECKPOINT = "-checkpoint"
 """Ending of the names under which published checkpoints are measured, beside the networks trained here."""
+TRAININGS = {
+    "train_classifier": ("models", "model"),
+    "train_affinity_network": ("affinity_networks", "network"),
+    "train_segmenter": ("segmenters", "segmenter"),
+}
+"""Training rule -> the section of the networks that it trains, and its wildcard for their names."""
 _TRAINED = ("models", "affinity_networks", "segmenters")
 _VARIED = ("models", "explainers", "affinity_networks", "segmenters")
 """Sections whose entries may be others on some data sets."""
@@ -226,6 +232,10 @@ class Preset(Section):
             for key, entry in getattr(self, kind).items():
                 for dataset in entry.per_dataset:
                     yield f"{kind}.{key}.per_dataset", "data set", dataset, self.datasets
+        for rule, entry in self.resources.items():
+            for network in entry.per_network:
+                known = getattr(self, TRAININGS[rule][0]) if rule in TRAININGS else {}
+                yield f"resources.{rule}.per_network", "trained network", network, known
         for key, explainer in self.explainers.items():
             for model in explainer.per_model:
                 yield f"explainers.{key}.per_model", "model", model, self.models
