@@ -24,7 +24,7 @@ rule all:
     input: expand("{{number}}.done", number=range(4))
 rule one:
     output: "{{number}}.done"
-    resources: gpu=int(config.get("gpu", 1))
+    resources: gpu=lambda wildcards: int(config.get("gpu", 1))
     shell: "date +%s.%N > {{output}}; sleep 0.5; date +%s.%N >> {{output}}; echo {{resources.gpu}} >> {{output}}"
 """
 
