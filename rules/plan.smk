@@ -86,6 +86,7 @@ def plain_cells(paper, table):
     return [asdict(cell) for cell in cells_of(paper, table)]
 
 
+@cache
 def footnotes_of(paper, table):
     """What each measured number stands for, in words."""
     return footnotes(table_of(paper, table), cells_of(paper, table), PRESET, seeds_for(paper, table))

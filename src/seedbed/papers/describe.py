@@ -1,6 +1,7 @@
 """Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
     labels = {row.id: row.label for row in table.rows}
     columns = {column.id: column.title for column in table.columns}
     chains: dict[str, dict[str, list[str]]] = {}
+    on = cache(preset.on)
     for cell in _of(cells, MEASURED):
-        chains.setdefault(cell.row, {}).setdefault(describe(cell.measurement, preset), []).append(columns[cell.column])
+        chain = describe(cell.measurement, on(cell.measurement.dataset))
+        chains.setdefault(cell.row, {}).setdefault(chain, []).append(columns[cell.column])
     notes = []
     for row, found in chains.items():
         for chain, titles in found.items():
@@ -71,7 +74,7 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
     """What a panel is drawn from, in words."""
     if panel.sources:
         measurement, _ = measure(panel.names, preset, panel.label)
-        return describe(measurement, preset)
+        return describe(measurement, preset.on(measurement.dataset))
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
     return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
 
@@ -83,8 +86,7 @@ def checkpoint_note(record: Mapping[str, Any]) -> str:
 
 
 def describe(measurement: Measurement, preset: Preset) -> str:
-    """The chain behind a number, in words."""
-    preset = preset.on(measurement.dataset)
+    """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
     if measurement.explainer:
