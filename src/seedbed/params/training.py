@@ -35,7 +35,9 @@ class Training(Section):
     save_every_seconds: float = Field(60.0, ge=0)
     log_every: Positive = 20
     compute_threads: Positive = 1
-    loader_workers: int = Field(1, ge=0)
+    loader_workers: int = Field(
+        0, ge=0, description="processes that read pictures ahead; 0: the training reads them itself"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> "Training":

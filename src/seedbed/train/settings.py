@@ -29,7 +29,7 @@ class TrainSettings:
         save_every_seconds: how much work a kill may cost.
         log_every: steps between lines of the history.
         compute_threads: CPU threads of one process; part of the result, because sums are split over threads.
-        loader_workers: processes that decode and augment; never part of the result.
+        loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
     """
 
     lr: float
@@ -53,7 +53,7 @@ class TrainSettings:
     save_every_seconds: float = 60.0
     log_every: int = 20
     compute_threads: int = 1
-    loader_workers: int = 1
+    loader_workers: int = 0
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimiser steps of the whole run."""
