@@ -106,6 +106,7 @@ def test_merging_goes_mapping_by_mapping_and_copies():
         ({"crf__new": {**CRF}}, lambda p: p.crf["new"].iterations, 10),
         ({"resources": {"default": {"threads": 3}}}, lambda p: p.resources_for("any").threads, 3),
         ({"models__vit__train__lr": "1e-3"}, lambda p: p.models["vit"].train.lr, 0.001),
+        ({"segmenters__deeplab__crf": "null"}, lambda p: p.segmenters["deeplab"].crf, None),
         ({"models__vit__train": {"epochs": None, "iterations": 9}}, lambda p: p.models["vit"].train.iterations, 9),
     ],
 )  # fmt: skip
@@ -236,6 +237,8 @@ def test_a_training_may_take_what_its_network_and_its_data_set_need():
     assert entry.of("another") is entry and (entry.gpu, entry.on("cub200").runtime) == (1, 60)
     assert (entry.of("vit").gpu, entry.of("vit").on("cub200").runtime) == (2, 30)
     assert entry.of("vit").on("shapes").runtime == 90  # a data set's size says more than the number of GPUs
+    undone = resolve(config(resources={"train_classifier": own | {"per_network": {"vit": None}}}))
+    assert undone.resources_for("train_classifier").of("vit").gpu == 1
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
         raise ParameterError(f"presets.{name}: must hold a mapping of parameters (it is {presets[name]!r}).")
     values = merge(config.get("common") or {}, presets[name])
     for key, given in config.items():
-        value = _typed(given) if isinstance(given, Mapping | list) else given
+        value = _typed(given) if isinstance(given, Mapping | list) or given == "null" else given
         if key in (values.get("datasets") or {}) and isinstance(value, str):
             values = merge(values, {"datasets": {key: {"path": value}}})
         elif key not in RESERVED:
@@ -86,7 +86,7 @@ def own_name(path: str) -> str:
 
 
 def _typed(value: Any) -> Any:
-    """Numbers and booleans inside an override's mapping or list, which the command line hands over as text."""
+    """Null, and numbers and booleans inside an override's mapping or list: the command line hands them over as text."""
     if isinstance(value, Mapping):
         return {key: _typed(item) for key, item in value.items()}
     if isinstance(value, list):

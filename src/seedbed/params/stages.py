@@ -265,7 +265,9 @@ class Resources(Varied):
     gpu: int = Field(0, ge=0, description="training rules share one training among them, others use the first")
     mem_mb: Positive = 2000
     runtime: Positive = Field(30, description="minutes")
-    per_network: dict[str, dict[str, Any]] = Field({}, description="trained network -> what its training takes instead")
+    per_network: dict[str, dict[str, Any] | None] = Field(
+        {}, description="trained network -> what its training takes instead; null: nothing else"
+    )
 
     @model_validator(mode="after")
     def _jobs_alike(self) -> Self:
@@ -273,14 +275,15 @@ class Resources(Varied):
             if not set(changes) <= {"mem_mb", "runtime"}:
                 raise ValueError(f"per_dataset.{dataset}: only mem_mb and runtime may differ")
         for network, changes in self.per_network.items():
-            if not set(changes) <= {"gpu", "mem_mb", "runtime"}:
+            if not set(changes or ()) <= {"gpu", "mem_mb", "runtime"}:
                 raise ValueError(f"per_network.{network}: only gpu, mem_mb and runtime may differ")
             self._fitting(f"per_network.{network}", self.of, network)
         return self
 
     def of(self, network: str) -> Self:
         """The section as it is for the training of a network; what a data set changes is laid over it."""
-        if network not in self.per_network:
+        changes = self.per_network.get(network)
+        if changes is None:
             return self
-        values = merge(self.model_dump(exclude={"per_network"}), self.per_network[network])
+        values = merge(self.model_dump(exclude={"per_network"}), changes)
         return type(self).model_validate(values)
