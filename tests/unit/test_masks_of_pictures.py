@@ -22,6 +22,7 @@ from seedbed.refine.crf import CrfSettings, dense_crf, dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
+from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.posteriors import BACKGROUND, confident_posteriors
 from seedbed.refine.resize import at_picture_size
 
@@ -261,15 +262,23 @@ def test_the_crf_after_the_walk_sees_a_distribution():
     assert float((found == expected).mean()) > 0.99
 
 
-def test_a_crf_on_labels_sees_only_the_winners():
+@pytest.mark.parametrize("how", ["own", "rebuilt_float64"])
+def test_a_crf_on_labels_sees_only_the_winners(how):
     settings = RandomWalk(
-        kind="random_walk", network="n", beta=2, log2_steps=2, background=0.45, crf="c", crf_on="labels"
+        kind="random_walk",
+        network="n",
+        beta=2,
+        log2_steps=2,
+        background=0.45,
+        crf="c",
+        crf_on="labels",
+        crf_picture=how,
     )
     rng = np.random.default_rng(2)
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
     heat = HeatMaps(np.array([1, 4]), rng.random((2, 48, 48), np.float32), (48, 48))
     labels = np.array([0, 2, 5])[walked_by_hand(picture, heat, settings, None).argmax(0)]
-    expected = label_crf(picture, labels, 7, preset=CrfSettings(**CRF.plain()))
+    expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CrfSettings(**CRF.plain()))
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
     assert len(np.unique(expected)) > 1 and float((np.array([0, 2, 5])[found] == expected).mean()) > 0.99
 

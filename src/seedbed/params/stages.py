@@ -208,6 +208,7 @@ class RandomWalk(Section):
     crf_on: Literal["scores", "labels"] = Field(
         "scores", description="the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM)"
     )
+    crf_picture: CrfPicture = "own"
 
     @model_validator(mode="after")
     def _one_background(self) -> "RandomWalk":

@@ -15,6 +15,7 @@ from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import CrfSettings, dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import score_stack
+from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.walk import random_walk
 
 
@@ -48,10 +49,10 @@ def random_walk_refiner(
         walked = _enlarge(walked, network, picture.shape[:2])
         if crf is None:
             return walked.argmax(0)
-        field = CrfSettings(**crf.plain())
+        field, shown = CrfSettings(**crf.plain()), picture_for_crf(picture, settings.crf_picture)
         if settings.crf_on == "scores":
-            return dense_crf_labels(picture, _distribution(walked), field)
-        return _smoothed(picture, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, field)
+            return dense_crf_labels(shown, _distribution(walked), field)
+        return _smoothed(shown, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, field)
 
     return refine
 
