@@ -90,7 +90,7 @@ class Cluster:
 
     def queue(self, *states: str) -> list[dict[str, str]]:
         """Jobs in some states, by default in any: id, state, rule and what was asked for."""
-        fields = "JobID State Comment Partition tres-per-job tres-per-node TimeLimit NumCPUs MinMemory".split()
+        fields = "JobID State Comment WorkDir Partition tres-per-job tres-per-node TimeLimit NumCPUs MinMemory".split()
         form = ",".join(f"{name}:|" for name in fields)
         printed = self.call("squeue", "-h", "-O", form, f"--states={','.join(states) or 'all'}")
         return [dict(zip(fields, line.split("|"), strict=False)) for line in printed.splitlines()]

@@ -69,9 +69,12 @@ def wait_for(condition, seconds: float, run: subprocess.Popen):
     return found
 
 
-def jobs_of(slurm, mark: str, *states: str) -> list[dict[str, str]]:
-    """Jobs whose comment, the rule and its wildcards, holds ``mark``, oldest first."""
-    found = [job for job in slurm.queue(*states) if mark in job["Comment"]]
+def jobs_of(slurm, workdir: Path, mark: str, *states: str) -> list[dict[str, str]]:
+    """Jobs of a run whose comment, the rule and its wildcards, holds ``mark``, oldest first.
+
+    The cluster remembers ended jobs of other tests' runs.
+    """
+    found = [job for job in slurm.queue(*states) if job["WorkDir"] == str(workdir) and mark in job["Comment"]]
     return sorted(found, key=lambda job: int(job["JobID"]))
 
 
@@ -136,8 +139,8 @@ def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finishe
     workdir, (first, second) = without_heatmaps(copy_of_finished), ("1-of-2", "2-of-2")
     asked = ["--config", "resources__explain={threads: 3, gpu: 1, mem_mb: 1500, runtime: 10}"]
     with started(slurm, workdir, *asked, target=f"{HEATMAPS}/heatmaps.json") as run:
-        wait_for(lambda: len(jobs_of(slurm, "rule_explain", "RUNNING")) == 2, 150, run)
-        hanging, cancelled = jobs_of(slurm, second)[0], jobs_of(slurm, first)[0]
+        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, "rule_explain", "RUNNING")) == 2, 150, run)
+        hanging, cancelled = jobs_of(slurm, copy_of_finished, second)[0], jobs_of(slurm, copy_of_finished, first)[0]
         for job in (hanging, cancelled):
             assert job["Partition"] == "main" and job["NumCPUs"] == "3"
             assert job["MinMemory"] == "1500M" and job["TimeLimit"] == "10:00"
@@ -146,12 +149,12 @@ def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finishe
         for pid in wait_for(lambda: workers_of(workdir, second), 60, run):
             os.kill(pid, signal.SIGSTOP)
         slurm.call("scontrol", "update", f"jobid={hanging['JobID']}", "EndTime=now+1")
-        wait_for(lambda: len(jobs_of(slurm, first)) == 2, 150, run)
+        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, first)) == 2, 150, run)
         slurm.restart_controller()
-        wait_for(lambda: len(jobs_of(slurm, second)) == 2, 150, run)
+        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, second)) == 2, 150, run)
         assert run.wait(250) == 0, run.printed()[-4000:]
-    assert [job["State"] for job in jobs_of(slurm, first)] == ["CANCELLED", "COMPLETED"]
-    out_of_time, again = jobs_of(slurm, second)
+    assert [job["State"] for job in jobs_of(slurm, copy_of_finished, first)] == ["CANCELLED", "COMPLETED"]
+    out_of_time, again = jobs_of(slurm, copy_of_finished, second)
     assert (out_of_time["State"], again["State"]) == ("TIMEOUT", "COMPLETED")
     assert (again["MinMemory"], again["TimeLimit"]) == ("3000M", "20:00")
     assert artifacts(workdir) == artifacts(finished)
@@ -187,12 +190,12 @@ def test_training_out_of_time_goes_on_with_more(slurm, tmp_path):
     limit = "resources__train_classifier={threads: 2, gpu: 0, mem_mb: 2500, runtime: 1}"
     target = "results/demo/classifiers/shapes/vit_hybrid/seed0/model.safetensors"
     with started(slurm, tmp_path, "--config", *epochs, limit, target=target) as run:
-        wait_for(lambda: len(jobs_of(slurm, "rule_train_classifier")) == 2, 400, run)
-        again = jobs_of(slurm, "rule_train_classifier")[1]
+        wait_for(lambda: len(jobs_of(slurm, tmp_path, "rule_train_classifier")) == 2, 400, run)
+        again = jobs_of(slurm, tmp_path, "rule_train_classifier")[1]
         assert (again["TimeLimit"], again["MinMemory"]) == ("2:00", "5000M")
         log = tmp_path / "results/demo/logs/classifiers/shapes/vit_hybrid/seed0.log"
         wait_for(lambda: log.is_file() and "going on from step" in log.read_text(), 100, run)
-    assert jobs_of(slurm, "rule_train_classifier")[0]["State"] == "TIMEOUT"
+    assert jobs_of(slurm, tmp_path, "rule_train_classifier")[0]["State"] == "TIMEOUT"
 
 
 @needs_slurm
@@ -202,7 +205,7 @@ def test_a_killed_snakemake_goes_on_after_scancel(slurm, finished, copy_of_finis
     """As docs/cluster.md says: its jobs live on; cancel them by the run's name, then start again."""
     workdir = without_heatmaps(copy_of_finished)
     with started(slurm, workdir, target=f"{HEATMAPS}/heatmaps.json") as run:
-        wait_for(lambda: jobs_of(slurm, "rule_explain", "RUNNING"), 150, run)
+        wait_for(lambda: jobs_of(slurm, copy_of_finished, "rule_explain", "RUNNING"), 150, run)
         name = re.search(r"SLURM run ID: (\S+)", run.printed()).group(1)
         run.kill()
         run.wait()
