@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from seedbed.data.normalise import normalise
+from seedbed.data.normalise import NORMALISATIONS, normalise
 from seedbed.errors import DataError, ParameterError, unknown_name
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+MEAN, STD = NORMALISATIONS["imagenet"]
 
 
 def picture_for_crf(picture: np.ndarray, how: str) -> np.ndarray:

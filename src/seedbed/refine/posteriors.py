@@ -36,9 +36,10 @@ def confident_posteriors(
     ``labels.store_stride`` pixels.
     """
     settings = CrfSettings(**crf.plain())
-    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
+    pictures = read_ahead(
+        records, lambda record: (record, picture_for_crf(read_picture(index.root / record.path), labels.picture))
+    )
     for record, picture in pictures:
-        picture = picture_for_crf(picture, labels.picture)
         heat = at_picture_size(heatmaps[record.image])
         maps = np.clip(heat.maps, 0, 1)
         classes = np.concatenate([[BACKGROUND], heat.classes])
