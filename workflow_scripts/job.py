@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import sys
@@ -11,6 +12,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What imports make lives as long as the job: looking through it for garbage is a third of a start. On again in `job`.
+gc.disable()
 
 # Sums are split over threads, so the count is part of a result: one, unless training's parameters say otherwise.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -120,6 +124,8 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
 
     A ``shared`` script runs once on each GPU that the rule asks for, at the same time; see `seedbed.train.ranks`.
     """
+    gc.freeze()  # nor is it looked through later, or when the interpreter is taken apart
+    gc.enable()
     terminal = sys.stderr
     _die_with_snakemake()
     with contextlib.ExitStack() as stack:
@@ -152,3 +158,4 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
             raise
         finally:
             sys.stderr = terminal
+            gc.freeze()

@@ -23,7 +23,9 @@ def results(tmp_path_factory):
     """A results folder with a database that eight processes made and filled at once."""
     pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("results")
-    context = multiprocessing.get_context("fork")
+    # Not forked from here: this process has threads, whose locks a fork would hold for ever.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow"])
     processes = [context.Process(target=_track_one, args=(folder, number)) for number in range(8)]
     for process in processes:
         process.start()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import h5py
 import numpy as np
@@ -115,8 +116,9 @@ def test_formats_are_told_by_their_first_bytes(tmp_path):
 
 def test_locks_of_data_written_by_many_lose_nothing(tmp_path):
     path = tmp_path / "lock.json"
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        pool.map(record_one, [(str(path), number) for number in range(40)])
+    # Not forked: this process has threads, whose locks a fork would hold for ever.
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("forkserver")) as pool:
+        list(pool.map(record_one, [(str(path), number) for number in range(40)]))
     assert len(json.loads(path.read_text())) == 40
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from seedbed.data.datasets import sample_seed
@@ -129,6 +128,8 @@ def similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     NaN where undefined: for the cosine a zero map, for the ranks a constant one, for both one that is not finite.
     """
+    from scipy.stats import rankdata  # a tenth of the start of every measuring job, and only noise ranks
+
     ranks = [rankdata(maps, axis=-1) for maps in (one, other)]
     centred = [rank - rank.mean(axis=-1, keepdims=True) for rank in ranks]
     found = np.stack([_cosine(one, other), _cosine(*centred)], axis=-1)
