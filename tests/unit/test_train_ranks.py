@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -161,7 +162,9 @@ def test_a_choice_for_the_whole_batch_is_the_same_on_all_ranks():
 def test_a_failing_process_ends_the_others(tmp_path):
     program = tmp_path / "fail.py"
     program.write_text("import os, time\nif os.environ['RANK'] == '1': raise SystemExit(7)\ntime.sleep(60)\n")
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert launch([sys.executable, str(program)], 2) == 7
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
 @pytest.mark.skipif(not ranks_program.SOCKETS.exists(), reason="needs Linux")

@@ -4,9 +4,12 @@ All are on this machine and find each other through a file; what they send goes 
 listens on the network.
 """
 
+import contextlib
 import os
+import signal
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MEETING_VARIABLE = "SEEDBED_MEETING"
@@ -21,7 +24,7 @@ def rank() -> int | None:
 def launch(command: Sequence[str], processes: int) -> int:
     """Run ``command`` in several processes at once, each with its ``rank``, and wait for all.
 
-    If one fails, the others are ended.
+    If one fails, the others are ended. So they are when this process is told to end meanwhile.
 
     Args:
         command: program and arguments.
@@ -53,15 +56,36 @@ def launch(command: Sequence[str], processes: int) -> int:
             max_restarts=0,
             local_addr="localhost",
         )
-        before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
         try:
-            elastic_launch(config, command[0])(*command[1:])
+            with _environment(environment), _signal_handlers_kept():
+                elastic_launch(config, command[0])(*command[1:])
         except ChildFailedError as error:
             return error.get_first_failure()[1].exitcode or 1
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value
     return 0
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Put back the signal handlers that the launcher replaces and leaves, which raise in this process and its forks."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
