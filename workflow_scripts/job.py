@@ -158,4 +158,4 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
             raise
         finally:
             sys.stderr = terminal
-            gc.freeze()
+            gc.freeze()  # the process ends: what was imported meanwhile need not be looked through either

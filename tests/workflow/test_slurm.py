@@ -139,8 +139,8 @@ def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finishe
     workdir, (first, second) = without_heatmaps(copy_of_finished), ("1-of-2", "2-of-2")
     asked = ["--config", "resources__explain={threads: 3, gpu: 1, mem_mb: 1500, runtime: 10}"]
     with started(slurm, workdir, *asked, target=f"{HEATMAPS}/heatmaps.json") as run:
-        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, "rule_explain", "RUNNING")) == 2, 150, run)
-        hanging, cancelled = jobs_of(slurm, copy_of_finished, second)[0], jobs_of(slurm, copy_of_finished, first)[0]
+        wait_for(lambda: len(jobs_of(slurm, workdir, "rule_explain", "RUNNING")) == 2, 150, run)
+        hanging, cancelled = jobs_of(slurm, workdir, second)[0], jobs_of(slurm, workdir, first)[0]
         for job in (hanging, cancelled):
             assert job["Partition"] == "main" and job["NumCPUs"] == "3"
             assert job["MinMemory"] == "1500M" and job["TimeLimit"] == "10:00"
@@ -149,12 +149,12 @@ def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finishe
         for pid in wait_for(lambda: workers_of(workdir, second), 60, run):
             os.kill(pid, signal.SIGSTOP)
         slurm.call("scontrol", "update", f"jobid={hanging['JobID']}", "EndTime=now+1")
-        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, first)) == 2, 150, run)
+        wait_for(lambda: len(jobs_of(slurm, workdir, first)) == 2, 150, run)
         slurm.restart_controller()
-        wait_for(lambda: len(jobs_of(slurm, copy_of_finished, second)) == 2, 150, run)
+        wait_for(lambda: len(jobs_of(slurm, workdir, second)) == 2, 150, run)
         assert run.wait(250) == 0, run.printed()[-4000:]
-    assert [job["State"] for job in jobs_of(slurm, copy_of_finished, first)] == ["CANCELLED", "COMPLETED"]
-    out_of_time, again = jobs_of(slurm, copy_of_finished, second)
+    assert [job["State"] for job in jobs_of(slurm, workdir, first)] == ["CANCELLED", "COMPLETED"]
+    out_of_time, again = jobs_of(slurm, workdir, second)
     assert (out_of_time["State"], again["State"]) == ("TIMEOUT", "COMPLETED")
     assert (again["MinMemory"], again["TimeLimit"]) == ("3000M", "20:00")
     assert artifacts(workdir) == artifacts(finished)
@@ -205,7 +205,7 @@ def test_a_killed_snakemake_goes_on_after_scancel(slurm, finished, copy_of_finis
     """As docs/cluster.md says: its jobs live on; cancel them by the run's name, then start again."""
     workdir = without_heatmaps(copy_of_finished)
     with started(slurm, workdir, target=f"{HEATMAPS}/heatmaps.json") as run:
-        wait_for(lambda: jobs_of(slurm, copy_of_finished, "rule_explain", "RUNNING"), 150, run)
+        wait_for(lambda: jobs_of(slurm, workdir, "rule_explain", "RUNNING"), 150, run)
         name = re.search(r"SLURM run ID: (\S+)", run.printed()).group(1)
         run.kill()
         run.wait()
