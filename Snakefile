@@ -95,7 +95,9 @@ for paper in PAPERS.values():
                 name:
                     f"{paper.id}_{table.id}_submission"
                 input:
-                    lambda wildcards, names=(paper.id, table.id): required_submissions(*names),
+                    lambda wildcards, names=(paper.id, table.id): required_submissions(
+                        *names
+                    ),
 
     for figure in paper.figures:
 
@@ -107,14 +109,13 @@ for paper in PAPERS.values():
 
 
 rule help:
-    input:
-        code=code("print_targets"),
     log:
         LAYOUT.log("help"),
     localrule: True
     conda:
         "environment.yml"
     params:
+        code=code("print_targets"),
         preset=PRESET.name,
         targets=described_targets(),
     script:
@@ -122,14 +123,13 @@ rule help:
 
 
 rule status:
-    input:
-        code=code("print_status"),
     log:
         LAYOUT.log("status"),
     localrule: True
     conda:
         "environment.yml"
     params:
+        code=code("print_status"),
         targets=str(config.get("of") or "headlines").split(","),
         snakefile=str(BASE / "Snakefile"),
         cores=planned_limit("_cores") or os.cpu_count(),
@@ -140,14 +140,13 @@ rule status:
 
 
 rule cost:
-    input:
-        code=code("print_cost"),
     log:
         LAYOUT.log("cost"),
     localrule: True
     conda:
         "environment.yml"
     params:
+        code=code("print_cost"),
         targets=str(config.get("of") or "headlines").split(","),
         snakefile=str(BASE / "Snakefile"),
         cores=planned_limit("_cores") or os.cpu_count(),

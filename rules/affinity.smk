@@ -8,7 +8,6 @@ rule label_affinities:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         heatmaps=lambda wildcards: f"{affinity_training_maps(wildcards)}/{wildcards.scatteritem}.h5",
-        code=code("label_affinities"),
     output:
         low=f"{AFFINITY}/low/{{scatteritem}}.h5",
         high=f"{AFFINITY}/high/{{scatteritem}}.h5",
@@ -24,9 +23,16 @@ rule label_affinities:
         mem_mb=resource("label_affinities", "mem_mb"),
         runtime=resource("label_affinities", "runtime"),
     params:
-        labels=lambda wildcards: on(wildcards).affinity_networks[wildcards.network].labels.plain(),
-        crf=lambda wildcards: crf(on(wildcards).affinity_networks[wildcards.network].labels.crf),
-        split=lambda wildcards: on(wildcards).affinity_networks[wildcards.network].train.split,
+        code=code("label_affinities"),
+        labels=lambda wildcards: on(wildcards)
+        .affinity_networks[wildcards.network]
+        .labels.plain(),
+        crf=lambda wildcards: crf(
+            on(wildcards).affinity_networks[wildcards.network].labels.crf
+        ),
+        split=lambda wildcards: on(wildcards)
+        .affinity_networks[wildcards.network]
+        .train.split,
     message:
         "Confident labels for {wildcards.network} from {wildcards.explainer}, shard {wildcards.scatteritem}"
     script:
@@ -40,10 +46,6 @@ rule train_affinity_network:
         low=shards(f"{AFFINITY}/low", "h5"),
         high=shards(f"{AFFINITY}/high", "h5"),
         weights=affinity_weights,
-        code=lambda wildcards: code(
-            "train_affinity_network",
-            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
-        ),
     output:
         weights=f"{AFFINITY}/model.safetensors",
         history=f"{AFFINITY}/history.csv",
@@ -61,7 +63,13 @@ rule train_affinity_network:
         mem_mb=resource("train_affinity_network", "mem_mb"),
         runtime=resource("train_affinity_network", "runtime"),
     params:
-        network=lambda wildcards: section("affinity_networks", wildcards.network, on(wildcards)),
+        code=lambda wildcards: code(
+            "train_affinity_network",
+            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
+        ),
+        network=lambda wildcards: section(
+            "affinity_networks", wildcards.network, on(wildcards)
+        ),
         state=f"{AFFINITY}/resume.pt",
     message:
         "Training {wildcards.network} on the labels of {wildcards.explainer}, seed {wildcards.seed} (progress: {log})"

@@ -8,7 +8,6 @@ rule measure_attention:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         weights=classifier_weights,
-        code=lambda wildcards: code("measure_attention", *modules_of(on(wildcards).models[wildcards.model])),
     output:
         f"{ATTENTION}/{{scatteritem}}.json",
     log:
@@ -23,6 +22,9 @@ rule measure_attention:
         mem_mb=resource("measure_attention", "mem_mb"),
         runtime=resource("measure_attention", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "measure_attention", *modules_of(on(wildcards).models[wildcards.model])
+        ),
         input=lambda wildcards: on(wildcards).models[wildcards.model].input.plain(),
         network=network,
     message:
@@ -35,7 +37,6 @@ use rule merge_protocol as merge_attention with:
     input:
         card=LAYOUT.card("{dataset}"),
         shards=shards(ATTENTION, "json", gather.protocol),
-        code=code("merge_protocol", "seedbed.evaluate.attention"),
     output:
         f"{ATTENTION}.json",
     log:
@@ -43,6 +44,7 @@ use rule merge_protocol as merge_attention with:
     benchmark:
         LAYOUT.benchmark(ATTENTION)
     params:
+        code=code("merge_protocol", "seedbed.evaluate.attention"),
         protocol=dict(name="attention_statistics"),
     message:
         "Attention statistics of {wildcards.model} on {wildcards.dataset} {wildcards.split}"

@@ -6,7 +6,6 @@ rule adopt_classifier:
         file=lambda wildcards: checkpoint_file("models", wildcards.model),
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code("adopt_checkpoint", *modules_of(on(wildcards).models[wildcards.model])),
     output:
         weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
         record=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/checkpoint.json",
@@ -24,6 +23,9 @@ rule adopt_classifier:
         mem_mb=resource("adopt_checkpoint", "mem_mb"),
         runtime=resource("adopt_checkpoint", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "adopt_checkpoint", *modules_of(on(wildcards).models[wildcards.model])
+        ),
         kind="models",
         name=lambda wildcards: wildcards.model,
         network=lambda wildcards: section("models", wildcards.model, on(wildcards)),
@@ -38,10 +40,6 @@ use rule adopt_classifier as adopt_affinity_network with:
         file=lambda wildcards: checkpoint_file("affinity_networks", wildcards.network),
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code(
-            "adopt_checkpoint",
-            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
-        ),
     output:
         weights=f"{AFFINITY}/model.safetensors",
         record=f"{AFFINITY}/checkpoint.json",
@@ -52,9 +50,15 @@ use rule adopt_classifier as adopt_affinity_network with:
     wildcard_constraints:
         network=networks("affinity_networks", published=True),
     params:
+        code=lambda wildcards: code(
+            "adopt_checkpoint",
+            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
+        ),
         kind="affinity_networks",
         name=lambda wildcards: wildcards.network,
-        network=lambda wildcards: section("affinity_networks", wildcards.network, on(wildcards)),
+        network=lambda wildcards: section(
+            "affinity_networks", wildcards.network, on(wildcards)
+        ),
 
 
 use rule adopt_classifier as adopt_segmenter with:
@@ -62,7 +66,6 @@ use rule adopt_classifier as adopt_segmenter with:
         file=lambda wildcards: checkpoint_file("segmenters", wildcards.segmenter),
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code("adopt_checkpoint", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         record=f"{SEGMENTER}/checkpoint.json",
@@ -73,6 +76,12 @@ use rule adopt_classifier as adopt_segmenter with:
     wildcard_constraints:
         segmenter=networks("segmenters", published=True),
     params:
+        code=lambda wildcards: code(
+            "adopt_checkpoint",
+            *modules_of(on(wildcards).segmenters[wildcards.segmenter]),
+        ),
         kind="segmenters",
         name=lambda wildcards: wildcards.segmenter,
-        network=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
+        network=lambda wildcards: section(
+            "segmenters", wildcards.segmenter, on(wildcards)
+        ),

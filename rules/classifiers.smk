@@ -5,8 +5,9 @@ rule train_classifier:
     input:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        weights=lambda wildcards: initial_weights(on(wildcards).models[wildcards.model].weights),
-        code=lambda wildcards: code("train_classifier", *modules_of(on(wildcards).models[wildcards.model])),
+        weights=lambda wildcards: initial_weights(
+            on(wildcards).models[wildcards.model].weights
+        ),
     output:
         weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
         history=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/history.csv",
@@ -25,6 +26,9 @@ rule train_classifier:
         mem_mb=resource("train_classifier", "mem_mb"),
         runtime=resource("train_classifier", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "train_classifier", *modules_of(on(wildcards).models[wildcards.model])
+        ),
         model=lambda wildcards: section("models", wildcards.model, on(wildcards)),
         state=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/resume.pt",
     message:

@@ -5,7 +5,8 @@ from functools import cache
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
-from seedbed.io.sources import modules_registering, registered_names, source_closure
+from seedbed.io.identity import code_digest
+from seedbed.io.registrations import modules_registering, registered_names
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
 from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
@@ -32,24 +33,44 @@ checked(
 SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
 LAYOUT = Layout(PRESET.name)
-TABLES = {f"{paper.id}_{table.id}": (paper.id, table.id) for paper in PAPERS.values() for table in paper.tables}
-FIGURES = {f"{paper.id}_{figure.id}": (paper.id, figure.id) for paper in PAPERS.values() for figure in paper.figures}
+TABLES = {
+    f"{paper.id}_{table.id}": (paper.id, table.id)
+    for paper in PAPERS.values()
+    for table in paper.tables
+}
+FIGURES = {
+    f"{paper.id}_{figure.id}": (paper.id, figure.id)
+    for paper in PAPERS.values()
+    for figure in paper.figures
+}
 checked(PRESET.check_tables, TABLES)
 checked(PRESET.check_targets, [*TABLES, *FIGURES])
 
 
 def names_of(kind, table):
     """A regular expression of the names in a section whose entries are of one kind; matches nothing if there is none."""
-    return "|".join(name for name, entry in table.items() if entry.kind == kind) or "(?!)"
+    return (
+        "|".join(name for name, entry in table.items() if entry.kind == kind) or "(?!)"
+    )
 
 
 def networks(table, published=False):
     """A regular expression of the networks of a section that are trained here, or whose checkpoints are measured."""
     entries = getattr(PRESET, table).items()
-    return "|".join(name for name, entry in entries if bool(entry.checkpoint) == published) or "(?!)"
+    return (
+        "|".join(name for name, entry in entries if bool(entry.checkpoint) == published)
+        or "(?!)"
+    )
 
 
-PUBLISHED = "|".join(name for name, entry in PRESET.datasets.items() if entry.kind in SOURCES.datasets) or "(?!)"
+PUBLISHED = (
+    "|".join(
+        name
+        for name, entry in PRESET.datasets.items()
+        if entry.kind in SOURCES.datasets
+    )
+    or "(?!)"
+)
 
 
 wildcard_constraints:
@@ -66,25 +87,19 @@ wildcard_constraints:
 
 
 @cache
-def code(script, *modules):
-    """Source files that a job depends on: its script, what that imports, and modules chosen by name."""
-    paths = source_closure(BASE / "workflow_scripts" / f"{script}.py", *modules)
-    return [code_path(Path(path)) for path in paths]
-
-
-def code_path(path):
-    """A source file, relative where it lies in the working directory, so that a moved checkout reruns nothing."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def templates():
-    """Templates of the pages."""
-    return sorted(code_path(path) for path in (BASE / "src/seedbed/report/templates").glob("*.j2"))
+def code(script, *modules, pages=False):
+    """Digest of the code of a result: its script, what that imports, modules chosen by name, perhaps the pages' templates."""
+    templates = (BASE / "src/seedbed/report/templates").glob("*.j2") if pages else ()
+    return code_digest(
+        BASE / "workflow_scripts" / f"{script}.py", *modules, texts=templates
+    )
 
 
 def modules_of(network):
     """Modules that build a network of the parameters, chosen by its name and by names among its options."""
-    return modules_registering("seedbed.models", "register", network.architecture, *network.options.values())
+    return modules_registering(
+        "seedbed.models", "register", network.architecture, *network.options.values()
+    )
 
 
 def explainer_modules(method):
@@ -111,7 +126,9 @@ def resource(rule, key):
         return own.on(getattr(wildcards, "dataset", ""))
 
     if key == "gpu":
-        return (lambda wildcards: given(wildcards).gpu) if entry.per_network else entry.gpu
+        return (
+            (lambda wildcards: given(wildcards).gpu) if entry.per_network else entry.gpu
+        )
     return lambda wildcards, attempt: getattr(given(wildcards), key) * attempt
 
 
@@ -146,7 +163,11 @@ def explainer_section(wildcards):
 
 def whole(entry):
     """A section without its variants, as plain values."""
-    return {key: value for key, value in entry.plain().items() if key not in ("per_dataset", "per_model")}
+    return {
+        key: value
+        for key, value in entry.plain().items()
+        if key not in ("per_dataset", "per_model")
+    }
 
 
 def crf(name):

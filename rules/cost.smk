@@ -15,15 +15,27 @@ class CostHandler(logging.Handler):
 
     def emit(self, record):
         if getattr(record, "event", None) == "job_info":
-            minutes, gpus = record.resources.get("runtime", 0), planned_gpus(record.resources)
-            self.sheet.add(PlannedJob(record.rule_name, record.wildcards or {}, record.threads, minutes, gpus))
+            minutes, gpus = record.resources.get("runtime", 0), planned_gpus(
+                record.resources
+            )
+            self.sheet.add(
+                PlannedJob(
+                    record.rule_name,
+                    record.wildcards or {},
+                    record.threads,
+                    minutes,
+                    gpus,
+                )
+            )
 
     def show(self):
         if workflow.dryrun:
             print("", *self.sheet.lines(), sep="\n")
 
 
-if workflow.is_main_process:  # whether this is a dry run is known only once it has begun
+if (
+    workflow.is_main_process
+):  # whether this is a dry run is known only once it has begun
     cost_handler = CostHandler(CostSheet(PRESET, SOURCES))
     logging.getLogger("snakemake.logging").addHandler(cost_handler)
     atexit.register(cost_handler.show)

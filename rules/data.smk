@@ -2,8 +2,6 @@
 
 
 rule make_shapes:
-    input:
-        code=code("make_shapes"),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
@@ -22,6 +20,7 @@ rule make_shapes:
         mem_mb=resource("make_shapes", "mem_mb"),
         runtime=resource("make_shapes", "runtime"),
     params:
+        code=code("make_shapes"),
         dataset=lambda wildcards: section("datasets", wildcards.dataset),
     message:
         "Drawing the built-in data set {wildcards.dataset}"
@@ -32,7 +31,6 @@ rule make_shapes:
 rule index_folder:
     input:
         tables=lambda wildcards: own_tables(PRESET.datasets[wildcards.dataset].path),
-        code=code("index_folder"),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
@@ -51,6 +49,7 @@ rule index_folder:
         mem_mb=resource("index_folder", "mem_mb"),
         runtime=resource("index_folder", "runtime"),
     params:
+        code=code("index_folder"),
         dataset=lambda wildcards: section("datasets", wildcards.dataset),
     message:
         "Checking your own pictures in {params.dataset[path]}"
@@ -59,8 +58,6 @@ rule index_folder:
 
 
 rule fetch_source:
-    input:
-        code=code("fetch_source"),
     output:
         "data/archives/{source}/{file}",
     log:
@@ -75,6 +72,7 @@ rule fetch_source:
         mem_mb=resource("fetch_source", "mem_mb"),
         runtime=resource("fetch_source", "runtime"),
     params:
+        code=code("fetch_source"),
         source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
         lock="data/lock.json",
     message:
@@ -86,7 +84,6 @@ rule fetch_source:
 rule unpack_source:
     input:
         archive=source_archive,
-        code=code("unpack_source"),
     output:
         "data/{dataset}/raw/{source}.json",
     log:
@@ -103,6 +100,7 @@ rule unpack_source:
         mem_mb=resource("unpack_source", "mem_mb"),
         runtime=resource("unpack_source", "runtime"),
     params:
+        code=code("unpack_source"),
         source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
         path=lambda wildcards: PRESET.datasets[wildcards.dataset].path,
         lock="data/lock.json",
@@ -115,9 +113,6 @@ rule unpack_source:
 rule prepare_dataset:
     input:
         stamps=raw_stamps,
-        code=lambda wildcards: code(
-            "prepare_dataset", f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}"
-        ),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
@@ -136,9 +131,15 @@ rule prepare_dataset:
         mem_mb=resource("prepare_dataset", "mem_mb"),
         runtime=resource("prepare_dataset", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "prepare_dataset",
+            f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}",
+        ),
         kind=lambda wildcards: PRESET.datasets[wildcards.dataset].kind,
         options=lambda wildcards: PRESET.datasets[wildcards.dataset].options,
-        licence=lambda wildcards: SOURCES.datasets[PRESET.datasets[wildcards.dataset].kind].licence,
+        licence=lambda wildcards: SOURCES.datasets[
+            PRESET.datasets[wildcards.dataset].kind
+        ].licence,
         sources=lambda wildcards: wanted_sources(wildcards.dataset),
         lock="data/lock.json",
     message:

@@ -7,8 +7,6 @@ rule draw_figure:
     input:
         indices=figure_indices,
         files=figure_files,
-        code=code("draw_figure", "seedbed.explain"),
-        templates=templates(),
     output:
         picture=report(
             f"{FIGURE}.png",
@@ -32,12 +30,15 @@ rule draw_figure:
         mem_mb=resource("draw_figure", "mem_mb"),
         runtime=resource("draw_figure", "runtime"),
     params:
+        code=code("draw_figure", "seedbed.explain", pages=True),
         paper=lambda wildcards: PAPERS[wildcards.paper].head(),
         figure=plain_figure,
         title=figure_title,
         groups=figure_groups,
         notes=notes_of_figure,
-        preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
+        preset=dict(
+            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
+        ),
     message:
         "Figure {wildcards.figure} of {wildcards.paper}"
     script:
@@ -47,8 +48,6 @@ rule draw_figure:
 rule draw_chart:
     input:
         metrics=chart_metrics,
-        code=code("draw_chart"),
-        templates=templates(),
     output:
         picture=report(
             f"{FIGURE}.png",
@@ -74,12 +73,15 @@ rule draw_chart:
         mem_mb=resource("draw_chart", "mem_mb"),
         runtime=resource("draw_chart", "runtime"),
     params:
+        code=code("draw_chart", pages=True),
         paper=lambda wildcards: PAPERS[wildcards.paper].head(),
         figure=plain_figure,
         title=figure_title,
         series=chart_series,
         notes=notes_of_figure,
-        preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
+        preset=dict(
+            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
+        ),
     message:
         "Figure {wildcards.figure} of {wildcards.paper}"
     script:

@@ -8,11 +8,6 @@ rule explain:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         weights=classifier_weights,
-        code=lambda wildcards: code(
-            "explain",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
-        ),
     output:
         f"{HEATMAPS}/{{scatteritem}}.h5",
     log:
@@ -27,6 +22,11 @@ rule explain:
         mem_mb=resource("explain", "mem_mb"),
         runtime=resource("explain", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "explain",
+            *modules_of(on(wildcards).models[wildcards.model]),
+            *explainer_modules(explainer_of(wildcards).method),
+        ),
         explainer=explainer_section,
         network=network,
     message:
@@ -40,7 +40,6 @@ rule score_heatmaps:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         heatmaps=shards(HEATMAPS, "h5"),
-        code=code("score_heatmaps"),
     output:
         f"{HEATMAPS}/heatmaps.json",
     log:
@@ -55,6 +54,7 @@ rule score_heatmaps:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
+        code=code("score_heatmaps"),
         scoring=PRESET.scoring.plain(),
         background=lambda wildcards: explainer_of(wildcards).background,
         sweep=lambda wildcards: explainer_of(wildcards).sweep,
@@ -69,12 +69,6 @@ rule run_protocol:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         weights=classifier_weights,
-        code=lambda wildcards: code(
-            "run_protocol",
-            "seedbed.evaluate.protocols",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
-        ),
     output:
         f"{HEATMAPS}/{{protocol}}/{{scatteritem}}.json",
     log:
@@ -91,6 +85,12 @@ rule run_protocol:
         mem_mb=resource("run_protocol", "mem_mb"),
         runtime=resource("run_protocol", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "run_protocol",
+            "seedbed.evaluate.protocols",
+            *modules_of(on(wildcards).models[wildcards.model]),
+            *explainer_modules(explainer_of(wildcards).method),
+        ),
         explainer=explainer_section,
         network=network,
         protocol=lambda wildcards: protocol_of(wildcards),
@@ -104,7 +104,6 @@ rule merge_protocol:
     input:
         card=LAYOUT.card("{dataset}"),
         shards=shards(f"{HEATMAPS}/{{protocol}}", "json", gather.protocol),
-        code=code("merge_protocol"),
     output:
         f"{HEATMAPS}/{{protocol}}.json",
     log:
@@ -121,6 +120,7 @@ rule merge_protocol:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
+        code=code("merge_protocol"),
         protocol=lambda wildcards: protocol_of(wildcards),
     message:
         "Result of {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"

@@ -33,7 +33,11 @@ def initial_weights(name):
 def network_of(model, dataset):
     """What builds a classifier; its training does not matter to what is computed from it."""
     entry = preset_on(dataset).models[model]
-    return {"architecture": entry.architecture, "options": entry.options, "num_classes": entry.num_classes}
+    return {
+        "architecture": entry.architecture,
+        "options": entry.options,
+        "num_classes": entry.num_classes,
+    }
 
 
 def network(wildcards):
@@ -44,7 +48,9 @@ def network(wildcards):
 def affinity_training_maps(wildcards):
     """Heat maps of the split that the affinity network trains on, one shard or all."""
     split = on(wildcards).affinity_networks[wildcards.network].train.split
-    return LAYOUT.heatmaps(wildcards.dataset, split, wildcards.model, wildcards.explainer, wildcards.seed)
+    return LAYOUT.heatmaps(
+        wildcards.dataset, split, wildcards.model, wildcards.explainer, wildcards.seed
+    )
 
 
 def affinity_weights(wildcards):
@@ -60,7 +66,9 @@ def checkpoint_file(table, name):
     """A published checkpoint's file; a clear message if it is not there."""
     path = getattr(PRESET, table)[name].checkpoint.path
     if not Path(path).is_file():
-        raise WorkflowError(f"{table}.{name.removesuffix(CHECKPOINT)}.checkpoint: there is no file {path}.")
+        raise WorkflowError(
+            f"{table}.{name.removesuffix(CHECKPOINT)}.checkpoint: there is no file {path}."
+        )
     return path
 
 
@@ -71,7 +79,13 @@ def walk_network(wildcards):
 
 def walk_weights(wildcards):
     """Weights of that network."""
-    names = (wildcards.dataset, wildcards.model, wildcards.explainer, walk_network(wildcards), wildcards.seed)
+    names = (
+        wildcards.dataset,
+        wildcards.model,
+        wildcards.explainer,
+        walk_network(wildcards),
+        wildcards.seed,
+    )
     return f"{LAYOUT.affinity(*names)}/model.safetensors"
 
 
@@ -83,9 +97,7 @@ def training_masks(wildcards):
 
 
 # Measurements of explanations, perhaps restricted to a subset of the split: localization, localization_single_class.
-PROTOCOLS = (
-    r"(soft_segmentation|perturbation|abpc|localization|instances|noise|layerwise)(_(single_class|two_classes))?"
-)
+PROTOCOLS = r"(soft_segmentation|perturbation|abpc|localization|instances|noise|layerwise)(_(single_class|two_classes))?"
 
 
 def protocol_of(wildcards):
@@ -105,17 +117,28 @@ def wanted_sources(dataset):
     """Files of a published data set: those it needs, and the optional ones that the parameters ask for."""
     entry = PRESET.datasets[dataset]
     every = SOURCES.of_dataset(entry.kind)
-    return [source.name for source in every if not source.optional or source.name in entry.optional]
+    return [
+        source.name
+        for source in every
+        if not source.optional or source.name in entry.optional
+    ]
 
 
 def raw_stamps(wildcards):
     """Stamps of a published data set's raw folders."""
-    return [f"data/{wildcards.dataset}/raw/{source}.json" for source in wanted_sources(wildcards.dataset)]
+    return [
+        f"data/{wildcards.dataset}/raw/{source}.json"
+        for source in wanted_sources(wildcards.dataset)
+    ]
 
 
 def source_archive(wildcards):
     """The archive that a raw folder is unpacked from; none where the data set already lies on disk."""
-    return [] if PRESET.datasets[wildcards.dataset].path else [archive_of(wildcards.source)]
+    return (
+        []
+        if PRESET.datasets[wildcards.dataset].path
+        else [archive_of(wildcards.source)]
+    )
 
 
 def weights_file(wildcards):

@@ -1,6 +1,8 @@
 # Pseudo masks: heat maps through a refiner. One rule for each kind of refiner, since their inputs differ.
 
-MASKS = LAYOUT.masks("{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}")
+MASKS = LAYOUT.masks(
+    "{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}"
+)
 
 
 rule refine_masks:
@@ -8,7 +10,6 @@ rule refine_masks:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
-        code=code("refine_masks"),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -25,8 +26,11 @@ rule refine_masks:
         mem_mb=resource("refine_masks", "mem_mb"),
         runtime=resource("refine_masks", "runtime"),
     params:
+        code=code("refine_masks"),
         refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        crf=lambda wildcards: crf(getattr(PRESET.refiners[wildcards.refiner], "crf", None)),
+        crf=lambda wildcards: crf(
+            getattr(PRESET.refiners[wildcards.refiner], "crf", None)
+        ),
         background=lambda wildcards: explainer_of(wildcards).background,
     message:
         "Masks of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
@@ -40,10 +44,6 @@ rule random_walk:
         card=LAYOUT.card("{dataset}"),
         heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
         weights=walk_weights,
-        code=lambda wildcards: code(
-            "random_walk",
-            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
-        ),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -60,8 +60,14 @@ rule random_walk:
         mem_mb=resource("random_walk", "mem_mb"),
         runtime=resource("random_walk", "runtime"),
     params:
+        code=lambda wildcards: code(
+            "random_walk",
+            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
+        ),
         refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        network=lambda wildcards: section("affinity_networks", walk_network(wildcards), on(wildcards)),
+        network=lambda wildcards: section(
+            "affinity_networks", walk_network(wildcards), on(wildcards)
+        ),
         crf=lambda wildcards: crf(PRESET.refiners[wildcards.refiner].crf),
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
@@ -74,7 +80,6 @@ rule score_masks:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=shards(MASKS, "zip"),
-        code=code("score_masks"),
     output:
         f"{MASKS}/metrics.json",
     log:
@@ -89,6 +94,7 @@ rule score_masks:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
+        code=code("score_masks"),
         scoring=PRESET.scoring.plain(),
     message:
         "Scoring the masks of {wildcards.refiner} on {wildcards.dataset} {wildcards.split}"

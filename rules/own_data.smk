@@ -6,7 +6,6 @@ rule export_split:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=own_masks,
-        code=code("export_masks"),
     output:
         directory(exported("{dataset}", "{split}")),
     log:
@@ -21,6 +20,7 @@ rule export_split:
         mem_mb=resource("export_split", "mem_mb"),
         runtime=resource("export_split", "runtime"),
     params:
+        code=code("export_masks"),
         scoring=PRESET.scoring.plain(),
     message:
         "Masks of {wildcards.dataset} {wildcards.split} as files: {output}"
@@ -35,13 +35,14 @@ rule my_masks:
 
 rule export_masks:
     input:
-        lambda wildcards: exports_of(own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")),
+        lambda wildcards: exports_of(
+            own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")
+        ),
 
 
 rule explain_image:
     input:
         unpack(image_inputs),
-        code=code("explain_image", "seedbed.explain"),
     output:
         page=f"{LAYOUT.root}/explained/{image_name()}.png",
         maps=f"{LAYOUT.root}/explained/{image_name()}.h5",
@@ -57,6 +58,7 @@ rule explain_image:
         mem_mb=resource("explain_image", "mem_mb"),
         runtime=resource("explain_image", "runtime"),
     params:
+        code=code("explain_image", "seedbed.explain"),
         network=image_classifier()["network"],
         input=image_classifier()["input"],
         loss=image_classifier()["loss"],

@@ -18,7 +18,9 @@ def seeds_for(paper, target):
 @cache
 def cells_of(paper, table):
     """Every cell of a table, resolved for the preset."""
-    return checked(table_cells, table_of(paper, table), PRESET, LAYOUT, seeds_for(paper, table))
+    return checked(
+        table_cells, table_of(paper, table), PRESET, LAYOUT, seeds_for(paper, table)
+    )
 
 
 def measured(paper, table):
@@ -56,7 +58,9 @@ def checkpoint_files(wildcards):
     """Records of the published checkpoints behind a table."""
     cells = measured(wildcards.paper, wildcards.table)
     seed = seeds_for(wildcards.paper, wildcards.table)[0]
-    found = (checkpoint_records(cell.measurement, PRESET, LAYOUT, seed) for cell in cells)
+    found = (
+        checkpoint_records(cell.measurement, PRESET, LAYOUT, seed) for cell in cells
+    )
     return list(dict.fromkeys(path for records in found for path in records))
 
 
@@ -71,14 +75,20 @@ def required_submissions(paper, table):
     cells = [cell for cell in cells_of(paper, table) if cell.status != "cited"]
     found = list(dict.fromkeys(cell.archive for cell in cells if cell.archive))
     if not found:
-        lacking = missing_names(cell for cell in cells if cell.column in submitted_columns(paper, table))
+        lacking = missing_names(
+            cell for cell in cells if cell.column in submitted_columns(paper, table)
+        )
         raise WorkflowError(f"{paper}_{table}_submission needs {', '.join(lacking)}.")
     return found
 
 
 def submitted_columns(paper, table):
     """Columns of a table that only an evaluation server can fill."""
-    return [column.id for column in table_of(paper, table).columns if column.pipeline.get("metric") == "submission"]
+    return [
+        column.id
+        for column in table_of(paper, table).columns
+        if column.pipeline.get("metric") == "submission"
+    ]
 
 
 def plain_cells(paper, table):
@@ -89,26 +99,47 @@ def plain_cells(paper, table):
 @cache
 def footnotes_of(paper, table):
     """What each measured number stands for, in words."""
-    return footnotes(table_of(paper, table), cells_of(paper, table), PRESET, seeds_for(paper, table))
+    return footnotes(
+        table_of(paper, table), cells_of(paper, table), PRESET, seeds_for(paper, table)
+    )
 
 
 def row_parameters(cell):
     """The parameter sections behind a row, by name."""
-    names = {key: getattr(cell.measurement, key) for key in ("model", "explainer", "refiner", "segmenter")}
+    names = {
+        key: getattr(cell.measurement, key)
+        for key in ("model", "explainer", "refiner", "segmenter")
+    }
     preset = preset_on(cell.measurement.dataset)
-    sections = {f"{key}s.{name}": section(f"{key}s", name, preset) for key, name in names.items() if name}
+    sections = {
+        f"{key}s.{name}": section(f"{key}s", name, preset)
+        for key, name in names.items()
+        if name
+    }
     walked = getattr(PRESET.refiners.get(names["refiner"]), "network", None)
     if walked:
-        sections[f"affinity_networks.{walked}"] = section("affinity_networks", walked, preset)
+        sections[f"affinity_networks.{walked}"] = section(
+            "affinity_networks", walked, preset
+        )
     chain = {key: value for key, value in asdict(cell.measurement).items() if value}
-    return {"pipeline": chain, "dataset": section("datasets", cell.measurement.dataset), **sections}
+    return {
+        "pipeline": chain,
+        "dataset": section("datasets", cell.measurement.dataset),
+        **sections,
+    }
 
 
 def tracked_rows(wildcards):
     """What is logged of each measured row: parameters, metrics files by column, histories."""
     rows, seed = {}, seeds_for(wildcards.paper, wildcards.table)[0]
     for cell in measured(wildcards.paper, wildcards.table):
-        row = rows.setdefault(cell.row, {"parameters": row_parameters(cell), "sources": {}, "histories": {}})
-        row["sources"][cell.column] = {"metric": cell.measurement.metric, "files": list(cell.sources)}
+        row = rows.setdefault(
+            cell.row,
+            {"parameters": row_parameters(cell), "sources": {}, "histories": {}},
+        )
+        row["sources"][cell.column] = {
+            "metric": cell.measurement.metric,
+            "files": list(cell.sources),
+        }
         row["histories"] |= histories(cell.measurement, PRESET, LAYOUT, seed)
     return rows

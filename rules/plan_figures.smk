@@ -4,15 +4,22 @@
 def panel(names, label, shows, seed):
     """Description of a gallery's column: stored maps or masks, or what explains the pictures on the spot."""
     described = {"label": label, "shows": shows}
-    chain = [names.get(key) for key in ("dataset", "split", "model", "explainer", "refiner", "segmenter")]
+    chain = [
+        names.get(key)
+        for key in ("dataset", "split", "model", "explainer", "refiner", "segmenter")
+    ]
     dataset, split, model, explainer, refiner, segmenter = chain
     if shows == "mask":
-        described["shards"] = shards(LAYOUT.masks(dataset, split, model, explainer, refiner, seed), "zip")
+        described["shards"] = shards(
+            LAYOUT.masks(dataset, split, model, explainer, refiner, seed), "zip"
+        )
     elif shows == "prediction":
         folder = LAYOUT.segmenter(dataset, model, explainer, refiner, segmenter, seed)
         described["shards"] = shards(f"{folder}/{split}", "zip")
     elif shows == "stored":
-        described["shards"] = shards(LAYOUT.heatmaps(dataset, split, model, explainer, seed), "h5")
+        described["shards"] = shards(
+            LAYOUT.heatmaps(dataset, split, model, explainer, seed), "h5"
+        )
     elif shows not in ("image", "truth"):
         described["weights"] = weights_of(dataset, model, seed)
         described["network"] = network_of(model, dataset)
@@ -25,7 +32,12 @@ def panel(names, label, shows, seed):
 
 def panel_files(panels):
     """Files that columns are drawn from."""
-    files = (path for panel in panels for path in panel.get("shards", [panel.get("weights")]) if path)
+    files = (
+        path
+        for panel in panels
+        for path in panel.get("shards", [panel.get("weights")])
+        if path
+    )
     return list(dict.fromkeys(files))
 
 
@@ -33,15 +45,27 @@ def gallery_panels(wildcards):
     """Columns of a table's gallery: its rows on the pictures of the first one."""
     cells = measured(wildcards.paper, wildcards.table)
     first, seed = cells[0].measurement, seeds_for(wildcards.paper, wildcards.table)[0]
-    labels = {row.id: row.label for row in table_of(wildcards.paper, wildcards.table).rows}
+    labels = {
+        row.id: row.label for row in table_of(wildcards.paper, wildcards.table).rows
+    }
     kinds = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction"}
     columns = {}
     for cell in cells:
         part = cell.measurement
-        if (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset):
+        if (part.dataset, part.split, part.subset) == (
+            first.dataset,
+            first.split,
+            first.subset,
+        ):
             shows = kinds.get(part.stage, "heatmap")
-            columns.setdefault(labels[cell.row], panel(asdict(part), labels[cell.row], shows, seed))
-    return [panel({}, "picture", "image", seed), panel({}, "ground truth", "truth", seed), *columns.values()]
+            columns.setdefault(
+                labels[cell.row], panel(asdict(part), labels[cell.row], shows, seed)
+            )
+    return [
+        panel({}, "picture", "image", seed),
+        panel({}, "ground truth", "truth", seed),
+        *columns.values(),
+    ]
 
 
 def gallery_pictures(wildcards):
@@ -52,11 +76,16 @@ def gallery_pictures(wildcards):
 
 def gallery_index(wildcards):
     """Index of the pictures of the gallery."""
-    return LAYOUT.index(measured(wildcards.paper, wildcards.table)[0].measurement.dataset)
+    return LAYOUT.index(
+        measured(wildcards.paper, wildcards.table)[0].measurement.dataset
+    )
 
 
 CHART_FIGURES = [
-    (paper.id, figure.id) for paper in PAPERS.values() for figure in paper.figures if figure.kind in CHARTS
+    (paper.id, figure.id)
+    for paper in PAPERS.values()
+    for figure in paper.figures
+    if figure.kind in CHARTS
 ]
 
 
@@ -70,7 +99,9 @@ def paper_of_figures(drawn_from_numbers):
 def planned_panels(paper, figure):
     """Panels of a figure, resolved for the preset."""
     seeds = seeds_for(paper, figure)
-    return checked(figure_panels, checked(PAPERS[paper].figure, figure), PRESET, LAYOUT, seeds)
+    return checked(
+        figure_panels, checked(PAPERS[paper].figure, figure), PRESET, LAYOUT, seeds
+    )
 
 
 def figure_of(paper, figure):
@@ -95,16 +126,34 @@ def figure_groups(wildcards):
     groups = {}
     for label in dict.fromkeys(found.group for found in planned):
         own = [found for found in planned if found.group == label]
-        for row in list(dict.fromkeys(found.row for found in own if found.row)) or [None]:
-            pictures = {key: own[0].names.get(key) for key in ("dataset", "split", "subset")}
-            panels = [panel(f.names, f.label, f.shows, seed) for f in own if f.row in (None, row)]
-            groups[label, row] = {"label": label, "row": row, "subjects": subjects, **pictures, "panels": panels}
+        for row in list(dict.fromkeys(found.row for found in own if found.row)) or [
+            None
+        ]:
+            pictures = {
+                key: own[0].names.get(key) for key in ("dataset", "split", "subset")
+            }
+            panels = [
+                panel(f.names, f.label, f.shows, seed)
+                for f in own
+                if f.row in (None, row)
+            ]
+            groups[label, row] = {
+                "label": label,
+                "row": row,
+                "subjects": subjects,
+                **pictures,
+                "panels": panels,
+            }
     return list(groups.values())
 
 
 def figure_files(wildcards):
     """Files that a gallery is drawn from."""
-    return [path for group in figure_groups(wildcards) for path in panel_files(group["panels"])]
+    return [
+        path
+        for group in figure_groups(wildcards)
+        for path in panel_files(group["panels"])
+    ]
 
 
 def figure_indices(wildcards):
@@ -121,13 +170,20 @@ def chart_metrics(wildcards):
 def chart_series(wildcards):
     """What its bars and curves are drawn from, as plain values."""
     figure = PAPERS[wildcards.paper].figure(wildcards.figure)
-    return [series.plain() for series in figure_series(figure, figure_of(wildcards.paper, wildcards.figure))]
+    return [
+        series.plain()
+        for series in figure_series(
+            figure, figure_of(wildcards.paper, wildcards.figure)
+        )
+    ]
 
 
 def notes_of_figure(wildcards):
     """What a figure's panels show, in words."""
     names = (wildcards.paper, wildcards.figure)
-    return figure_notes(PAPERS[names[0]].figure(names[1]), figure_of(*names), PRESET, seeds_for(*names))
+    return figure_notes(
+        PAPERS[names[0]].figure(names[1]), figure_of(*names), PRESET, seeds_for(*names)
+    )
 
 
 def plain_figure(wildcards):
@@ -153,5 +209,12 @@ def built_figures():
 def built_sections():
     """Finished sections of the full report: paper by paper its tables, then its figures."""
     tables = [(paper, LAYOUT.table(paper, table)) for paper, table in built_tables()]
-    figures = [(paper, LAYOUT.figure(paper, figure)) for paper, figure in built_figures()]
-    return [f"{path}.fragment.html" for name in PAPERS for paper, path in tables + figures if paper == name]
+    figures = [
+        (paper, LAYOUT.figure(paper, figure)) for paper, figure in built_figures()
+    ]
+    return [
+        f"{path}.fragment.html"
+        for name in PAPERS
+        for paper, path in tables + figures
+        if paper == name
+    ]

@@ -6,15 +6,26 @@ import csv
 def own_dataset():
     """Name of the data set that `--config dataset=...` gives; a clear message if it gives none."""
     if not config.get("dataset"):
-        raise WorkflowError("my_masks needs your pictures: --config dataset=/path/to/folder (see docs/own_data.md).")
+        raise WorkflowError(
+            "my_masks needs your pictures: --config dataset=/path/to/folder (see docs/own_data.md)."
+        )
     return own_name(config["dataset"])
 
 
 def own_tables(folder):
     """What describes your pictures: a change of it indexes them anew."""
     tables = ("labels.csv", "classes.txt", "annotations/*.json", "ImageSets/*/*.txt")
-    places = ("", "*/", "VOCdevkit/*/")  # as deep as VOC's layout may lie; not into the pictures
-    found = {path for place in places for table in tables for path in Path(folder).glob(f"{place}{table}")}
+    places = (
+        "",
+        "*/",
+        "VOCdevkit/*/",
+    )  # as deep as VOC's layout may lie; not into the pictures
+    found = {
+        path
+        for place in places
+        for table in tables
+        for path in Path(folder).glob(f"{place}{table}")
+    }
     return sorted(map(str, found))
 
 
@@ -41,7 +52,12 @@ def exports_of(dataset):
 
 def own_masks(wildcards):
     """Masks by the chain that `own` in the parameters names."""
-    names = (PRESET.own.model, PRESET.own.explainer, PRESET.own.refiner, PRESET.seeds[0])
+    names = (
+        PRESET.own.model,
+        PRESET.own.explainer,
+        PRESET.own.refiner,
+        PRESET.seeds[0],
+    )
     return shards(LAYOUT.masks(wildcards.dataset, wildcards.split, *names), "zip")
 
 
@@ -61,9 +77,20 @@ def image_names():
     """The network in the preset, and the data set whose classes it knows: `on=...`, or where a table measures it first."""
     given = config.get("on")
     if given and given not in PRESET.datasets:
-        raise WorkflowError(f"on={given}: {unknown_name('data set', given, PRESET.datasets)}")
-    cells = (cell.measurement for target in TABLES.values() for cell in cells_of(*target) if cell.measurement)
-    where = (found.dataset for found in cells if found.model.removesuffix(CHECKPOINT) == image_model())
+        raise WorkflowError(
+            f"on={given}: {unknown_name('data set', given, PRESET.datasets)}"
+        )
+    cells = (
+        cell.measurement
+        for target in TABLES.values()
+        for cell in cells_of(*target)
+        if cell.measurement
+    )
+    where = (
+        found.dataset
+        for found in cells
+        if found.model.removesuffix(CHECKPOINT) == image_model()
+    )
     dataset = given or next(where, PRESET.dataset_for("imagenet"))
     return PRESET.measured_names({"model": image_model(), "dataset": dataset})
 
@@ -77,7 +104,11 @@ def image_classifier():
         names = image_names()
         entry = preset_on(names["dataset"]).models[names["model"]]
         network, how, train = network_of(**names), entry.input.plain(), entry.train
-    return {"network": network, "input": how, "loss": train.loss if train else "cross_entropy"}
+    return {
+        "network": network,
+        "input": how,
+        "loss": train.loss if train else "cross_entropy",
+    }
 
 
 def image_methods():
@@ -89,11 +120,15 @@ def image_methods():
 def image_inputs(wildcards):
     """The picture; weights and class names of a network of the preset. ImageNet's names come with timm."""
     if not config.get("image"):
-        raise WorkflowError("explain_image needs a picture: --config image=cat.jpg, and perhaps model=... methods=...")
+        raise WorkflowError(
+            "explain_image needs a picture: --config image=cat.jpg, and perhaps model=... methods=..."
+        )
     files = {"image": config["image"]}
     if image_model() in PRESET.models:
         names = image_names()
         files["weights"] = weights_of(seed=PRESET.seeds[0], **names)
         if PRESET.datasets[names["dataset"]].kind != "imagenet":
-            files["classes"] = str(Path(LAYOUT.index(names["dataset"])).with_name("classes.txt"))
+            files["classes"] = str(
+                Path(LAYOUT.index(names["dataset"])).with_name("classes.txt")
+            )
     return files

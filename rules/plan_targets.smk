@@ -7,12 +7,18 @@ def built_state(paper, table):
     missing = [cell for cell in cells if cell.missing]
     if len(missing) == len(cells):
         return "not built"
-    return "built" if not missing else f"partly built: {len(cells) - len(missing)} of {len(cells)} measured cells"
+    return (
+        "built"
+        if not missing
+        else f"partly built: {len(cells) - len(missing)} of {len(cells)} measured cells"
+    )
 
 
 def submission_state(paper, table):
     """Whether the preset packs a table's predictions, for `snakemake help`."""
-    return "built" if any(cell.archive for cell in cells_of(paper, table)) else "not built"
+    return (
+        "built" if any(cell.archive for cell in cells_of(paper, table)) else "not built"
+    )
 
 
 def described_targets():
@@ -20,15 +26,46 @@ def described_targets():
     tables = [(paper, table) for paper in PAPERS.values() for table in paper.tables]
     figures = [(paper, figure) for paper in PAPERS.values() for figure in paper.figures]
     return [
-        ("headlines", "the default: each paper's headline table that is built, and the report", ""),
-        ("status", "what is done, running and left of a target: --config of=exvit_table1; starts no work", ""),
-        ("cost", "jobs, GPU-hours and disk that a target would take: --config of=exvit_table1; starts no work", ""),
+        (
+            "headlines",
+            "the default: each paper's headline table that is built, and the report",
+            "",
+        ),
+        (
+            "status",
+            "what is done, running and left of a target: --config of=exvit_table1; starts no work",
+            "",
+        ),
+        (
+            "cost",
+            "jobs, GPU-hours and disk that a target would take: --config of=exvit_table1; starts no work",
+            "",
+        ),
         ("all_tables", "every table that is built, and one report of them all", ""),
-        ("my_masks", "masks for your own pictures: --config dataset=/path/to/folder", ""),
-        ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths", ""),
-        ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
-        ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
-        *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
+        (
+            "my_masks",
+            "masks for your own pictures: --config dataset=/path/to/folder",
+            "",
+        ),
+        (
+            "export_masks",
+            "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths",
+            "",
+        ),
+        (
+            "explain_image",
+            "all methods on one picture: --config image=cat.jpg model=vit_base methods=all",
+            "",
+        ),
+        (
+            "rebuild_weights",
+            "train the shipped weights from nothing and compare: takes about half an hour",
+            "",
+        ),
+        *(
+            (f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id))
+            for paper, table in tables
+        ),
         *(
             (
                 f"{paper.id}_{table.id}_submission",
@@ -38,13 +75,20 @@ def described_targets():
             for paper, table in tables
             if submitted_columns(paper.id, table.id)
         ),
-        *((f"{paper.id}_{figure.id}", figure.title, figure_state(paper.id, figure.id)) for paper, figure in figures),
+        *(
+            (f"{paper.id}_{figure.id}", figure.title, figure_state(paper.id, figure.id))
+            for paper, figure in figures
+        ),
     ]
 
 
 def built_tables():
     """Tables that the preset can make, as (paper, table)."""
-    return [names for names in TABLES.values() if any(cell.sources for cell in cells_of(*names))]
+    return [
+        names
+        for names in TABLES.values()
+        if any(cell.sources for cell in cells_of(*names))
+    ]
 
 
 def headline_tables():

@@ -5,12 +5,18 @@ import os
 
 def planned_gpus(resources):
     """GPUs of a job, however a site wants to be asked for them."""
-    return resources.get("gpu", 0) or int(str(resources.get("gres", "0")).split(":")[-1])
+    return resources.get("gpu", 0) or int(
+        str(resources.get("gres", "0")).split(":")[-1]
+    )
 
 
 def planned_limit(name):
     """A limit of the command line or the profile, such as --resources gpu=4; 0 if there is none."""
-    limit = workflow.global_resources.get(name) if name in workflow.global_resources else None
+    limit = (
+        workflow.global_resources.get(name)
+        if name in workflow.global_resources
+        else None
+    )
     return getattr(limit, "value", limit) or 0
 
 
@@ -36,7 +42,9 @@ def write_plan(path):
                 "output": str(job.output[0]) if job.output else job.rule.name,
                 "needed": workflow.dag.needrun(job),
                 "started": start_of(job),
-                "waits_for": sorted(number[other] for other in workflow.dag.dependencies[job]),
+                "waits_for": sorted(
+                    number[other] for other in workflow.dag.dependencies[job]
+                ),
                 "threads": job.threads,
                 "gpu": planned_gpus(job.resources),
                 "minutes": job.resources.get("runtime", 0),

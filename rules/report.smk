@@ -4,8 +4,6 @@
 rule write_report:
     input:
         fragments=table_files(headline_tables(), ".fragment.html"),
-        code=code("write_report"),
-        templates=templates(),
     output:
         report(report_path(), caption="report/report.rst", category="Report"),
     log:
@@ -20,8 +18,11 @@ rule write_report:
         mem_mb=resource("write_report", "mem_mb"),
         runtime=resource("write_report", "runtime"),
     params:
+        code=code("write_report", pages=True),
         title="Seedbed: the papers' tables, reported and measured",
-        preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
+        preset=dict(
+            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
+        ),
         parameters=run_parameters(),
     message:
         "Report: {output}"
@@ -32,10 +33,10 @@ rule write_report:
 use rule write_report as write_full_report with:
     input:
         fragments=built_sections(),
-        code=code("write_report"),
-        templates=templates(),
     output:
-        report(report_path("full_report"), caption="report/report.rst", category="Report"),
+        report(
+            report_path("full_report"), caption="report/report.rst", category="Report"
+        ),
     log:
         LAYOUT.log("full_report"),
     benchmark:

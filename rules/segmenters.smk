@@ -1,6 +1,8 @@
 # Segmentation networks trained on pseudo masks, their predictions and scores.
 
-SEGMENTER = LAYOUT.segmenter("{dataset}", "{model}", "{explainer}", "{refiner}", "{segmenter}", "{seed}")
+SEGMENTER = LAYOUT.segmenter(
+    "{dataset}", "{model}", "{explainer}", "{refiner}", "{segmenter}", "{seed}"
+)
 
 
 rule train_segmenter:
@@ -8,8 +10,9 @@ rule train_segmenter:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=training_masks,
-        weights=lambda wildcards: initial_weights(on(wildcards).segmenters[wildcards.segmenter].weights),
-        code=lambda wildcards: code("train_segmenter", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
+        weights=lambda wildcards: initial_weights(
+            on(wildcards).segmenters[wildcards.segmenter].weights
+        ),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         history=f"{SEGMENTER}/history.csv",
@@ -27,7 +30,13 @@ rule train_segmenter:
         mem_mb=resource("train_segmenter", "mem_mb"),
         runtime=resource("train_segmenter", "runtime"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
+        code=lambda wildcards: code(
+            "train_segmenter",
+            *modules_of(on(wildcards).segmenters[wildcards.segmenter]),
+        ),
+        segmenter=lambda wildcards: section(
+            "segmenters", wildcards.segmenter, on(wildcards)
+        ),
         state=f"{SEGMENTER}/resume.pt",
     message:
         "Training {wildcards.segmenter} on the masks of {wildcards.refiner}, seed {wildcards.seed} (progress: {log})"
@@ -40,7 +49,6 @@ rule segment:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         weights=f"{SEGMENTER}/model.safetensors",
-        code=lambda wildcards: code("segment", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
     output:
         f"{SEGMENTER}/{{split}}/{{scatteritem}}.zip",
     log:
@@ -55,7 +63,12 @@ rule segment:
         mem_mb=resource("segment", "mem_mb"),
         runtime=resource("segment", "runtime"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
+        code=lambda wildcards: code(
+            "segment", *modules_of(on(wildcards).segmenters[wildcards.segmenter])
+        ),
+        segmenter=lambda wildcards: section(
+            "segmenters", wildcards.segmenter, on(wildcards)
+        ),
         crf=lambda wildcards: crf(on(wildcards).segmenters[wildcards.segmenter].crf),
     message:
         "Segmenting {wildcards.dataset} {wildcards.split} with {wildcards.segmenter}, shard {wildcards.scatteritem}"
@@ -68,13 +81,14 @@ use rule score_masks as score_segmentation with:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
-        code=code("score_masks"),
     output:
         f"{SEGMENTER}/{{split}}/metrics.json",
     log:
         LAYOUT.log(f"{SEGMENTER}/{{split}}/score"),
     benchmark:
         LAYOUT.benchmark(f"{SEGMENTER}/{{split}}/score")
+    params:
+        code=code("score_masks"),
     message:
         "Scoring the predictions of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split}"
 
@@ -84,7 +98,6 @@ rule pack_submission:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
         masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
-        code=code("pack_submission"),
     output:
         archive=f"{SEGMENTER}/{{split}}/submission.tgz",
         record=f"{SEGMENTER}/{{split}}/submission.json",
@@ -99,6 +112,8 @@ rule pack_submission:
         gpu=resource("pack_submission", "gpu"),
         mem_mb=resource("pack_submission", "mem_mb"),
         runtime=resource("pack_submission", "runtime"),
+    params:
+        code=code("pack_submission"),
     message:
         "Archive of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split} for the evaluation server"
     script:

@@ -16,7 +16,10 @@ def request_generic_resources(name):
         gpus = each.resources["gpu"]
         if gpus.is_evaluable():  # by network
             each.resources.update(
-                {"gpu": 0, "gres": lambda wildcards, gpus=gpus: f"{name}:{gpus.evaluate(wildcards).value}"}
+                {
+                    "gpu": 0,
+                    "gres": lambda wildcards, gpus=gpus: f"{name}:{gpus.evaluate(wildcards).value}",
+                }
             )
         elif gpus.value:
             each.resources.update({"gpu": 0, "gres": f"{name}:{gpus.value}"})

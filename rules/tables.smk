@@ -7,7 +7,6 @@ rule make_table:
     input:
         metrics=metrics_files,
         checkpoints=checkpoint_files,
-        code=code("make_table"),
     output:
         csv=f"{TABLE}.csv",
         markdown=f"{TABLE}.md",
@@ -24,6 +23,7 @@ rule make_table:
         mem_mb=resource("make_table", "mem_mb"),
         runtime=resource("make_table", "runtime"),
     params:
+        code=code("make_table"),
         table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
         cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
         footnotes=lambda wildcards: footnotes_of(wildcards.paper, wildcards.table),
@@ -41,8 +41,6 @@ rule render_table:
         archives=submission_files,
         index=gallery_index,
         shards=lambda wildcards: panel_files(gallery_panels(wildcards)),
-        code=code("render_table", "seedbed.explain"),
-        templates=templates(),
     output:
         page=report(
             f"{TABLE}.html",
@@ -69,6 +67,7 @@ rule render_table:
         mem_mb=resource("render_table", "mem_mb"),
         runtime=resource("render_table", "runtime"),
     params:
+        code=code("render_table", "seedbed.explain", pages=True),
         paper=lambda wildcards: PAPERS[wildcards.paper].head(),
         table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
         cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
@@ -76,7 +75,9 @@ rule render_table:
         panels=gallery_panels,
         histories=named_histories,
         pictures=gallery_pictures,
-        preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
+        preset=dict(
+            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
+        ),
     message:
         "Page of table {wildcards.table} of {wildcards.paper}"
     script:

@@ -10,7 +10,6 @@ rule track_table:
         gallery=f"{TABLE}.png",
         sources=metrics_files,
         histories=history_files,
-        code=code("track_table"),
     output:
         LAYOUT.tracking("{paper}", "{table}"),
     log:
@@ -25,6 +24,7 @@ rule track_table:
         mem_mb=resource("track_table", "mem_mb"),
         runtime=resource("track_table", "runtime"),
     params:
+        code=code("track_table"),
         rows=tracked_rows,
         preset=PRESET.name,
         results=lambda wildcards, output: str(Path(output[0]).parents[3]),

@@ -4,7 +4,6 @@
 rule provide_shipped_weights:
     input:
         file=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
-        code=code("provide_shipped_weights"),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -21,6 +20,7 @@ rule provide_shipped_weights:
         mem_mb=resource("provide_weights", "mem_mb"),
         runtime=resource("provide_weights", "runtime"),
     params:
+        code=code("provide_shipped_weights"),
         sha256=lambda wildcards: PRESET.weights[wildcards.weights].sha256,
     message:
         "Checking the shipped weights {wildcards.weights}"
@@ -29,8 +29,6 @@ rule provide_shipped_weights:
 
 
 rule fetch_timm_weights:
-    input:
-        code=code("fetch_timm_weights"),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -48,6 +46,7 @@ rule fetch_timm_weights:
         mem_mb=resource("provide_weights", "mem_mb"),
         runtime=resource("provide_weights", "runtime"),
     params:
+        code=code("fetch_timm_weights"),
         tag=lambda wildcards: PRESET.weights[wildcards.weights].tag,
         lock="data/lock.json",
     message:
@@ -59,7 +58,6 @@ rule fetch_timm_weights:
 rule convert_weights:
     input:
         file=weights_file,
-        code=code("convert_weights"),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -75,6 +73,8 @@ rule convert_weights:
         gpu=resource("provide_weights", "gpu"),
         mem_mb=resource("provide_weights", "mem_mb"),
         runtime=resource("provide_weights", "runtime"),
+    params:
+        code=code("convert_weights"),
     message:
         "Converting the published weights {wildcards.weights}"
     script:
@@ -85,7 +85,6 @@ rule compare_rebuilt_weights:
     input:
         shipped=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
         rebuilt=lambda wildcards: rebuilt_weights(wildcards.weights),
-        code=code("compare_rebuilt_weights"),
     output:
         f"{LAYOUT.root}/rebuilt/{{weights}}.json",
     log:
@@ -101,6 +100,8 @@ rule compare_rebuilt_weights:
         gpu=resource("provide_weights", "gpu"),
         mem_mb=resource("provide_weights", "mem_mb"),
         runtime=resource("provide_weights", "runtime"),
+    params:
+        code=code("compare_rebuilt_weights"),
     message:
         "Comparing the shipped weights {wildcards.weights} with {input.rebuilt}"
     script:

@@ -107,7 +107,7 @@ class Job:
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""
         parameters = dict(self.snakemake.params.items()) | more
-        code = [Path(path) for path in self.snakemake.input.get("code", [])]
+        code = parameters.pop("code", "")
         return provenance(parameters, code=code, data=data, seed=self.seed, device=self._device_name())
 
     def _device_name(self) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 import seedbed
 from seedbed.explain import methods
-from seedbed.io import sources
-from seedbed.io.sources import modules_registering, source_closure
+from seedbed.io import identity, registrations
+from seedbed.io.identity import code_digest, source_closure
+from seedbed.io.registrations import modules_registering
 from seedbed.models import list_models
 
 LIBRARY = Path(seedbed.__file__).parent
@@ -20,8 +21,9 @@ SCRIPTS = sorted((LIBRARY.parents[1] / "workflow_scripts").glob("*.py"))
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """A library of the package's name in a folder of the test's own."""
-    monkeypatch.setattr(sources, "_ROOT", tmp_path / "seedbed")
-    for cached in (sources._imports, sources._registrations):
+    caches = (identity._imports, identity._bare, identity._digest_of, registrations.registrations)
+    monkeypatch.setattr(identity, "_ROOT", tmp_path / "seedbed")
+    for cached in caches:
         cached.cache_clear()
 
     def write(**modules):
@@ -29,10 +31,12 @@ def library(tmp_path, monkeypatch):
             path = tmp_path / "seedbed" / f"{name.replace('__of__', '/')}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+        for cached in caches:
+            cached.cache_clear()
         return tmp_path / "seedbed"
 
     yield write
-    for cached in (sources._imports, sources._registrations):
+    for cached in caches:
         cached.cache_clear()
 
 
@@ -65,6 +69,90 @@ def test_a_script_brings_its_neighbours(library, tmp_path):
     assert root.is_dir()
 
 
+BEFORE = '''
+"""What it is."""
+import logging
+from typing import TYPE_CHECKING
+
+from seedbed.b import f, g
+from seedbed.c import h
+
+if TYPE_CHECKING:
+    from seedbed.d import D
+
+LIMIT: int = 3
+"""How far."""
+
+
+def work(x: "D", y=2) -> int:
+    """Work.""" 
+    logging.info("working on %s", x)
+    if x > LIMIT:
+        raise ValueError(f"{x} is too large")
+    total: int = f(x) + g(y)  # both
+    return h(total)
+'''
+AFTER = """
+from seedbed.c import h
+from seedbed.b import g
+from seedbed.b import f
+
+LIMIT = 3
+
+
+def work(x: int, y: int = 2) -> "int":
+    if x > LIMIT:
+        raise ValueError("Too large; give less.") from None
+    total = (
+        f(x) + g(y)
+    )
+    return h(total)
+"""
+
+
+def test_what_changes_no_number_changes_no_digest(library):
+    others = {"b": "", "c": "", "d": ""}
+    library(a=BEFORE, **others)
+    before = code_digest("seedbed.a")
+    library(a=AFTER, **others)
+    assert code_digest("seedbed.a") == before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ("LIMIT: int = 3", "LIMIT: int = 4"),
+        ("f(x) + g(y)", "f(x) - g(y)"),
+        ("y=2", "y=3"),
+        ("x > LIMIT", "x >= LIMIT"),
+        ("seedbed.b import f, g", "seedbed.b import f, k as g"),
+        ("raise ValueError", "raise KeyError"),
+    ],
+)
+def test_what_may_change_a_number_changes_the_digest(library, edit):
+    others = {"b": "", "c": "", "d": ""}
+    library(a=BEFORE, **others)
+    before = code_digest("seedbed.a")
+    library(a=BEFORE.replace(*edit), **others)
+    assert code_digest("seedbed.a") != before
+
+
+def test_a_neutral_module_and_what_only_it_imports_do_not_count(library):
+    library(a="import seedbed.errors, seedbed.params.base", errors="import seedbed.b", b="x = 1", params__of__base="")
+    before = code_digest("seedbed.a")
+    library(a="import seedbed.errors, seedbed.params.base", errors="x = 2", b="x = 3", params__of__base="y = 1")
+    assert code_digest("seedbed.a") == before
+
+
+def test_every_byte_of_a_further_text_counts(library, tmp_path):
+    library(a="")
+    page = tmp_path / "page.j2"
+    page.write_text("<p>")
+    before = code_digest("seedbed.a", texts=[page])
+    page.write_text("<p> ")
+    assert code_digest("seedbed.a", texts=[page]) != before
+
+
 def test_circles_end(library):
     root = library(a="import seedbed.b", b="import seedbed.a")
     assert relative(source_closure("seedbed.a"), root) == ["a.py", "b.py"]
@@ -80,7 +168,6 @@ def test_an_unrelated_module_does_not_change_the_list(library):
     library(a="from seedbed.b import f", b="", c="x = 1")
     before = source_closure("seedbed.a")
     library(a="from seedbed.b import f", b="", c="import seedbed.a", new="x = 2")
-    sources._imports.cache_clear()
     assert source_closure("seedbed.a") == before
 
 
