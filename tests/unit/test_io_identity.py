@@ -85,7 +85,7 @@ LIMIT: int = 3
 
 
 def work(x: "D", y=2) -> int:
-    """Work.""" 
+    """Work."""
     logging.info("working on %s", x)
     if x > LIMIT:
         raise ValueError(f"{x} is too large")
