@@ -1,15 +1,11 @@
 # Pseudo masks: heat maps through a refiner. One rule for each kind of refiner, since their inputs differ.
 
-MASKS = LAYOUT.masks(
-    "{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}"
-)
+MASKS = LAYOUT.masks("{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}")
 
 
 rule refine_masks:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
+        unpack(PIPELINE.inputs.refine_masks),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -17,21 +13,14 @@ rule refine_masks:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=f"{names_of('argmax', PRESET.refiners)}|{names_of('dense_crf', PRESET.refiners)}",
+        refiner=f"{names_of('argmax', 'refiners')}|{names_of('dense_crf', 'refiners')}",
     conda:
         "../environment.yml"
     threads: threads_of("refine_masks")
     resources:
-        gpu=resource("refine_masks", "gpu"),
-        mem_mb=resource("refine_masks", "mem_mb"),
-        runtime=resource("refine_masks", "runtime"),
+        **resources_of("refine_masks"),
     params:
-        code=code("refine_masks"),
-        refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        crf=lambda wildcards: crf(
-            getattr(PRESET.refiners[wildcards.refiner], "crf", None)
-        ),
-        background=lambda wildcards: explainer_of(wildcards).background,
+        **PIPELINE.parameters.refine_masks(),
     message:
         "Masks of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
@@ -40,10 +29,7 @@ rule refine_masks:
 
 rule random_walk:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
-        weights=walk_weights,
+        unpack(PIPELINE.inputs.random_walk),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -51,24 +37,14 @@ rule random_walk:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=names_of("random_walk", PRESET.refiners),
+        refiner=names_of("random_walk", "refiners"),
     conda:
         "../environment.yml"
     threads: threads_of("random_walk")
     resources:
-        gpu=resource("random_walk", "gpu"),
-        mem_mb=resource("random_walk", "mem_mb"),
-        runtime=resource("random_walk", "runtime"),
+        **resources_of("random_walk"),
     params:
-        code=lambda wildcards: code(
-            "random_walk",
-            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
-        ),
-        refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        network=lambda wildcards: section(
-            "affinity_networks", walk_network(wildcards), on(wildcards)
-        ),
-        crf=lambda wildcards: crf(PRESET.refiners[wildcards.refiner].crf),
+        **PIPELINE.parameters.random_walk(),
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
@@ -77,9 +53,7 @@ rule random_walk:
 
 rule score_masks:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(MASKS, "zip"),
+        unpack(PIPELINE.inputs.score_masks),
     output:
         f"{MASKS}/metrics.json",
     log:
@@ -90,12 +64,9 @@ rule score_masks:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        code=code("score_masks"),
-        scoring=PRESET.scoring.plain(),
+        **PIPELINE.parameters.score_masks(),
     message:
         "Scoring the masks of {wildcards.refiner} on {wildcards.dataset} {wildcards.split}"
     script:

@@ -30,6 +30,18 @@ class Layout:
         """A data set's card."""
         return f"{DATA}/{dataset}/card.json"
 
+    def classes(self, dataset: str) -> str:
+        """Names of a data set's classes, one a line."""
+        return f"{DATA}/{dataset}/classes.txt"
+
+    def raw_stamp(self, dataset: str, source: str) -> str:
+        """Record of a published file that was unpacked or linked for a data set."""
+        return f"{DATA}/{dataset}/raw/{source}.json"
+
+    def archive(self, source: str, file: str) -> str:
+        """Where a published file is kept."""
+        return f"{DATA}/archives/{source}/{file}"
+
     def weights(self, name: str) -> str:
         """Pretrained weights."""
         return f"{DATA}/weights/{name}.safetensors"
@@ -66,9 +78,21 @@ class Layout:
         """Record of a table's MLflow runs."""
         return f"{self.root}/tracking/{paper}/{table}.json"
 
-    def report(self) -> str:
-        """The HTML report."""
-        return f"{self.root}/report.html"
+    def report(self, name: str = "report") -> str:
+        """The headline report, or the full one."""
+        return f"{self.root}/{name}.html"
+
+    def exports(self, dataset: str, split: str) -> str:
+        """Folder of one split's masks as files for use elsewhere."""
+        return f"{self.root}/exports/{dataset}/{split}"
+
+    def explained(self, name: str) -> str:
+        """Page and maps of one explained image, without extension."""
+        return f"{self.root}/explained/{name}"
+
+    def rebuilt(self, weights: str) -> str:
+        """Comparison of shipped weights with what their recipe trains."""
+        return f"{self.root}/rebuilt/{weights}.json"
 
     def log(self, path: str) -> str:
         """Log file that belongs to an artifact's path."""

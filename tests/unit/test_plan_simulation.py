@@ -1,13 +1,15 @@
 """Schedules worked out by hand, and what holds for any."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import UserError
-from seedbed.schedule import Durations, PlannedJob, gpu_use, length, read_plan, recorded_seconds, simulate
+from seedbed.plan.jobs import PlannedJob, Room, read_plan, write_plan
+from seedbed.plan.simulation import Durations, gpu_use, length, recorded_seconds, simulate
 
 HEADER = "s\th:m:s\tmax_rss\n"
 
@@ -64,6 +66,12 @@ def test_a_record_that_was_cut_off_is_none(tmp_path, content):
     found = recorded_seconds(tmp_path / "a.tsv")
     assert found is None or (content.endswith("4.") and found == 4)
     assert recorded_seconds(tmp_path / "missing.tsv") is None
+
+
+def test_a_plan_survives_its_file(tmp_path):
+    jobs = [replace(job(1, [0], 2, 1), wildcards={"seed": "0"}, room=(Room("shapes", "made", 3.0),)), job(0, [], 1, 0)]
+    write_plan(tmp_path / "plan.json", jobs)
+    assert read_plan(tmp_path / "plan.json") == jobs
 
 
 def test_a_file_that_is_no_plan(tmp_path):

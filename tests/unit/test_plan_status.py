@@ -1,7 +1,7 @@
 """The state of a run, from plans made by hand."""
 
-from seedbed.report.status import lines_of_status
-from seedbed.schedule import PlannedJob
+from seedbed.plan.jobs import PlannedJob
+from seedbed.plan.status import lines_of_status
 
 RECORD = "s\th:m:s\n100\t0:01:40\n"
 

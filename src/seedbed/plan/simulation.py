@@ -8,51 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from seedbed.errors import UserError
-from seedbed.io.atomic import read_json
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """One job of a plan.
-
-    Attributes:
-        id: number within the plan.
-        rule: name of its rule.
-        output: its first output, or its rule's name if it has none.
-        needed: whether a run would start it.
-        started: when it was started, in seconds since the epoch, if it is marked as unfinished; else None.
-        waits_for: ids of the jobs whose outputs it reads.
-        threads: cores it takes.
-        gpu: GPUs it takes.
-        minutes: runtime that its rule declares.
-        benchmark: where its record lies, or None if it keeps none.
-    """
-
-    id: int
-    rule: str
-    output: str
-    needed: bool
-    started: float | None
-    waits_for: tuple[int, ...]
-    threads: int
-    gpu: int
-    minutes: float
-    benchmark: str | None
-
-
-def read_plan(path: str | Path) -> list[PlannedJob]:
-    """Read a plan that ``snakemake -n --config plan=PATH`` wrote.
-
-    Raises:
-        UserError: the file is missing or is no plan.
-    """
-    try:
-        return [PlannedJob(**job | {"waits_for": tuple(job["waits_for"])}) for job in read_json(path)]
-    except (TypeError, KeyError):
-        raise UserError(
-            f"{path}: is no plan of this version. Write it again: snakemake -n --config plan={path}"
-        ) from None
+from seedbed.plan.jobs import PlannedJob
 
 
 def recorded_seconds(path: str | Path) -> float | None:
