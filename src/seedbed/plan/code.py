@@ -1,6 +1,6 @@
 """Digests of the code behind a rule's result: its script, and what names in the parameters choose."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,7 @@ class Code:
 
     def of_explainer(self, script: str, network: Any, explainer: Any) -> str:
         """With what builds a network and what explains it."""
-        methods = modules_registering("seedbed.explain", "explainer", explainer.method)
-        return self.of(script, *modules_of(network), *methods)
+        return self.of(script, *modules_of(network), *methods_modules(explainer.method))
 
     def of_refiner(self, script: str, refiner: Any, network: Any = None) -> str:
         """With what refines, and the affinity network that it walks on."""
@@ -47,6 +46,14 @@ class Code:
         """With what a measurement counts and merges."""
         return self.of(script)
 
+    def of_panels(self, script: str, panels: Iterable[Mapping[str, Any]]) -> str:
+        """With what builds and explains the networks of a gallery's columns that are drawn on the spot."""
+        used: set[str] = set()
+        for panel in panels:
+            used.update(networks_modules(panel["network"]) if "network" in panel else ())
+            used.update(methods_modules(panel["explainer"]["method"]) if "explainer" in panel else ())
+        return self.of(script, *used, pages=True)
+
     def _digest_of(self, script: str, modules: Iterable[str], pages: bool) -> str:
         texts = TEMPLATES.glob("*.j2") if pages else ()
         return code_digest(self.scripts / f"{script}.py", *modules, texts=texts)
@@ -54,4 +61,14 @@ class Code:
 
 def modules_of(network: Any) -> list[str]:
     """Modules that build a network of the parameters, chosen by its name and by names among its options."""
-    return modules_registering("seedbed.models", "register", network.architecture, *network.options.values())
+    return networks_modules(network.plain())
+
+
+def networks_modules(network: Mapping[str, Any]) -> list[str]:
+    """The same of a section's plain values."""
+    return modules_registering("seedbed.models", "register", network["architecture"], *network["options"].values())
+
+
+def methods_modules(method: str) -> list[str]:
+    """Modules that implement an explanation method."""
+    return modules_registering("seedbed.explain", "explainer", method)

@@ -84,7 +84,7 @@ class PageParameters:
 
     def render_table(self) -> dict[str, Any]:
         return {
-            "code": self.code.of("render_table", "seedbed.explain", pages=True),
+            "code": lambda wildcards: self.code.of_panels("render_table", self.figures.table_panels(wildcards)),
             "paper": self._paper,
             **self._table(),
             "panels": self.figures.table_panels,
@@ -95,7 +95,7 @@ class PageParameters:
 
     def draw_figure(self) -> dict[str, Any]:
         return {
-            "code": self.code.of("draw_figure", "seedbed.explain", pages=True),
+            "code": lambda wildcards: self.code.of_panels("draw_figure", self.figures.shown(wildcards)),
             **self._figure(),
             "groups": self.figures.groups,
         }

@@ -89,6 +89,10 @@ class PlannedFigures:
                 groups.append({"label": label, "row": row, "subjects": subjects, **images, "panels": shown})
         return groups
 
+    def shown(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """Columns of all its groups."""
+        return [panel for group in self.groups(wildcards) for panel in group["panels"]]
+
     def group_files(self, wildcards: Wildcards) -> list[str]:
         """Files that a figure's gallery is drawn from."""
         return [path for group in self.groups(wildcards) for path in panel_files(group["panels"])]
