@@ -5,7 +5,6 @@ and is sent by the next ``sync``. A run carries the key of what it logs, so send
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.io.atomic import read_json, write_json
+from seedbed.io.filelock import held
 
 log = logging.getLogger(__name__)
 KEY = "seedbed.key"
@@ -98,8 +98,7 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
         return
     path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(path.with_suffix(".lock")):
         yield
 
 
