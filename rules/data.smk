@@ -58,15 +58,20 @@ rule index_folder:
         "../workflow_scripts/index_folder.py"
 
 
+# A published file is no rule's output: Snakemake deletes those before a job and after a failed one. Its stamp is.
+# What is fetched, linked and unpacked is proven by checksums, so no code is among what makes these two run again.
+
+
 rule fetch_source:
-    input:
-        code=code("fetch_source"),
     output:
-        "data/archives/{source}/{file}",
+        LAYOUT.stamp("{source}", "{file}"),
     log:
         LAYOUT.log("archives/{source}/{file}"),
     benchmark:
         LAYOUT.benchmark("archives/{source}/{file}")
+    wildcard_constraints:
+        source=r"(?!timm/)\w+",
+        file="[^/]+",
     conda:
         "../environment.yml"
     threads: threads_of("fetch_source")
@@ -75,20 +80,19 @@ rule fetch_source:
         mem_mb=resource("fetch_source", "mem_mb"),
         runtime=resource("fetch_source", "runtime"),
     params:
-        source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
+        content=lambda wildcards: SOURCES.file(wildcards.source).identity(),
         lock="data/lock.json",
     message:
-        "Fetching {wildcards.source} (progress: {log})"
+        "Verifying {wildcards.source}, or fetching it (progress: {log})"
     script:
         "../workflow_scripts/fetch_source.py"
 
 
 rule unpack_source:
     input:
-        archive=source_archive,
-        code=code("unpack_source"),
+        stamp=source_archive,
     output:
-        "data/{dataset}/raw/{source}.json",
+        LAYOUT.unpacked("{dataset}", "{source}"),
     log:
         LAYOUT.log("data/{dataset}/raw/{source}"),
     benchmark:
@@ -103,7 +107,7 @@ rule unpack_source:
         mem_mb=resource("unpack_source", "mem_mb"),
         runtime=resource("unpack_source", "runtime"),
     params:
-        source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
+        content=lambda wildcards: SOURCES.file(wildcards.source).identity(),
         path=lambda wildcards: PRESET.datasets[wildcards.dataset].path,
         lock="data/lock.json",
     message:

@@ -96,9 +96,9 @@ def protocol_of(wildcards):
     return {"name": stage, "subset": subset, "options": options[stage]}
 
 
-def archive_of(source):
-    """Where a file of the table of sources is kept."""
-    return f"data/archives/{source}/{SOURCES.file(source).file}"
+def stamp_of(source):
+    """What says that a file of the table of sources is there and verified."""
+    return LAYOUT.stamp(source, SOURCES.file(source).file)
 
 
 def wanted_sources(dataset):
@@ -110,15 +110,20 @@ def wanted_sources(dataset):
 
 def raw_stamps(wildcards):
     """Stamps of a published data set's raw folders."""
-    return [f"data/{wildcards.dataset}/raw/{source}.json" for source in wanted_sources(wildcards.dataset)]
+    return [LAYOUT.unpacked(wildcards.dataset, source) for source in wanted_sources(wildcards.dataset)]
 
 
 def source_archive(wildcards):
-    """The archive that a raw folder is unpacked from; none where the data set already lies on disk."""
-    return [] if PRESET.datasets[wildcards.dataset].path else [archive_of(wildcards.source)]
+    """Stamp of the archive that a raw folder is unpacked from; none where the data set already lies on disk."""
+    return [] if PRESET.datasets[wildcards.dataset].path else [stamp_of(wildcards.source)]
 
 
 def weights_file(wildcards):
-    """Published weights: a file of yours, or the fetched one."""
+    """Published weights: a file of yours, or the stamp of the one that is kept."""
     entry = PRESET.weights[wildcards.weights]
-    return entry.path or archive_of(entry.source)
+    return entry.path or stamp_of(entry.source)
+
+
+def timm_stamp(tag):
+    """What says that weights that timm publishes are kept and verified."""
+    return LAYOUT.stamp("timm", f"{tag}.safetensors")

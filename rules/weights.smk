@@ -1,10 +1,12 @@
 # Pretrained weights: shipped with the project, or published by timm; one safetensors file each.
 
 
+# Checksums prove what is shipped and what is fetched, so neither time stamps nor code are among what makes these run again.
+
+
 rule provide_shipped_weights:
     input:
-        file=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
-        code=code("provide_shipped_weights"),
+        file=lambda wildcards: ancient(str(BASE / PRESET.weights[wildcards.weights].file)),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -29,16 +31,14 @@ rule provide_shipped_weights:
 
 
 rule fetch_timm_weights:
-    input:
-        code=code("fetch_timm_weights"),
     output:
-        LAYOUT.weights("{weights}"),
+        timm_stamp("{tag}"),
     log:
-        LAYOUT.log("weights/{weights}"),
+        LAYOUT.log("archives/timm/{tag}"),
     benchmark:
-        LAYOUT.benchmark("weights/{weights}")
+        LAYOUT.benchmark("archives/timm/{tag}")
     wildcard_constraints:
-        weights=names_of("timm", PRESET.weights),
+        tag="[^/]+",
     retries: 2
     conda:
         "../environment.yml"
@@ -48,10 +48,9 @@ rule fetch_timm_weights:
         mem_mb=resource("provide_weights", "mem_mb"),
         runtime=resource("provide_weights", "runtime"),
     params:
-        tag=lambda wildcards: PRESET.weights[wildcards.weights].tag,
         lock="data/lock.json",
     message:
-        "Fetching the timm weights {params.tag}"
+        "Verifying the timm weights {wildcards.tag}, or fetching them"
     script:
         "../workflow_scripts/fetch_timm_weights.py"
 
@@ -59,7 +58,6 @@ rule fetch_timm_weights:
 rule convert_weights:
     input:
         file=weights_file,
-        code=code("convert_weights"),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -79,6 +77,15 @@ rule convert_weights:
         "Converting the published weights {wildcards.weights}"
     script:
         "../workflow_scripts/convert_weights.py"
+
+
+use rule convert_weights as provide_timm_weights with:
+    input:
+        file=lambda wildcards: timm_stamp(PRESET.weights[wildcards.weights].tag),
+    wildcard_constraints:
+        weights=names_of("timm", PRESET.weights),
+    message:
+        "Providing the timm weights {wildcards.weights}"
 
 
 rule compare_rebuilt_weights:

@@ -30,6 +30,18 @@ class Layout:
         """A data set's card."""
         return f"{DATA}/{dataset}/card.json"
 
+    def archive(self, source: str, file: str) -> str:
+        """A published file; no rule's output, so that it is never deleted."""
+        return f"{DATA}/archives/{source}/{file}"
+
+    def stamp(self, source: str, file: str) -> str:
+        """What the rule that fetches or verifies a published file writes beside it."""
+        return f"{self.archive(source, file)}.json"
+
+    def unpacked(self, dataset: str, source: str) -> str:
+        """What the rule that unpacks or links a published file writes beside the folder of its content."""
+        return f"{DATA}/{dataset}/raw/{source}.json"
+
     def weights(self, name: str) -> str:
         """Pretrained weights."""
         return f"{DATA}/weights/{name}.safetensors"

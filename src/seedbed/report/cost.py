@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from seedbed.data.raw.sources import FileSource, SourceTable
+from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.data import Published, Shapes
 
@@ -90,7 +92,8 @@ class CostSheet:
         names = job.wildcards
         if job.rule == "fetch_source":
             source = self.sources.file(names["source"])
-            return [Room(source.dataset or WEIGHTS, "fetched", source.bytes)]
+            here = Path(Layout(self.preset.name).archive(source.name, source.file)).exists()
+            return [Room(source.dataset or WEIGHTS, "fetched", 0 if here else source.bytes)]
         if job.rule == "unpack_source":
             return [Room(names["dataset"], "unpacked", self._unpacked(names["dataset"], names["source"]))]
         if job.rule in NETWORK_BYTES:
