@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+import torch
 import yaml
 from http_site import serve
 from mini_archives import sbd, tar, voc_trainval
@@ -16,6 +17,7 @@ from test_published_data import COUNTS, INDEX, SMALL, imagenet_archives, table_o
 
 from seedbed.data.raw.provide import RECORD
 from seedbed.data.raw.unpack import unpack
+from seedbed.io.weights import read_weights, write_weights
 
 pytestmark = pytest.mark.workflow
 LONG_AGO = 1_340_000_000  # 2012
@@ -218,3 +220,23 @@ def test_a_folder_of_yours_is_linked_and_never_touched(tmp_path, voc):
     assert done.returncode == 0, done.stdout[-3000:]
     assert not (workdir / "data/voc12/raw/voc12_trainval/VOCdevkit/VOC2012").is_symlink()
     assert states(mine) == before
+
+
+def test_weights_that_a_checksum_proves_are_made_once(tmp_path):
+    """Shipped ones whatever their date; timm's from the file that is kept, without a network."""
+    tag = "vit_base_patch16_224.orig_in21k_ft_in1k"
+    kept = tmp_path / f"data/archives/timm/{tag}.safetensors"
+    write_weights(kept, {"w": torch.arange(4.0)}, {})
+    os.utime(kept, (LONG_AGO, LONG_AGO))
+    before = states(kept.parent)
+    for preset, name in (("paper", "vit_base"), ("demo", "vit_tiny_r_s8")):
+        made = f"data/weights/{name}.safetensors"
+        options = ("--config", f"preset={preset}", "--", made)
+        for forced in (("--forceall",), ("--delete-all-output",), ()):
+            done = run(tmp_path, *forced, *options, micro=False)
+            assert done.returncode == 0, done.stdout[-3000:]
+        assert states(kept.parent) == before
+        assert (tmp_path / made).is_file()
+        os.utime(tmp_path / made, (LONG_AGO, LONG_AGO))  # older than what it was made of
+        assert "Nothing to be done" in run(tmp_path, "-n", *options, micro=False).stdout
+    assert torch.equal(read_weights(tmp_path / "data/weights/vit_base.safetensors")["w"], torch.arange(4.0))
