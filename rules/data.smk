@@ -31,7 +31,7 @@ rule make_shapes:
 
 rule index_folder:
     input:
-        tables=lambda wildcards: own_tables(PRESET.datasets[wildcards.dataset].path),
+        tables=lambda wildcards: own_tables(wildcards.dataset),
         code=code("index_folder"),
     output:
         index=LAYOUT.index("{dataset}"),

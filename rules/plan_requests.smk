@@ -10,8 +10,14 @@ def own_dataset():
     return own_name(config["dataset"])
 
 
-def own_tables(folder):
+def own_tables(dataset):
     """What describes your pictures: a change of it indexes them anew."""
+    folder = PRESET.datasets[dataset].path
+    if Path(folder).resolve() == Path(LAYOUT.index(dataset)).parent.resolve():  # its classes.txt would be an output
+        raise WorkflowError(
+            f"datasets.{dataset}.path: {folder} is where the index of {dataset} is written. Move your pictures, or give "
+            "the data set another name."
+        )
     tables = ("labels.csv", "classes.txt", "annotations/*.json", "ImageSets/*/*.txt")
     places = ("", "*/", "VOCdevkit/*/")  # as deep as VOC's layout may lie; not into the pictures
     found = {path for place in places for table in tables for path in Path(folder).glob(f"{place}{table}")}

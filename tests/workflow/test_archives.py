@@ -240,3 +240,30 @@ def test_weights_that_a_checksum_proves_are_made_once(tmp_path):
         os.utime(tmp_path / made, (LONG_AGO, LONG_AGO))  # older than what it was made of
         assert "Nothing to be done" in run(tmp_path, "-n", *options, micro=False).stdout
     assert torch.equal(read_weights(tmp_path / "data/weights/vit_base.safetensors")["w"], torch.arange(4.0))
+
+
+def test_a_resume_state_and_what_waits_outlive_deleted_outputs(tmp_path):
+    network = tmp_path / "results/demo/classifiers/shapes/vit_hybrid/seed0"
+    waiting = tmp_path / "results/demo/tracking/vit_affinity/waiting/key/record.json"
+    outputs = [network / name for name in ("model.safetensors", "history.csv", "metrics.json")]
+    outputs.append(tmp_path / "results/demo/tracking/vit_affinity/table4.json")
+    for path in (*outputs, network / "resume.pt", waiting):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    done = run(tmp_path, "--delete-all-output", "--", "vit_affinity_table4")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not any(path.exists() for path in outputs)
+    assert (network / "resume.pt").exists() and waiting.exists()
+
+
+def test_a_folder_without_locks_is_said_once_and_works(tmp_path, monkeypatch):
+    """As on Lustre without flock: every process of the run gets ENOSYS."""
+    patch = "import errno, fcntl\n\ndef flock(*_):\n    raise OSError(errno.ENOSYS, 'Function not implemented')\n"
+    (tmp_path / "sitecustomize.py").write_text(f"{patch}\nfcntl.flock = flock\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    for _ in range(2):
+        done = run(tmp_path / "run", "--", "data/shapes/index.csv")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert done.stdout.count("has no file locks") == 1
+    assert "Nothing to be done" in done.stdout
+    assert (tmp_path / "run/data/shapes/index.csv").is_file()
