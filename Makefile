@@ -36,8 +36,8 @@ ui: $(VENV)/installed ## send what waits, then open MLflow on http://127.0.0.1:5
 	@$(BIN)/python -m seedbed.tracking results
 	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow.db" --host 127.0.0.1 --port 5000
 
-clean: ## remove results and made data, keep the environment
-	rm -rf results data/shapes* data/weights data/own_* .snakemake
+clean: ## remove what is made here again, and say what is left (archives, MLflow, your files); YES=1 asks nothing
+	@PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m seedbed.clean $(if $(YES),--yes)
 
 prerequisites:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is missing: sudo apt-get install -y python3 python3-venv python3-dev"; exit 1; }

@@ -51,13 +51,20 @@ rule index_folder:
         "../workflow_scripts/index_folder.py"
 
 
+# A published file is no rule's output: Snakemake deletes those before a job and after a failed one. Its stamp is.
+# What is fetched, linked and unpacked is proven by checksums, so no code is among what makes these two run again.
+
+
 rule fetch_source:
     output:
-        LAYOUT.archive("{source}", "{file}"),
+        LAYOUT.stamp("{source}", "{file}"),
     log:
         LAYOUT.log("archives/{source}/{file}"),
     benchmark:
         LAYOUT.benchmark("archives/{source}/{file}")
+    wildcard_constraints:
+        source=r"(?!timm/)\w+",
+        file="[^/]+",
     conda:
         "../environment.yml"
     threads: threads_of("fetch_source")
@@ -66,7 +73,7 @@ rule fetch_source:
     params:
         **PIPELINE.parameters.fetch_source(),
     message:
-        "Fetching {wildcards.source} (progress: {log})"
+        "Verifying {wildcards.source}, or fetching it (progress: {log})"
     script:
         "../workflow_scripts/fetch_source.py"
 
@@ -75,7 +82,7 @@ rule unpack_source:
     input:
         unpack(PIPELINE.inputs.unpack_source),
     output:
-        LAYOUT.raw_stamp("{dataset}", "{source}"),
+        LAYOUT.unpacked("{dataset}", "{source}"),
     log:
         LAYOUT.log("data/{dataset}/raw/{source}"),
     benchmark:

@@ -1,13 +1,13 @@
 # Everything that touches Snakemake's internals: errors, locks, the scheduler's limits, plans and their cost.
 
 import atexit
-import fcntl
 import os
 import re
 from functools import wraps
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
+from seedbed.io.filelock import Lock, lock
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
 
@@ -49,22 +49,21 @@ class Said:
 def hold_folder():
     """Mark this process as alive in the working directory, after sweeping the locks of dead ones.
 
-    Every run shares one advisory lock that dies with its process, SIGKILL included. Whoever gets it alone is alone, so
-    Snakemake's own locks are left over from a killed run. Returns that lock, and whether another run is at work.
+    Every run shares one advisory lock that dies with its process. Whoever gets it alone is alone, so Snakemake's own
+    locks are left over from a killed run. Where the file system has no locks nobody can tell: nothing is swept then, and
+    Snakemake says itself what to do. Returns that lock, and whether another run is at work.
     """
     folder = Path(".snakemake")
     folder.mkdir(exist_ok=True)
     alive = (folder / "alive.lock").open("w")
-    others_work = False
-    try:
-        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for stale in (folder / "locks").glob("*"):
-            stale.unlink()
-    except BlockingIOError:
-        # Another run is alive: its locks stand, and Snakemake says so if the two want the same files. A dry run has none.
-        others_work = any((folder / "locks").glob("*"))
-    fcntl.flock(alive, fcntl.LOCK_SH)
-    return alive, others_work
+    marks = list((folder / "locks").glob("*"))
+    alone = lock(alive, wait=False) is Lock.HELD
+    if alone:
+        for stale in marks:
+            stale.unlink(missing_ok=True)
+    lock(alive, shared=True)
+    # Another run's locks stand, and Snakemake says so if the two want the same files. A dry run has none.
+    return alive, not alone and bool(marks)
 
 
 run_is_alive, others_work = hold_folder() if workflow.is_main_process else (None, False)

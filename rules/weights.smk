@@ -1,9 +1,12 @@
 # Pretrained weights: shipped with the project, or published by timm; one safetensors file each.
 
 
+# Checksums prove what is shipped and what is fetched, so neither time stamps nor code are among what makes these run again.
+
+
 rule provide_shipped_weights:
     input:
-        unpack(PIPELINE.inputs.provide_shipped_weights),
+        file=lambda wildcards: ancient(PIPELINE.inputs.shipped_weights(wildcards)),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -27,13 +30,13 @@ rule provide_shipped_weights:
 
 rule fetch_timm_weights:
     output:
-        LAYOUT.weights("{weights}"),
+        LAYOUT.timm_stamp("{tag}"),
     log:
-        LAYOUT.log("weights/{weights}"),
+        LAYOUT.log("archives/timm/{tag}"),
     benchmark:
-        LAYOUT.benchmark("weights/{weights}")
+        LAYOUT.benchmark("archives/timm/{tag}")
     wildcard_constraints:
-        weights=names_of("timm", "weights"),
+        tag="[^/]+",
     retries: 2
     conda:
         "../environment.yml"
@@ -43,7 +46,7 @@ rule fetch_timm_weights:
     params:
         **PIPELINE.parameters.fetch_timm_weights(),
     message:
-        "Fetching the timm weights {params.tag}"
+        "Verifying the timm weights {wildcards.tag}, or fetching them"
     script:
         "../workflow_scripts/fetch_timm_weights.py"
 
@@ -68,6 +71,15 @@ rule convert_weights:
         "Converting the published weights {wildcards.weights}"
     script:
         "../workflow_scripts/convert_weights.py"
+
+
+use rule convert_weights as provide_timm_weights with:
+    input:
+        unpack(PIPELINE.inputs.provide_timm_weights),
+    wildcard_constraints:
+        weights=names_of("timm", "weights"),
+    message:
+        "Providing the timm weights {wildcards.weights}"
 
 
 rule compare_rebuilt_weights:

@@ -34,13 +34,21 @@ class Layout:
         """Names of a data set's classes, one a line."""
         return f"{DATA}/{dataset}/classes.txt"
 
-    def raw_stamp(self, dataset: str, source: str) -> str:
-        """Record of a published file that was unpacked or linked for a data set."""
-        return f"{DATA}/{dataset}/raw/{source}.json"
-
     def archive(self, source: str, file: str) -> str:
-        """Where a published file is kept."""
+        """A published file; no rule's output, so that it is never deleted."""
         return f"{DATA}/archives/{source}/{file}"
+
+    def stamp(self, source: str, file: str) -> str:
+        """What the rule that fetches or verifies a published file writes beside it."""
+        return f"{self.archive(source, file)}.json"
+
+    def timm_stamp(self, tag: str) -> str:
+        """What says that weights that timm publishes are kept and verified."""
+        return self.stamp("timm", f"{tag}.safetensors")
+
+    def unpacked(self, dataset: str, source: str) -> str:
+        """What the rule that unpacks or links a published file writes beside the folder of its content."""
+        return f"{DATA}/{dataset}/raw/{source}.json"
 
     def weights(self, name: str) -> str:
         """Pretrained weights."""

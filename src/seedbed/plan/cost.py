@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from seedbed.data.raw.sources import FileSource, SourceTable
+from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.data import Published, Shapes
 from seedbed.plan.jobs import PlannedJob, Room
@@ -75,7 +77,8 @@ class DiskForecast:
         """What a job of a rule adds, by the names in its path."""
         if rule == "fetch_source":
             source = self.sources.file(names["source"])
-            return [Room(source.dataset or WEIGHTS, "fetched", source.bytes)]
+            here = Path(Layout(self.preset.name).archive(source.name, source.file)).exists()
+            return [Room(source.dataset or WEIGHTS, "fetched", 0 if here else source.bytes)]
         if rule == "unpack_source":
             return [Room(names["dataset"], "unpacked", self._unpacked(names["dataset"], names["source"]))]
         if rule in NETWORK_BYTES:

@@ -46,16 +46,18 @@ class GivenParameters:
         }
 
     def fetch_source(self) -> Given:
-        return {"source": lambda wildcards: self.sources.file(wildcards.source).plain(), "lock": LOCK}
+        return {"content": lambda wildcards: self.sources.file(wildcards.source).identity(), "lock": LOCK}
 
     def unpack_source(self) -> Given:
         return {**self.fetch_source(), "path": lambda wildcards: self.preset.datasets[wildcards.dataset].path}
+
+    # Checksums prove what is fetched, unpacked and shipped, so that no code is among what makes these rules run again.
 
     def provide_shipped_weights(self) -> Given:
         return {"sha256": lambda wildcards: self.preset.weights[wildcards.weights].sha256}
 
     def fetch_timm_weights(self) -> Given:
-        return {"tag": lambda wildcards: self.preset.weights[wildcards.weights].tag, "lock": LOCK}
+        return {"lock": LOCK}
 
     def compare_rebuilt_weights(self) -> Given:
         return {"code": self.code.of("compare_rebuilt_weights")}

@@ -27,22 +27,26 @@ class Inputs:
     # -- data and weights
 
     def unpack_source(self, wildcards: Wildcards) -> Files:
-        """The archive; none where the data set already lies on disk."""
+        """Stamp of the archive; none where the data set already lies on disk."""
         lies_here = self.preset.datasets[wildcards.dataset].path
-        return {"archive": [] if lies_here else [self.archive(wildcards.source)]}
+        return {"stamp": [] if lies_here else [self.stamp(wildcards.source)]}
 
     def prepare_dataset(self, wildcards: Wildcards) -> Files:
         """Stamps of the raw folders."""
         dataset = wildcards.dataset
-        return {"stamps": [self.layout.raw_stamp(dataset, source) for source in self.wanted_sources(dataset)]}
+        return {"stamps": [self.layout.unpacked(dataset, source) for source in self.wanted_sources(dataset)]}
 
-    def provide_shipped_weights(self, wildcards: Wildcards) -> Files:
-        return {"file": str(self.base / self.preset.weights[wildcards.weights].file)}
+    def shipped_weights(self, wildcards: Wildcards) -> str:
+        return str(self.base / self.preset.weights[wildcards.weights].file)
 
     def convert_weights(self, wildcards: Wildcards) -> Files:
-        """Published weights: a file of yours, or the fetched one."""
+        """Published weights: a file of yours, or the stamp of the one that is kept."""
         entry = self.preset.weights[wildcards.weights]
-        return {"file": entry.path or self.archive(entry.source)}
+        return {"file": entry.path or self.stamp(entry.source)}
+
+    def provide_timm_weights(self, wildcards: Wildcards) -> Files:
+        """Stamp of the weights that timm publishes."""
+        return {"file": self.layout.timm_stamp(self.preset.weights[wildcards.weights].tag)}
 
     def compare_rebuilt_weights(self, wildcards: Wildcards) -> Files:
         """Shipped weights, and what their recipe trains on the stand-in for ImageNet."""
@@ -50,9 +54,9 @@ class Inputs:
         rebuilt = self.names.weights(self.preset.dataset_for("imagenet"), entry.recipe, 0)
         return {"shipped": str(self.base / entry.file), "rebuilt": rebuilt}
 
-    def archive(self, source: str) -> str:
-        """Where a file of the table of sources is kept."""
-        return self.layout.archive(source, self.sources.file(source).file)
+    def stamp(self, source: str) -> str:
+        """What says that a file of the table of sources is there and verified."""
+        return self.layout.stamp(source, self.sources.file(source).file)
 
     def wanted_sources(self, dataset: str) -> list[str]:
         """Files of a published data set: those it needs, and the optional ones that the parameters ask for."""

@@ -56,9 +56,15 @@ class OwnImages:
 
     def index_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         """What describes your images: a change of it indexes them anew."""
+        dataset = wildcards.dataset
+        folder = Path(self.preset.datasets[dataset].path)
+        if folder.resolve() == Path(self.layout.index(dataset)).parent.resolve():  # its classes.txt would be an output
+            raise UserError(
+                f"datasets.{dataset}.path: {folder} is where the index of {dataset} is written. Move your images, or "
+                "give the data set another name."
+            )
         tables = ("labels.csv", "classes.txt", "annotations/*.json", "ImageSets/*/*.txt")
         places = ("", "*/", "VOCdevkit/*/")  # as deep as VOC's layout may lie; not into the images
-        folder = Path(self.preset.datasets[wildcards.dataset].path)
         found = {path for place in places for table in tables for path in folder.glob(f"{place}{table}")}
         return {"tables": sorted(map(str, found))}
 
