@@ -5,6 +5,7 @@ Layout of a group (named by the image id, ``/`` written as ``%2F``): ``maps`` fl
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,6 +105,19 @@ class HeatMapStore(Mapping[str, HeatMaps]):
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._attribute(self._shards[0], "provenance")) if self._shards else {}
 
+    def content_sha256(self) -> str:
+        """One checksum over all maps as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            with _reading(self._where[image]):
+                group = self._open(self._where[image])[_key(image)]
+                digest.update(f"{image}\0{group.attrs['size'].tolist()}\0".encode())
+                for name in ("classes", "maps"):
+                    digest.update(f"{group[name].shape}{group[name].dtype}\0".encode())
+                    for part in _stored(group[name]):
+                        digest.update(part)
+        return digest.hexdigest()
+
     def _attribute(self, shard: str, name: str) -> Any:
         with _reading(shard):
             return self._open(shard).attrs[name]
@@ -121,6 +135,15 @@ def _reading(shard: str) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{shard}: not a readable heat-map file ({error}). Delete it and rerun.") from None
+
+
+def _stored(dataset: h5py.Dataset) -> Iterator[bytes]:
+    """The bytes of a dataset as they lie in the file, compressed or not."""
+    if dataset.chunks is None:
+        yield dataset[:].tobytes()
+        return
+    for number in range(dataset.id.get_num_chunks()):
+        yield dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)[1]
 
 
 def _half(path: str | Path, image: str, maps: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Label masks: PASCAL VOC palette PNGs, packed into one stored zip a shard."""
 
 import functools
+import hashlib
 import io
 import json
 import os
@@ -126,6 +127,14 @@ class MaskStore(Mapping[str, np.ndarray]):
     def provenance(self) -> dict[str, Any]:
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._read(self._shards[0], _PROVENANCE)) if self._shards else {}
+
+    def content_sha256(self) -> str:
+        """One checksum over all masks as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            encoded = self._read(self._where[image], f"{image}.png")
+            digest.update(f"{image}\0{len(encoded)}\0".encode() + encoded)
+        return digest.hexdigest()
 
     def _read(self, shard: str, name: str) -> bytes:
         try:
