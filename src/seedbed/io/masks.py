@@ -17,6 +17,7 @@ from PIL import Image
 
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
+from seedbed.io.partial import Kind
 
 VOID = 255
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks give the same bytes
@@ -84,6 +85,10 @@ def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], prove
                 raise DataError(f"{path}: image '{image}' comes twice.")
             seen.add(image)
             archive.writestr(zipfile.ZipInfo(f"{image}.png", _EPOCH), encode_mask(mask))
+
+
+UNFINISHED_MASKS = Kind(list, tuple)
+"""How (image id, mask) are kept while a shard is not whole."""
 
 
 class MaskStore(Mapping[str, np.ndarray]):
