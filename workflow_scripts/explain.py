@@ -6,8 +6,7 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard, together
 from seedbed.explain.pictures import picture_heatmaps
-from seedbed.io.heatmaps import UNFINISHED_HEATMAPS, write_heatmaps
-from seedbed.io.partial import unfinished
+from seedbed.io.heatmaps import UnfinishedHeatMaps, write_heatmaps
 from seedbed.io.progress import progress
 from seedbed.models.restored import restore_classifier
 from seedbed.params.stages import Explainer
@@ -19,7 +18,7 @@ with job(snakemake) as this:
     split = index.split(snakemake.wildcards.split)
     records, explainer = shard(split, *this.shard), Explainer.model_validate(snakemake.params.explainer)
     record, block = this.provenance(read_checksum(root)), together(split)
-    with unfinished(snakemake.output[0], UNFINISHED_HEATMAPS, records, record, weights=snakemake.input.weights) as kept:
+    with UnfinishedHeatMaps.of_job(snakemake.output[0], records, record, weights=snakemake.input.weights) as kept:
         maps = kept.resume(
             records, lambda rest: picture_heatmaps(model, index, rest, explainer, this.device, block), block
         )

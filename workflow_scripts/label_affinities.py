@@ -5,8 +5,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
-from seedbed.io.heatmaps import UNFINISHED_HEATMAPS, HeatMapStore, write_heatmaps
-from seedbed.io.partial import unfinished
+from seedbed.io.heatmaps import HeatMapStore, UnfinishedHeatMaps, write_heatmaps
 from seedbed.io.progress import progress
 from seedbed.params.stages import AffinityLabels, Crf
 from seedbed.refine.posteriors import confident_posteriors
@@ -18,7 +17,7 @@ with job(snakemake) as this:
     labels, crf = AffinityLabels.model_validate(snakemake.params.labels), Crf.model_validate(snakemake.params.crf)
     store = HeatMapStore([snakemake.input.heatmaps])
     inputs = {"heatmaps": snakemake.input.heatmaps}
-    with unfinished(snakemake.output.low, UNFINISHED_HEATMAPS, records, record, **inputs) as kept:
+    with UnfinishedHeatMaps.of_job(snakemake.output.low, records, record, **inputs) as kept:
         found = kept.resume(records, lambda rest: confident_posteriors(index, rest, store, labels, crf))
         pairs = list(progress(found, len(records), "pictures"))
         record = kept.record(record)

@@ -6,8 +6,7 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
 from seedbed.io.heatmaps import HeatMapStore
-from seedbed.io.masks import UNFINISHED_MASKS, write_masks
-from seedbed.io.partial import unfinished
+from seedbed.io.masks import UnfinishedMasks, write_masks
 from seedbed.io.progress import progress
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
@@ -27,6 +26,6 @@ with job(snakemake) as this:
     records = shard(index.split(snakemake.wildcards.split), *this.shard)
     record, store = this.provenance(read_checksum(root)), HeatMapStore([snakemake.input.heatmaps])
     inputs = {"heatmaps": snakemake.input.heatmaps, "weights": snakemake.input.weights}
-    with unfinished(snakemake.output[0], UNFINISHED_MASKS, records, record, **inputs) as kept:
+    with UnfinishedMasks.of_job(snakemake.output[0], records, record, **inputs) as kept:
         masks = kept.resume(records, lambda rest: pseudo_masks(index, rest, store, refine))
         write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))

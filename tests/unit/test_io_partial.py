@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import UserError
-from seedbed.io.heatmaps import UNFINISHED_HEATMAPS, HeatMaps, write_heatmaps
-from seedbed.io.masks import UNFINISHED_MASKS, write_masks
-from seedbed.io.partial import Unfinished, unfinished
+from seedbed.io.heatmaps import HeatMaps, UnfinishedHeatMaps, write_heatmaps
+from seedbed.io.masks import UnfinishedMasks, write_masks
 from seedbed.io.provenance import provenance
 
 WORKS = list(range(10))
@@ -39,8 +38,8 @@ def heat(number):
 
 
 ITEMS = {
-    "masks": (UNFINISHED_MASKS, write_masks, lambda number: (f"image{number}", mask(number))),
-    "maps": (UNFINISHED_HEATMAPS, write_heatmaps, lambda number: (f"image{number}", heat(number))),
+    "masks": (UnfinishedMasks, write_masks, lambda number: (f"image{number}", mask(number))),
+    "maps": (UnfinishedHeatMaps, write_heatmaps, lambda number: (f"image{number}", heat(number))),
 }
 
 
@@ -56,7 +55,7 @@ def write(target, name="masks", block=1, stop_at=None, fingerprint="f", circumst
                 computed.append(work)
             yield make(work)
 
-    with Unfinished(target, {"of": fingerprint}, circumstances or {"device": "cpu"}, kind) as kept:
+    with kind(target, {"of": fingerprint}, circumstances or {"device": "cpu"}) as kept:
         writer(target, kept.resume(WORKS, compute, block), kept.record({"made": "here"}))
 
 
@@ -83,7 +82,7 @@ def test_a_stopped_shard_goes_on_and_ends_in_the_same_bytes(tmp_path_factory, na
 
 def test_two_stacks_of_maps_are_kept_together():
     item = ("a", heat(2), heat(3))
-    image, low, high = UNFINISHED_HEATMAPS.unpack(UNFINISHED_HEATMAPS.pack(item))
+    image, low, high = UnfinishedHeatMaps.unpack(UnfinishedHeatMaps.pack(item))
     assert image == "a"
     for found, expected in ((low, heat(2)), (high, heat(3))):
         np.testing.assert_array_equal(found.maps, expected.maps.astype(np.float16))
@@ -137,11 +136,11 @@ def test_the_record_names_all_circumstances(tmp_path, caplog):
     with pytest.raises(Stopped):
         write(tmp_path / "a", stop_at=4)
     target, seen = tmp_path / "a", []
-    with Unfinished(target, {"of": "f"}, {"device": "A100"}, UNFINISHED_MASKS) as kept:
+    with UnfinishedMasks(target, {"of": "f"}, {"device": "A100"}) as kept:
         assert len(list(kept.resume(WORKS, lambda rest: map(ITEMS["masks"][2], rest)))) == 10
         seen = kept.record({})
     assert seen == {"computed_on": [{"from": 0, "device": "cpu"}, {"from": 4, "device": "A100"}]}
-    assert 'going on after 4 items under other circumstances (device: "cpu" before, "A100" now)' in caplog.text
+    assert 'going on after 4 images under other circumstances (device: "cpu" before, "A100" now)' in caplog.text
 
 
 def test_a_failed_shard_keeps_its_items(tmp_path):
@@ -149,12 +148,12 @@ def test_a_failed_shard_keeps_its_items(tmp_path):
         yield from map(ITEMS["masks"][2], rest[:3])
         raise UserError("the fourth cannot be read")
 
-    kept = Unfinished(tmp_path / "a", {}, {}, UNFINISHED_MASKS)
+    kept = UnfinishedMasks(tmp_path / "a", {}, {})
     with pytest.raises(UserError), kept:
         write_masks(tmp_path / "a", kept.resume(WORKS, compute), {})
     assert not (tmp_path / "a").exists()
     rest = []
-    with Unfinished(tmp_path / "a", {}, {}, UNFINISHED_MASKS) as again:
+    with UnfinishedMasks(tmp_path / "a", {}, {}) as again:
         list(again.resume(WORKS, lambda works: rest.extend(works) or []))
     assert rest == WORKS[3:]
 
@@ -174,8 +173,8 @@ def test_what_decides_a_shard(tmp_path):
         (tmp_path / name).write_bytes(content)
         made = provenance({"crf": 10}, data="d", device=record.pop("device", "cpu"))
         records = [SimpleNamespace(image=image) for image in images]
-        found = unfinished(tmp_path / "t", UNFINISHED_MASKS, records, {**made, **record}, heatmaps=tmp_path / name)
-        return found._path
+        found = UnfinishedMasks.of_job(tmp_path / "t", records, {**made, **record}, heatmaps=tmp_path / name)
+        return found.path
 
     assert path_of() == path_of(name="moved") == path_of(device="A100") == path_of(libraries={"torch": "9"})
     others = {path_of(images="ac"), path_of(content=b"y"), path_of(seed=1), path_of(parameters={"crf": 5})}
@@ -183,7 +182,7 @@ def test_what_decides_a_shard(tmp_path):
 
 
 def test_what_cannot_be_kept_is_an_error(tmp_path):
-    kept = Unfinished(tmp_path / "a", {}, {}, UNFINISHED_MASKS)
+    kept = UnfinishedMasks(tmp_path / "a", {}, {})
     with pytest.raises(TypeError, match="Path cannot be kept"), kept:
         list(kept.resume(WORKS, lambda rest: [(Path(), 1)]))
 

@@ -49,7 +49,7 @@ def test_a_shard_killed_in_the_middle_goes_on_inside_it(copy_of_finished):
     done = run(copy_of_finished, *slow)
     assert done.returncode == 0, done.stdout[-4000:]
     (log,) = copy_of_finished.glob("results/demo/logs/affinity/**/labels/1-of-2.log")
-    assert re.search(r"[1-5] of 6 items were finished by an earlier attempt", log.read_text())
+    assert re.search(r"[1-5] of 6 images were finished by an earlier attempt", log.read_text())
     assert not kept()
     high = shard.parents[1] / "high" / shard.name
     found = shard.read_bytes(), high.read_bytes()

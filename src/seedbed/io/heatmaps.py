@@ -18,7 +18,7 @@ import numpy as np
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
 from seedbed.io.hdf5 import HonestFile
-from seedbed.io.partial import Kind
+from seedbed.io.partial_items import UnfinishedItems
 
 
 class HeatMaps(NamedTuple):
@@ -58,19 +58,19 @@ def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], prov
     return undefined
 
 
-def _pack(item: tuple[Any, ...]) -> list[Any]:
-    image, *stacks = item
-    with np.errstate(over="ignore"):  # the writer, which has had the item before, names a value beyond float16
-        return [image, *([heat.classes, np.asarray(heat.maps, np.float16), heat.size] for heat in stacks)]
+class UnfinishedHeatMaps(UnfinishedItems):
+    """Items (image id, heat maps, ...) of a shard that is not whole yet; maps as it will hold them, in float16."""
 
+    @staticmethod
+    def pack(item: tuple[Any, ...]) -> list[Any]:
+        image, *stacks = item
+        with np.errstate(over="ignore"):  # the writer, which has had the item before, names a value beyond float16
+            return [image, *([heat.classes, np.asarray(heat.maps, np.float16), heat.size] for heat in stacks)]
 
-def _unpack(values: list[Any]) -> tuple[Any, ...]:
-    image, *stacks = values
-    return (image, *(HeatMaps(classes, maps.astype(np.float32), tuple(size)) for classes, maps, size in stacks))
-
-
-UNFINISHED_HEATMAPS = Kind(_pack, _unpack)
-"""How (image id, heat maps, ...) are kept while a shard is not whole: maps as the shard will hold them, in float16."""
+    @staticmethod
+    def unpack(values: list[Any]) -> tuple[Any, ...]:
+        image, *stacks = values
+        return (image, *(HeatMaps(classes, maps.astype(np.float32), tuple(size)) for classes, maps, size in stacks))
 
 
 class HeatMapStore(Mapping[str, HeatMaps]):

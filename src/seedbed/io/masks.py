@@ -17,7 +17,7 @@ from PIL import Image
 
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
-from seedbed.io.partial import Kind
+from seedbed.io.partial_items import UnfinishedItems
 
 VOID = 255
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks give the same bytes
@@ -87,8 +87,10 @@ def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], prove
             archive.writestr(zipfile.ZipInfo(f"{image}.png", _EPOCH), encode_mask(mask))
 
 
-UNFINISHED_MASKS = Kind(list, tuple)
-"""How (image id, mask) are kept while a shard is not whole."""
+class UnfinishedMasks(UnfinishedItems):
+    """Items (image id, mask) of a shard that is not whole yet."""
+
+    pack, unpack = staticmethod(list), staticmethod(tuple)
 
 
 class MaskStore(Mapping[str, np.ndarray]):
