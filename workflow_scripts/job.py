@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # What imports make lives as long as the job: looking through it for garbage is a third of a start. On again in `job`.
 gc.disable()
@@ -25,6 +25,7 @@ from seedbed.devices.lease import Lease, lease  # noqa: E402
 from seedbed.devices.torch_device import choose_device  # noqa: E402
 from seedbed.devices.visible import VARIABLE, wanted_devices  # noqa: E402
 from seedbed.errors import UserError  # noqa: E402
+from seedbed.io.notice import notice  # noqa: E402
 from seedbed.io.provenance import provenance  # noqa: E402
 
 
@@ -119,6 +120,18 @@ class Job:
 
 
 @contextlib.contextmanager
+def _notices_shown(rule: str, terminal: TextIO) -> Iterator[None]:
+    """Show the library's notices in the terminal, as well as in the log."""
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter(f"Rule {rule}: %(message)s"))
+    notice.addHandler(handler)
+    try:
+        yield
+    finally:
+        notice.removeHandler(handler)
+
+
+@contextlib.contextmanager
 def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
     """Send progress and messages to the rule's log, and end with one clear line where the user can mend the cause.
 
@@ -137,6 +150,7 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
         level = logging.WARNING if rank() else logging.INFO
         logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(message)s", force=True)
         logging.captureWarnings(True)
+        stack.enter_context(_notices_shown(snakemake.rule, terminal))
         try:
             if isinstance(DEVICES, UserError):
                 raise DEVICES

@@ -7,8 +7,8 @@ from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
 from seedbed.evaluate.classification import evaluate_classifier, held_out_records
 from seedbed.io.atomic import write_json
-from seedbed.io.provenance import digest_files
-from seedbed.io.weights import write_weights
+from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
+from seedbed.io.weights import content_sha256, write_weights
 from seedbed.params.stages import Classifier
 from seedbed.train.classifier import train_classifier
 from seedbed.train.loop import finish
@@ -24,10 +24,12 @@ with job(snakemake, shared=True) as this:
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),
-        fingerprint={"provenance": record, "weights": digest_files(initial)},
+        fingerprint=fingerprint(record, {}, weights=[content_sha256(path) for path in initial]),
+        circumstances=circumstances(record),
         device=this.device,
     )
     this.leave_the_rest_to_the_first()
+    record = with_changes(record, history.computed_on)
     metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)

@@ -23,8 +23,11 @@ from seedbed.refine.confident import confident_labels, confident_labels_from_sco
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
 from seedbed.train.classifier import Trained, load_into
+from seedbed.train.identity import what_trains
 from seedbed.train.loop import fit
 from seedbed.train.settings import TrainSettings
+
+_SEEN_IN_LABELS = {"crf", "alpha_low", "alpha_high", "constants", "picture", "store_stride"}
 
 
 class ConfidentPictures(Dataset):
@@ -105,6 +108,7 @@ def train_affinity_network(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
     training = settings.train
@@ -114,8 +118,9 @@ def train_affinity_network(
     model = build_affinity_network(settings, seed, weights)
     objective = AffinityObjective(settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    identity = {**what_trains(settings, labels=_SEEN_IN_LABELS), **fingerprint}
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), fingerprint=identity, **options))
 
 
 def _at_size(stack: Tensor, size: tuple[int, int]) -> Tensor:

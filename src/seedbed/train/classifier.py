@@ -1,6 +1,6 @@
 """Training a classifier on image-level labels, and its accuracy on held-out pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 from seedbed.params.stages import Classifier
+from seedbed.train.identity import what_trains
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective, excludes_other_classes
 from seedbed.train.run import History
@@ -64,6 +65,7 @@ def train_classifier(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
 
@@ -79,8 +81,9 @@ def train_classifier(
     _require_labels(records, training.split, single=excludes_other_classes(training.loss))
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
     data = LabelledPictures(index, records, build_transform(training.augment), views=getattr(objective, "views", 1))
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    identity = {**what_trains(settings, input=True, held_out=True), **fingerprint}
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), fingerprint=identity, **options))
 
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:

@@ -35,9 +35,16 @@ class NotFiniteError(UserError):
 
 @dataclass
 class History:
-    """Lines of the training history; a line averages the steps since the one before."""
+    """Lines of the training history; a line averages the steps since the one before.
+
+    Attributes:
+        rows: the lines.
+        computed_on: the circumstances of the run, each with the step ``from`` which they held; see
+            `seedbed.io.fingerprint`.
+    """
 
     rows: list[dict[str, float]] = field(default_factory=list)
+    computed_on: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write ``history.csv``: step, epoch, lr, loss and its parts. It holds no times: same run, same bytes."""
@@ -131,6 +138,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else {},
             "history": self.history.rows,
+            "computed_on": self.history.computed_on,
             "sums": self._sums,
             "count": self._count,
         }
@@ -144,7 +152,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.history.rows = state["history"]
+        self.history = History(state["history"], state["computed_on"])
         self._sums = {key: value.to(self.device) for key, value in state["sums"].items()}
         self._count = state["count"]
 

@@ -23,9 +23,12 @@ from seedbed.refine.crf import CrfSettings, dense_crf_labels
 from seedbed.refine.fusion import fuse_scales
 from seedbed.refine.picture import picture_for_crf
 from seedbed.train.classifier import Trained, load_into
+from seedbed.train.identity import what_trains
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
 from seedbed.train.settings import TrainSettings
+
+_FOR_PREDICTIONS = ("scales", "flip", "scaling", "rounding", "fusion", "input", "crf", "crf_picture")
 
 
 def build_segmenter(settings: Segmenter, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
@@ -47,14 +50,16 @@ def train_segmenter(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
     data = MaskedPictures(index, index.split(training.split), masks, build_transform(training.augment))
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    identity = {**what_trains(settings, **dict.fromkeys(_FOR_PREDICTIONS, True)), **fingerprint}
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), fingerprint=identity, **options))
 
 
 @torch.inference_mode()

@@ -27,8 +27,8 @@ class TrainSettings:
         ema_decay: decay of the averaged weights that are saved instead of the last ones; 0 switches it off.
         bf16: autocast to bfloat16 on a GPU.
         save_every_seconds: how much work a kill may cost.
-        log_every: steps between lines of the history.
-        compute_threads: CPU threads of one process; part of the result, because sums are split over threads.
+        log_every: steps between lines of the history; no weight depends on it.
+        compute_threads: CPU threads of one process; on a CPU part of the result, because sums are split over threads.
         loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
     """
 
@@ -60,6 +60,9 @@ class TrainSettings:
         return self.iterations if self.iterations is not None else self.epochs * steps_per_epoch
 
     def fingerprint(self) -> dict[str, Any]:
-        """The settings that decide the result; a resume state made under others is not continued."""
-        neutral = ("save_every_seconds", "loader_workers")
+        """The settings that decide the weights on any machine; a resume state made under others is not continued.
+
+        ``compute_threads`` is not among them: it matters on a CPU alone, and `seedbed.train.loop.fit` adds it there.
+        """
+        neutral = ("save_every_seconds", "log_every", "loader_workers", "compute_threads")
         return {key: value for key, value in asdict(self).items() if key not in neutral}
