@@ -47,6 +47,18 @@ TRAININGS = {
 _TRAINED = ("models", "affinity_networks", "segmenters")
 _VARIED = ("models", "explainers", "affinity_networks", "segmenters")
 """Sections whose entries may be others on some data sets."""
+NAMED = (
+    "datasets",
+    "weights",
+    "models",
+    "explainers",
+    "crf",
+    "affinity_networks",
+    "refiners",
+    "segmenters",
+    "resources",
+)
+"""Sections of named entries, each of which may be a variant of another: ``like``."""
 
 
 class Preset(Section):
