@@ -51,6 +51,7 @@ include: "rules/figures.smk"
 include: "rules/tracking.smk"
 include: "rules/report.smk"
 include: "rules/own_data.smk"
+include: "rules/parameters.smk"
 
 
 checked(PRESET.check_rules, RULES_WITH_RESOURCES)
@@ -160,3 +161,4 @@ localrules:
     help,
     status,
     cost,
+    params,

@@ -41,6 +41,11 @@ def described_targets():
             "jobs, GPU-hours and disk that a target would take: --config of=exvit_table1; starts no work",
             "",
         ),
+        (
+            "params",
+            "an entry of the parameters, and where each value is from: --config of=models.exvit_dis",
+            "",
+        ),
         ("all_tables", "every table that is built, and one report of them all", ""),
         (
             "my_masks",
