@@ -65,7 +65,9 @@ rule train_affinity_network:
     params:
         code=lambda wildcards: code(
             "train_affinity_network",
-            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
+            *modules.training_modules(
+                section("affinity_networks", wildcards.network, on(wildcards))
+            ),
         ),
         network=lambda wildcards: section(
             "affinity_networks", wildcards.network, on(wildcards)

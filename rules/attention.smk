@@ -23,7 +23,7 @@ rule measure_attention:
         runtime=resource("measure_attention", "runtime"),
     params:
         code=lambda wildcards: code(
-            "measure_attention", *modules_of(on(wildcards).models[wildcards.model])
+            "measure_attention", *modules.network_modules(network(wildcards))
         ),
         input=lambda wildcards: on(wildcards).models[wildcards.model].input.plain(),
         network=network,

@@ -24,7 +24,10 @@ rule adopt_classifier:
         runtime=resource("adopt_checkpoint", "runtime"),
     params:
         code=lambda wildcards: code(
-            "adopt_checkpoint", *modules_of(on(wildcards).models[wildcards.model])
+            "adopt_checkpoint",
+            *modules.checkpoint_modules(
+                section("models", wildcards.model, on(wildcards))
+            ),
         ),
         kind="models",
         name=lambda wildcards: wildcards.model,
@@ -52,7 +55,9 @@ use rule adopt_classifier as adopt_affinity_network with:
     params:
         code=lambda wildcards: code(
             "adopt_checkpoint",
-            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
+            *modules.checkpoint_modules(
+                section("affinity_networks", wildcards.network, on(wildcards))
+            ),
         ),
         kind="affinity_networks",
         name=lambda wildcards: wildcards.network,
@@ -78,7 +83,9 @@ use rule adopt_classifier as adopt_segmenter with:
     params:
         code=lambda wildcards: code(
             "adopt_checkpoint",
-            *modules_of(on(wildcards).segmenters[wildcards.segmenter]),
+            *modules.checkpoint_modules(
+                section("segmenters", wildcards.segmenter, on(wildcards))
+            ),
         ),
         kind="segmenters",
         name=lambda wildcards: wildcards.segmenter,

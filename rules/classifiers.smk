@@ -27,7 +27,10 @@ rule train_classifier:
         runtime=resource("train_classifier", "runtime"),
     params:
         code=lambda wildcards: code(
-            "train_classifier", *modules_of(on(wildcards).models[wildcards.model])
+            "train_classifier",
+            *modules.training_modules(
+                section("models", wildcards.model, on(wildcards))
+            ),
         ),
         model=lambda wildcards: section("models", wildcards.model, on(wildcards)),
         state=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/resume.pt",

@@ -6,13 +6,14 @@ from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
 from seedbed.io.identity import code_digest
-from seedbed.io.registrations import modules_registering, registered_names
+from seedbed.io.registrations import registered_names
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
 from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
 from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT, TRAININGS
+from seedbed.plan import code as modules
 
 
 def checked(call, *arguments):
@@ -93,18 +94,6 @@ def code(script, *modules, pages=False):
     return code_digest(
         BASE / "workflow_scripts" / f"{script}.py", *modules, texts=templates
     )
-
-
-def modules_of(network):
-    """Modules that build a network of the parameters, chosen by its name and by names among its options."""
-    return modules_registering(
-        "seedbed.models", "register", network.architecture, *network.options.values()
-    )
-
-
-def explainer_modules(method):
-    """Modules that implement an explanation method."""
-    return modules_registering("seedbed.explain", "explainer", method)
 
 
 RULES_WITH_RESOURCES = set()

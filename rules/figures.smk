@@ -30,7 +30,15 @@ rule draw_figure:
         mem_mb=resource("draw_figure", "mem_mb"),
         runtime=resource("draw_figure", "runtime"),
     params:
-        code=code("draw_figure", "seedbed.explain", pages=True),
+        code=lambda wildcards: code(
+            "draw_figure",
+            *modules.panel_modules(
+                panel
+                for group in figure_groups(wildcards)
+                for panel in group["panels"]
+            ),
+            pages=True,
+        ),
         paper=lambda wildcards: PAPERS[wildcards.paper].head(),
         figure=plain_figure,
         title=figure_title,

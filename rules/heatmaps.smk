@@ -24,8 +24,8 @@ rule explain:
     params:
         code=lambda wildcards: code(
             "explain",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
+            *modules.network_modules(network(wildcards)),
+            *modules.explainer_modules(explainer_section(wildcards)),
         ),
         explainer=explainer_section,
         network=network,
@@ -88,8 +88,8 @@ rule run_protocol:
         code=lambda wildcards: code(
             "run_protocol",
             "seedbed.evaluate.protocols",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
+            *modules.network_modules(network(wildcards)),
+            *modules.explainer_modules(explainer_section(wildcards)),
         ),
         explainer=explainer_section,
         network=network,

@@ -62,7 +62,9 @@ rule random_walk:
     params:
         code=lambda wildcards: code(
             "random_walk",
-            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
+            *modules.network_modules(
+                section("affinity_networks", walk_network(wildcards), on(wildcards))
+            ),
         ),
         refiner=lambda wildcards: section("refiners", wildcards.refiner),
         network=lambda wildcards: section(

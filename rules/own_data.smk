@@ -58,7 +58,12 @@ rule explain_image:
         mem_mb=resource("explain_image", "mem_mb"),
         runtime=resource("explain_image", "runtime"),
     params:
-        code=code("explain_image", "seedbed.explain"),
+        code=code(
+            "explain_image",
+            "seedbed.explain",
+            *modules.network_modules(image_classifier()["network"]),
+            *modules.modules_of("loss", image_classifier()["loss"]),
+        ),
         network=image_classifier()["network"],
         input=image_classifier()["input"],
         loss=image_classifier()["loss"],

@@ -32,7 +32,9 @@ rule train_segmenter:
     params:
         code=lambda wildcards: code(
             "train_segmenter",
-            *modules_of(on(wildcards).segmenters[wildcards.segmenter]),
+            *modules.training_modules(
+                section("segmenters", wildcards.segmenter, on(wildcards))
+            ),
         ),
         segmenter=lambda wildcards: section(
             "segmenters", wildcards.segmenter, on(wildcards)
@@ -64,7 +66,10 @@ rule segment:
         runtime=resource("segment", "runtime"),
     params:
         code=lambda wildcards: code(
-            "segment", *modules_of(on(wildcards).segmenters[wildcards.segmenter])
+            "segment",
+            *modules.prediction_modules(
+                section("segmenters", wildcards.segmenter, on(wildcards))
+            ),
         ),
         segmenter=lambda wildcards: section(
             "segmenters", wildcards.segmenter, on(wildcards)

@@ -67,7 +67,11 @@ rule render_table:
         mem_mb=resource("render_table", "mem_mb"),
         runtime=resource("render_table", "runtime"),
     params:
-        code=code("render_table", "seedbed.explain", pages=True),
+        code=lambda wildcards: code(
+            "render_table",
+            *modules.panel_modules(gallery_panels(wildcards)),
+            pages=True,
+        ),
         paper=lambda wildcards: PAPERS[wildcards.paper].head(),
         table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
         cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision import tv_tensors
 
+from seedbed.data.hsv_shift import hsv_to_rgb, rgb_to_hsv
 from seedbed.data.normalise import NORMALISATIONS, normalisation, normalise
-from seedbed.data.transforms import STEPS, VOID, build_transform, hsv_to_rgb, rgb_to_hsv
+from seedbed.data.transforms import STEPS, VOID, build_transform
 from seedbed.errors import ParameterError
 
 HEIGHT, WIDTH = 12, 18

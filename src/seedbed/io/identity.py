@@ -25,6 +25,7 @@ NEUTRAL = (
     "seedbed.devices",
     "seedbed.params",  # values reach a rule as its parameters, defaults included
     "seedbed.io.atomic",
+    "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.identity",
     "seedbed.io.progress",
     "seedbed.io.provenance",

@@ -7,7 +7,8 @@ argument is its name:
     def rollout(model, *, start_layer=0): ...
 
 Its options are the keyword-only arguments of the decorated function or class, or every argument but the first of what a
-call names in second place. Nothing is imported, so that parameters are checked without torch.
+call names in second place. A decorated function that hands ``**options`` on takes those of the class it returns, too.
+Nothing is imported, so that parameters are checked without torch.
 """
 
 import ast
@@ -78,14 +79,17 @@ def registrations(package: str, function: str) -> Mapping[str, tuple[Registratio
 
 
 def _entries(path: Path, function: str) -> Iterator[Registration]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    text = path.read_text(encoding="utf-8")
+    if f"{function}(" not in text:  # parsing a package takes a tenth of a second
+        return
+    tree = ast.parse(text, str(path))
     defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     decorated = {call: node for node in defined.values() for call in node.decorator_list}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if getattr(call.func, "id", None) != function or not call.args or not isinstance(call.args[0], ast.Constant):
             continue
         if call in decorated:
-            options = _options(decorated[call], keyword_only=True)
+            options = _handed_on(decorated[call], tree) or _options(decorated[call], keyword_only=True)
         else:
             built = getattr(call.args[1], "id", None) if len(call.args) > 1 else None
             options = _options(defined[built], keyword_only=False) if built in defined else None
@@ -97,6 +101,20 @@ def _entries(path: Path, function: str) -> Iterator[Registration]:
             keywords={k.arg: k.value.value for k in call.keywords if k.arg and isinstance(k.value, ast.Constant)},
             mentions=tuple(text for text in strings if isinstance(text, str)),
         )
+
+
+def _handed_on(node: ast.FunctionDef | ast.ClassDef, tree: ast.Module) -> dict[str, Option] | None:
+    """Options of a function that returns an imported class of the library and hands ``**options`` on to it."""
+    if not isinstance(node, ast.FunctionDef) or node.args.kwarg is None or not isinstance(node.returns, ast.Name):
+        return None
+    for part in tree.body:
+        names = [alias.name for alias in part.names] if isinstance(part, ast.ImportFrom) else []
+        if node.returns.id in names and part.module.startswith("seedbed."):  # type: ignore[union-attr]
+            home = ast.parse(module_file(part.module).read_text(encoding="utf-8"))  # type: ignore[union-attr]
+            returned = next(item for item in home.body if getattr(item, "name", None) == node.returns.id)
+            node.args.kwarg = None  # what it stands for is known
+            return {**(_options(returned, True) or {}), **(_options(node, True) or {})}  # type: ignore[arg-type]
+    return None
 
 
 def _options(node: ast.FunctionDef | ast.ClassDef, keyword_only: bool) -> dict[str, Option] | None:

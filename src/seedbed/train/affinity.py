@@ -19,11 +19,12 @@ from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.registry import create_model
 from seedbed.params.stages import AffinityNetwork
-from seedbed.refine.confident import confident_labels, confident_labels_from_scores
+from seedbed.refine.confident import RULES, confident_labels, confident_labels_from_scores
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
+from seedbed.train.objectives import build_objective, loss
 from seedbed.train.settings import TrainSettings
 
 
@@ -65,24 +66,24 @@ class ConfidentPictures(Dataset):
     def _label(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Confident labels of the cells, from both runs' posteriors [K, H, W]."""
         rule, stride = self.settings.labels.rule, self.settings.stride
-        if rule == "transcam":
-            # Its published code takes the label of each cell's first pixel; padding, without scores, is background.
+        if RULES.find(rule).first_pixel:  # padding, without scores, is background
             first = [stack[:, ::stride, ::stride].argmax(axis=0) for stack in (low, high)]
             return confident_labels(*first, rule)
         return confident_labels_from_scores(low, high, rule=rule, pool=stride)
 
 
+@loss("affinity", task="affinity")
 class AffinityObjective:
     """Mean of the background, foreground and negative terms over neighbouring cells."""
 
-    def __init__(self, radius: int, eps: float) -> None:
+    def __init__(self, radius: int, *, eps: float) -> None:
         self.radius, self.eps = radius, eps
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         pictures, labels = batch
-        loss = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
-        parts = {"background": loss.background, "foreground": loss.foreground, "negative": loss.negative}
-        return loss.total, {name: part.detach() for name, part in parts.items()}
+        terms = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
+        parts = {"background": terms.background, "foreground": terms.foreground, "negative": terms.negative}
+        return terms.total, {name: part.detach() for name, part in parts.items()}
 
 
 def build_affinity_network(settings: AffinityNetwork, seed: int, weights: str | Path | None) -> nn.Module:
@@ -112,7 +113,7 @@ def train_affinity_network(
     if not records:
         raise DataError(f"Split '{training.split}': no picture has a label, so there are no pairs to learn from.")
     model = build_affinity_network(settings, seed, weights)
-    objective = AffinityObjective(settings.radius, **training.loss_options)
+    objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
     options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
     return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))

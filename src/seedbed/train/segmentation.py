@@ -20,7 +20,7 @@ from seedbed.devices.memory import Fitting
 from seedbed.models.registry import create_model
 from seedbed.params.stages import Crf, Segmenter
 from seedbed.refine.crf import CrfSettings, dense_crf_labels
-from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.fusion import FUSIONS, fuse_scales
 from seedbed.refine.picture import picture_for_crf
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
@@ -69,7 +69,7 @@ def predict_masks(
     """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
-    scores = model.logits if settings.fusion == "max_probability" else model
+    scores = model.logits if FUSIONS.find(settings.fusion).of_logits else model
     one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
