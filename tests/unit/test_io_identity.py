@@ -9,7 +9,7 @@ import pytest
 
 import seedbed
 from seedbed.explain import methods
-from seedbed.io import identity, registrations
+from seedbed.io import identity, registrations, signatures
 from seedbed.io.identity import code_digest, source_closure
 from seedbed.io.registrations import modules_registering
 from seedbed.models import list_models
@@ -21,7 +21,7 @@ SCRIPTS = sorted((LIBRARY.parents[1] / "workflow_scripts").glob("*.py"))
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """A library of the package's name in a folder of the test's own."""
-    caches = (identity._imports, identity._bare, identity._digest_of, registrations.registrations)
+    caches = (identity._imports, identity._bare, identity._digest_of, registrations.registrations, signatures.parsed)
     monkeypatch.setattr(identity, "_ROOT", tmp_path / "seedbed")
     for cached in caches:
         cached.cache_clear()

@@ -15,7 +15,7 @@ from seedbed.errors import ParameterError
 class RandomShift(v2.Transform):
     """Move the picture by up to ``pixels`` each way; the border repeats, the mask's border is void."""
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, *, pixels: int) -> None:
         super().__init__()
         require(int(pixels) >= 0, "need 0 pixels or more")
         self.pixels = int(pixels)
@@ -31,12 +31,17 @@ class RandomShift(v2.Transform):
         return v2.functional.crop(padded, **params)
 
 
-@augmentation("colour_shift", spread=True)
+@augmentation("colour_shift")
 class ColourShift(v2.Transform):
-    """Multiply a normalised picture by ``1 + N(0, gain)`` and add ``N(0, shift)`` to each channel."""
+    """Multiply a normalised picture by ``1 + N(0, gain)`` and add ``N(0, shift)`` to each channel.
 
-    def __init__(self, gain: float, shift: float) -> None:
+    Args:
+        strengths: gain and shift.
+    """
+
+    def __init__(self, *, strengths: tuple[float, float]) -> None:
         super().__init__()
+        gain, shift = strengths
         require(gain >= 0 and shift >= 0, "need strengths of 0 or more")
         self.gain, self.shift = gain, shift
 

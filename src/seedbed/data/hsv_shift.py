@@ -19,7 +19,7 @@ class HsvShift(v2.Transform):
     Hue in steps of 2 degrees, saturation and value of 255, each drawn uniformly from ``-strength..strength``.
     """
 
-    def __init__(self, strength: int) -> None:
+    def __init__(self, *, strength: int) -> None:
         super().__init__()
         require(strength >= 0, "need a strength of 0 or more")
         self.strength = strength

@@ -1,11 +1,13 @@
 """Augmentation by name: a list of steps from the parameters becomes one torchvision v2 transform.
 
-A step is a one-entry mapping, ``{name: argument}``, such as ``{horizontal_flip: 0.5}``. Pictures and masks go through
-the same random choices; masks are resized by nearest neighbour and padded with void.
+A step is a one-entry mapping, ``{name: argument}``, such as ``{horizontal_flip: 0.5}``, or by the names of its options,
+``{crop: {size: 321, mask_fill: 0}}``; what is no mapping is the first option's value. Pictures and masks go through the
+same random choices; masks are resized by nearest neighbour and padded with void.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torchvision import tv_tensors
@@ -29,16 +31,12 @@ def build_transform(steps: Sequence[Mapping[str, Any]]) -> v2.Transform:
     return v2.Compose([_build(step) for step in steps]) if steps else v2.Identity()
 
 
-def augmentation(name: str, *, spread: bool = False) -> Callable[[Callable], Callable]:
-    """Register the decorated class or function as a step of that name; it takes the step's argument.
-
-    Args:
-        name: in parameter files.
-        spread: the argument is a list, whose items it takes one by one.
-    """
+def augmentation(name: str) -> Callable[[Callable], Callable]:
+    """Register the decorated class or function as a step of that name; its options are its keyword-only arguments."""
 
     def register(build: Callable[..., v2.Transform]) -> Callable[..., v2.Transform]:
-        STEPS.enter(name, (lambda argument: build(*argument)) if spread else build)
+        first = next(iter(inspect.signature(build).parameters))
+        STEPS.enter(name, lambda given: build(**(given if isinstance(given, Mapping) else {first: given})))
         return build
 
     return register
@@ -76,52 +74,66 @@ class PadToAndCrop(v2.Transform):
 
 
 @augmentation("resize")
-def _squash(size: Sequence[int] | int) -> v2.Transform:
+def _squash(*, size: int | tuple[int, int]) -> v2.Transform:
     height, width = (size, size) if isinstance(size, int) else size
     return v2.Resize((height, width), interpolation=InterpolationMode.BILINEAR, antialias=True)
 
 
+@augmentation("resize_long_side")
+def _resize_long_side(*, bounds: tuple[int, int]) -> v2.Transform:
+    low, high = bounds
+    return ResizeLongSide(low, high)
+
+
+@augmentation("random_scale")
+def _random_scale(
+    *,
+    bounds: tuple[float, float],
+    filter: Literal["pil", "cv2_linear", "cv2_cubic"] = "pil",
+    rounding: Literal["nearest", "down"] = "nearest",
+    per_batch: bool = False,
+) -> v2.Transform:
+    low, high = bounds
+    return RandomScale(low, high, filter, rounding, per_batch)
+
+
+@augmentation("crop")
+def _crop(*, size: int, mask_fill: int = VOID, place: Literal["random", "corner"] = "random") -> v2.Transform:
+    return PadToAndCrop(size, mask_fill, place)
+
+
+@augmentation("random_resized_crop")
+def _random_resized_crop(*, size: int, scale: tuple[float, float] = (0.08, 1.0)) -> v2.Transform:
+    return v2.RandomResizedCrop(size, tuple(scale), interpolation=InterpolationMode.BICUBIC)
+
+
+@augmentation("horizontal_flip")
+def _horizontal_flip(*, probability: float) -> v2.Transform:
+    return v2.RandomHorizontalFlip(probability)
+
+
+@augmentation("color_jitter")
+def _color_jitter(*, strengths: tuple[float, float, float, float]) -> v2.Transform:
+    """Strengths of brightness, contrast, saturation and hue."""
+    return v2.ColorJitter(*strengths)
+
+
+@augmentation("rand_augment")
+def _rand_augment(*, operations: int, magnitude: int) -> v2.Transform:
+    return v2.RandAugment(operations, magnitude)
+
+
+@augmentation("random_erasing")
+def _random_erasing(*, probability: float) -> v2.Transform:
+    return v2.RandomErasing(probability, value="random")
+
+
 @augmentation("normalize")
-def _normalise(name: str) -> v2.Transform:
+def _normalise(*, name: Literal["half", "imagenet"]) -> v2.Transform:
     mean, std = normalisation(name)
     return v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.flatten().tolist(), std.flatten().tolist())]
     )
-
-
-@augmentation("random_scale")
-def _random_scale(options: Mapping[str, Any] | Sequence[float]) -> v2.Transform:
-    if not isinstance(options, Mapping):
-        return RandomScale(*options)
-    return RandomScale(*options["bounds"], **{key: value for key, value in options.items() if key != "bounds"})
-
-
-@augmentation("crop")
-def _crop(options: Mapping[str, Any] | int) -> v2.Transform:
-    if isinstance(options, int):
-        return PadToAndCrop(options)
-    return PadToAndCrop(options["size"], options["mask_fill"], options.get("place", "random"))
-
-
-@augmentation("random_resized_crop")
-def _random_resized_crop(options: Mapping[str, Any]) -> v2.Transform:
-    scale = tuple(options.get("scale", (0.08, 1.0)))
-    return v2.RandomResizedCrop(options["size"], scale, interpolation=InterpolationMode.BICUBIC)
-
-
-@augmentation("rand_augment")
-def _rand_augment(options: Mapping[str, Any]) -> v2.Transform:
-    return v2.RandAugment(options["operations"], options["magnitude"])
-
-
-@augmentation("random_erasing")
-def _random_erasing(probability: float) -> v2.Transform:
-    return v2.RandomErasing(probability, value="random")
-
-
-augmentation("resize_long_side", spread=True)(ResizeLongSide)
-augmentation("horizontal_flip")(v2.RandomHorizontalFlip)
-augmentation("color_jitter", spread=True)(v2.ColorJitter)
 
 
 def _build(step: Mapping[str, Any]) -> v2.Transform:

@@ -30,6 +30,7 @@ NEUTRAL = (
     "seedbed.io.progress",
     "seedbed.io.provenance",
     "seedbed.io.registrations",
+    "seedbed.io.signatures",
     "job",  # the frame of the scripts
 )
 """Modules, with all that lies in them, which never change a number: a test computes artifacts with each one changed."""
