@@ -6,7 +6,6 @@ from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
 from seedbed.io.identity import code_digest
-from seedbed.io.registrations import registered_names
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
 from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
@@ -14,6 +13,7 @@ from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT, TRAININGS
 from seedbed.plan import code as modules
+from seedbed.plan.parameter_checks import check_preset
 
 
 def checked(call, *arguments):
@@ -26,11 +26,8 @@ def checked(call, *arguments):
 
 BASE = Path(workflow.basedir)
 PRESET = checked(resolve, config)
-checked(
-    PRESET.check_methods,
-    registered_names("seedbed.explain", "explainer"),
-    registered_names("seedbed.models", "register"),
-)
+if workflow.is_main_process:  # jobs plan again what has been checked
+    checked(check_preset, PRESET)
 SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
 LAYOUT = Layout(PRESET.name)

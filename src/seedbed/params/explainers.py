@@ -35,7 +35,7 @@ class Explainer(Varied):
     @model_validator(mode="after")
     def _models_fit(self) -> Self:
         for model in self.per_model:
-            self._fitting(f"per_model.{model}", self._of, model)
+            self._fitting(f"per_model.{model}", self.changed_for, model)
         return self
 
     def of(self, model: str, network: Classifier) -> Self:
@@ -44,7 +44,7 @@ class Explainer(Varied):
         Raises:
             ParameterError: the section names another normalisation.
         """
-        found, own = self._of(model), network.input.normalize
+        found, own = self.changed_for(model), network.input.normalize
         if found.input.normalize not in (None, own):
             raise ParameterError(
                 f"input.normalize is '{found.input.normalize}', but the weights of '{model}' were trained with "
@@ -52,6 +52,7 @@ class Explainer(Varied):
             )
         return found._with({"input": {"normalize": own}})
 
-    def _of(self, model: str) -> Self:
+    def changed_for(self, model: str) -> Self:
+        """The section with its changes for a network, and whatever normalisation it names itself."""
         values = merge(self.model_dump(exclude={"per_model"}), self.per_model.get(model, {}))
         return type(self).model_validate(values)
