@@ -21,7 +21,7 @@ def checked(call, *arguments):
     try:
         return call(*arguments)
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise SystemExit(f"\n{error}\n") from None
 
 
 BASE = Path(workflow.basedir)
