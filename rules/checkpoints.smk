@@ -29,7 +29,6 @@ rule adopt_classifier:
                 section("models", wildcards.model, on(wildcards))
             ),
         ),
-        kind="models",
         name=lambda wildcards: wildcards.model,
         network=lambda wildcards: section("models", wildcards.model, on(wildcards)),
     message:
@@ -59,7 +58,6 @@ use rule adopt_classifier as adopt_affinity_network with:
                 section("affinity_networks", wildcards.network, on(wildcards))
             ),
         ),
-        kind="affinity_networks",
         name=lambda wildcards: wildcards.network,
         network=lambda wildcards: section(
             "affinity_networks", wildcards.network, on(wildcards)
@@ -87,7 +85,6 @@ use rule adopt_classifier as adopt_segmenter with:
                 section("segmenters", wildcards.segmenter, on(wildcards))
             ),
         ),
-        kind="segmenters",
         name=lambda wildcards: wildcards.segmenter,
         network=lambda wildcards: section(
             "segmenters", wildcards.segmenter, on(wildcards)

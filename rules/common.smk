@@ -1,5 +1,6 @@
 # The checked preset, where artifacts lie, and what every rule declares.
 
+from dataclasses import asdict
 from functools import cache
 
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
@@ -158,7 +159,7 @@ def whole(entry):
 
 def crf(name):
     """A named CRF as plain values, or None."""
-    return PRESET.crf[name].plain() if name else None
+    return asdict(PRESET.crf[name]) if name else None
 
 
 def shards(folder, extension, gathered=None):

@@ -1,7 +1,5 @@
 # From the tables to the files they need.
 
-from dataclasses import asdict
-
 
 def table_of(paper, table):
     """The table that a target asks for."""

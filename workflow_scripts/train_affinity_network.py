@@ -6,10 +6,10 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
 from seedbed.io.heatmaps import HeatMapStore
+from seedbed.io.plain import from_plain
 from seedbed.io.provenance import digest_files
 from seedbed.io.weights import write_weights
-from seedbed.params.stages import AffinityNetwork
-from seedbed.train.affinity import train_affinity_network
+from seedbed.train.affinity import AffinitySettings, train_affinity_network
 from seedbed.train.loop import finish
 
 with job(snakemake, shared=True) as this:
@@ -20,7 +20,7 @@ with job(snakemake, shared=True) as this:
         read_index(root),
         HeatMapStore(snakemake.input.low),
         HeatMapStore(snakemake.input.high),
-        AffinityNetwork.model_validate(snakemake.params.network),
+        from_plain(AffinitySettings, snakemake.params.network),
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),

@@ -6,11 +6,11 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
 from seedbed.io.masks import MaskStore
+from seedbed.io.plain import from_plain
 from seedbed.io.provenance import digest_files
 from seedbed.io.weights import write_weights
-from seedbed.params.stages import Segmenter
 from seedbed.train.loop import finish
-from seedbed.train.segmentation import train_segmenter
+from seedbed.train.segmentation import SegmenterSettings, train_segmenter
 
 with job(snakemake, shared=True) as this:
     root = Path(snakemake.input.index).parent
@@ -18,7 +18,7 @@ with job(snakemake, shared=True) as this:
     model, history = train_segmenter(
         read_index(root),
         MaskStore(snakemake.input.masks),
-        Segmenter.model_validate(snakemake.params.segmenter),
+        from_plain(SegmenterSettings, snakemake.params.segmenter),
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),

@@ -27,6 +27,7 @@ NEUTRAL = (
     "seedbed.io.atomic",
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.identity",
+    "seedbed.io.plain",
     "seedbed.io.progress",
     "seedbed.io.provenance",
     "seedbed.io.registrations",

@@ -8,7 +8,7 @@ from seedbed.params.base import Fraction, Positive, Section, Steps
 from seedbed.params.crfs import CrfPicture
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
-from seedbed.params.training import Training
+from seedbed.settings.optimisation import Training
 
 
 class AffinityLabels(Section):

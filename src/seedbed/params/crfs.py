@@ -4,19 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seedbed.params.base import Positive, Section
+from seedbed.settings.dense_crf import CrfSettings
 
-
-class Crf(Section):
-    """A dense CRF: Gaussian and bilateral kernels as (standard deviations in pixels and grey levels, weight)."""
-
-    iterations: Positive = 10
-    gaussian_sxy: float = Field(gt=0)
-    gaussian_weight: float = Field(ge=0)
-    bilateral_sxy: float = Field(gt=0)
-    bilateral_srgb: float = Field(gt=0)
-    bilateral_weight: float = Field(ge=0)
-
+Crf = CrfSettings
 
 CrfPicture = Annotated[
     Literal["own", "rebuilt", "rebuilt_float64"],

@@ -151,7 +151,7 @@ def _explain(error: ValidationError, preset: str, values: Mapping[str, Any], wri
         if any([path[0], base, *path[2:]] in paths for base in _bases(path, written)):
             continue
         text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             near = get_close_matches(str(path[-1]), _field_names(path[:-1], values), n=1)
             text = "unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
         elif not isinstance(problem["input"], Mapping):

@@ -7,7 +7,7 @@ from pydantic import Field
 from seedbed.params.crfs import CrfPicture
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
-from seedbed.params.training import Training
+from seedbed.settings.optimisation import Training
 
 
 class Segmenter(Trained):

@@ -1,6 +1,7 @@
 """Training an affinity network on confident labels ([Re] and PSA, section 3.2 and 3.3)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,50 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_picture
 from seedbed.data.transforms import build_transform
+from seedbed.data.views import InputView
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.registry import create_model
-from seedbed.params.stages import AffinityNetwork
 from seedbed.refine.confident import RULES, confident_labels, confident_labels_from_scores
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
+from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective, loss
-from seedbed.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How two CRF runs become labels; ``rule`` as in `seedbed.refine.confident`."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class AffinitySettings:
+    """An affinity network and its training.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        labels: what it learns from.
+        input: what the network's pixels are normalised with.
+        train: its training.
+        weights_options: how a weights file fills it, see `load_into`.
+        radius: of the neighbourhood, in cells: of the network's pairs and of their labels.
+        stride: pixels a cell.
+        photometric: augmentation of the image alone, before ``train.augment`` moves all together.
+    """
+
+    architecture: str
+    labels: LabelSettings
+    input: InputView
+    train: Training
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights_options: Mapping[str, Any] = field(default_factory=dict)
+    radius: int = 5
+    stride: int = 8
+    photometric: Sequence[Mapping[str, Any]] = ()
 
 
 class ConfidentPictures(Dataset):
@@ -41,7 +75,7 @@ class ConfidentPictures(Dataset):
         records: Sequence[Record],
         low: Mapping[str, HeatMaps],
         high: Mapping[str, HeatMaps],
-        settings: AffinityNetwork,
+        settings: AffinitySettings,
     ) -> None:
         self.index, self.records, self.low, self.high, self.settings = index, records, low, high, settings
         self.photometric = build_transform(settings.photometric)
@@ -86,10 +120,10 @@ class AffinityObjective:
         return terms.total, {name: part.detach() for name, part in parts.items()}
 
 
-def build_affinity_network(settings: AffinityNetwork, seed: int, weights: str | Path | None) -> nn.Module:
+def build_affinity_network(settings: AffinitySettings, seed: int, weights: str | Path | None) -> nn.Module:
     """Return the network, initialised from ``seed`` and then from a weights file (its backbone only)."""
     torch.manual_seed(seed)
-    model = create_model(settings.architecture, None, **settings.options)
+    model = create_model(settings.architecture, None, radius=settings.radius, **settings.options)
     if weights is not None:
         load_into(model, weights, **settings.weights_options)
     return model
@@ -99,7 +133,7 @@ def train_affinity_network(
     index: DataIndex,
     low: Mapping[str, HeatMaps],
     high: Mapping[str, HeatMaps],
-    settings: AffinityNetwork,
+    settings: AffinitySettings,
     *,
     seed: int,
     weights: str | Path | None,
@@ -116,7 +150,7 @@ def train_affinity_network(
     objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
     options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    return Trained(*fit(model, data, objective, training, **options))
 
 
 def _at_size(stack: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.errors import ParameterError, UserError
+from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.ranks import Ranks, joined
 from seedbed.train.run import History, Objective, Run
-from seedbed.train.settings import TrainSettings
 from seedbed.train.state import load_state, save_state
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from timm.scheduler import CosineLRScheduler, PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.groups import parameter_groups
-from seedbed.train.settings import TrainSettings
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
