@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lock ui clean prerequisites
+.PHONY: help demo test test-slow lint schemas lock ui clean prerequisites
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test-slow: $(VENV)/installed ## the slow tests: full-size networks and many kill
 lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 	$(BIN)/pre-commit run --all-files
 	$(BIN)/snakemake --lint
+
+schemas: $(VENV)/installed ## the JSON schemas of params.yaml and papers/*.yaml, from the models
+	$(BIN)/python -m seedbed.params schema
 
 lock: ## pin every dependency with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header \

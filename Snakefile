@@ -36,6 +36,7 @@ include: "rules/figures.smk"
 include: "rules/tracking.smk"
 include: "rules/report.smk"
 include: "rules/own_data.smk"
+include: "rules/parameters.smk"
 
 
 PIPELINE.check_resources()
@@ -135,3 +136,4 @@ localrules:
     help,
     status,
     cost,
+    params,

@@ -22,7 +22,7 @@ def said(call):
         try:
             result = call(*arguments, **named)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise SystemExit(f"\n{error}\n") from None
         if type(result) is dict:
             return {key: said(value) if callable(value) else value for key, value in result.items()}
         return result

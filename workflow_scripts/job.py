@@ -105,6 +105,11 @@ class Job:
         if rank():
             raise SystemExit(0)
 
+    def identity(self, parameter: str) -> Any:
+        """What of a parameter decides the result: all of it, but for options that say what their absence says."""
+        given = self.snakemake.params[parameter]
+        return getattr(given, "identity", given)
+
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""
         parameters = dict(self.snakemake.params.items()) | more

@@ -6,15 +6,17 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
 from seedbed.io.heatmaps import HeatMapStore, UnfinishedHeatMaps, write_heatmaps
+from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
-from seedbed.params.stages import AffinityLabels, Crf
-from seedbed.refine.posteriors import confident_posteriors
+from seedbed.refine.posteriors import PosteriorSettings, confident_posteriors
+from seedbed.settings.dense_crf import CrfSettings
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     records = [item for item in shard(index.split(snakemake.params.split), *this.shard) if item.labels]
-    labels, crf = AffinityLabels.model_validate(snakemake.params.labels), Crf.model_validate(snakemake.params.crf)
+    labels = from_plain(PosteriorSettings, snakemake.params.labels)
+    crf = from_plain(CrfSettings, snakemake.params.crf)
     store = HeatMapStore([snakemake.input.heatmaps])
     inputs = {"heatmaps": snakemake.input.heatmaps}
     with UnfinishedHeatMaps.of_job(snakemake.output.low, records, record, **inputs) as kept:

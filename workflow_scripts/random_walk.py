@@ -18,7 +18,7 @@ with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index, params = read_index(root), snakemake.params
     network = AffinityNetwork.model_validate(params.network)
-    model = create_model(network.architecture, None, **network.options)
+    model = create_model(network.architecture, None, radius=network.radius, **network.options)
     load_weights(model, snakemake.input.weights)
     crf = Crf.model_validate(params.crf) if params.crf else None
     walk, labels = RandomWalk.model_validate(params.refiner), len(index.classes) + 1

@@ -7,9 +7,10 @@ from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
 from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.heatmaps import HeatMapStore
+from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
-from seedbed.params.stages import AffinityNetwork
-from seedbed.train.affinity import train_affinity_network
+from seedbed.train.affinity import AffinitySettings, train_affinity_network
+from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
 
 with job(snakemake, shared=True) as this:
@@ -18,15 +19,16 @@ with job(snakemake, shared=True) as this:
     low, high = HeatMapStore(snakemake.input.low), HeatMapStore(snakemake.input.high)
     contents = {"weights": [content_sha256(path) for path in initial]}
     contents |= {"low": low.content_sha256(), "high": high.content_sha256()}
+    deciding = what_trains("affinity", this.identity("network"))
     model, history = train_affinity_network(
         read_index(root),
         low,
         high,
-        AffinityNetwork.model_validate(snakemake.params.network),
+        from_plain(AffinitySettings, snakemake.params.network),
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),
-        fingerprint=fingerprint(record, {}, **contents),
+        fingerprint=fingerprint(record, deciding, **contents),
         circumstances=circumstances(record),
         device=this.device,
     )

@@ -18,7 +18,7 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf, RandomWalk
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
-from seedbed.refine.crf import CrfSettings, dense_crf, dense_crf_labels
+from seedbed.refine.crf import dense_crf, dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
@@ -107,7 +107,7 @@ def test_the_crf_refiner_by_hand(shapes, alpha):
     ((_, mask),) = pseudo_masks(shapes, [record], {record.image: heat}, crf_refiner(CRF, alpha, 0.4))
     background = (1 - heat.maps.max(0)) ** 4 if alpha else np.full((48, 48), 0.4, np.float32)
     scores = np.concatenate([background[None], heat.maps]).astype(np.float32)
-    labels = dense_crf_labels(picture_of(shapes, record), scores, CrfSettings(**CRF.plain()))
+    labels = dense_crf_labels(picture_of(shapes, record), scores, CRF)
     np.testing.assert_array_equal(mask, np.array([0, *(heat.classes + 1)])[labels])
 
 
@@ -147,7 +147,7 @@ def test_posteriors_are_the_crfs_under_two_backgrounds(shapes):
         maps = at_picture_size(heat[record.image]).maps
         for part, alpha in zip(found[record.image], (2, 8), strict=True):
             scores = np.concatenate([((1 - maps.max(0)) ** alpha)[None], maps]).astype(np.float32)
-            expected = dense_crf(picture_of(shapes, record), scores, CrfSettings(**CRF.plain()))
+            expected = dense_crf(picture_of(shapes, record), scores, CRF)
             np.testing.assert_allclose(part.maps, expected, atol=1e-5)
             np.testing.assert_array_equal(part.classes, [BACKGROUND, *heat[record.image].classes])
             assert part.size == (48, 48)
@@ -257,7 +257,7 @@ def test_the_crf_after_the_walk_sees_a_distribution():
     heat = HeatMaps(np.array([1]), rng.random((1, 48, 48), np.float32), (48, 48))
     walked = walked_by_hand(picture, heat, settings, None)
     probabilities = (walked / walked.sum(0)).astype(np.float32)
-    expected = dense_crf_labels(picture, probabilities, CrfSettings(**CRF.plain()))
+    expected = dense_crf_labels(picture, probabilities, CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 3)(picture, heat)
     assert float((found == expected).mean()) > 0.99
 
@@ -278,7 +278,7 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
     heat = HeatMaps(np.array([1, 4]), rng.random((2, 48, 48), np.float32), (48, 48))
     labels = np.array([0, 2, 5])[walked_by_hand(picture, heat, settings, None).argmax(0)]
-    expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CrfSettings(**CRF.plain()))
+    expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
     assert len(np.unique(expected)) > 1 and float((np.array([0, 2, 5])[found] == expected).mean()) > 0.99
 

@@ -1,5 +1,6 @@
 """Pictures as a network sees them at inference: squashed or scaled, mirrored, normalised; read ahead of use."""
 
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -13,6 +14,21 @@ from seedbed.data.scaling import ROUNDINGS
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class InputView:
+    """How an image is brought to a network at scale 1; see `view`.
+
+    Attributes:
+        normalize: a name of ``seedbed.data.normalise.NORMALISATIONS``.
+        size: (h, w) to squash to; None keeps the image's own.
+        interpolation: PIL's filter.
+    """
+
+    normalize: str
+    size: tuple[int, int] | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 def view(

@@ -24,11 +24,15 @@ NEUTRAL = (
     "seedbed.errors",
     "seedbed.devices",
     "seedbed.params",  # values reach a rule as its parameters, defaults included
+    "seedbed.settings",  # so do these
     "seedbed.io.atomic",
+    "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.identity",
+    "seedbed.io.plain",
     "seedbed.io.progress",
     "seedbed.io.provenance",
     "seedbed.io.registrations",
+    "seedbed.io.signatures",
     "job",  # the frame of the scripts
 )
 """Modules, with all that lies in them, which never change a number: a test computes artifacts with each one changed."""

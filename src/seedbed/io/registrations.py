@@ -7,7 +7,8 @@ argument is its name:
     def rollout(model, *, start_layer=0): ...
 
 Its options are the keyword-only arguments of the decorated function or class, or every argument but the first of what a
-call names in second place. Nothing is imported, so that parameters are checked without torch.
+call names in second place, see `seedbed.io.signatures`.
+Nothing is imported, so that parameters are checked without torch.
 """
 
 import ast
@@ -18,14 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.io.identity import module_file, module_name
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option of something registered: its annotation as text (None without), and whether it must be given."""
-
-    annotation: str | None
-    required: bool
+from seedbed.io.signatures import Option, definitions, options_of, parsed
 
 
 @dataclass(frozen=True)
@@ -78,17 +72,20 @@ def registrations(package: str, function: str) -> Mapping[str, tuple[Registratio
 
 
 def _entries(path: Path, function: str) -> Iterator[Registration]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    defined = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    text = path.read_text(encoding="utf-8")
+    if f"{function}(" not in text:  # parsing a package takes a tenth of a second
+        return
+    tree = parsed(path)
+    defined = definitions(tree)
     decorated = {call: node for node in defined.values() for call in node.decorator_list}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if getattr(call.func, "id", None) != function or not call.args or not isinstance(call.args[0], ast.Constant):
             continue
         if call in decorated:
-            options = _options(decorated[call], keyword_only=True)
+            options = options_of(decorated[call], tree, skip=None)
         else:
             built = getattr(call.args[1], "id", None) if len(call.args) > 1 else None
-            options = _options(defined[built], keyword_only=False) if built in defined else None
+            options = options_of(defined[built], tree, skip=1) if built in defined else None
         strings = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
         yield Registration(
             name=call.args[0].value,
@@ -97,26 +94,3 @@ def _entries(path: Path, function: str) -> Iterator[Registration]:
             keywords={k.arg: k.value.value for k in call.keywords if k.arg and isinstance(k.value, ast.Constant)},
             mentions=tuple(text for text in strings if isinstance(text, str)),
         )
-
-
-def _options(node: ast.FunctionDef | ast.ClassDef, keyword_only: bool) -> dict[str, Option] | None:
-    """Options of a function, or of a class by its ``__init__`` or, where it has none, its annotated fields."""
-    if isinstance(node, ast.FunctionDef):
-        return _arguments(node.args, keyword_only, skip=0 if keyword_only else 1)
-    initial = next((part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
-    if initial is not None:
-        return _arguments(initial.args, keyword_only, skip=1 if keyword_only else 2)
-    if node.bases and not any(isinstance(part, ast.AnnAssign) for part in node.body):
-        return None
-    fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
-    return {part.target.id: Option(ast.unparse(part.annotation), part.value is None) for part in fields}  # type: ignore[union-attr]
-
-
-def _arguments(arguments: ast.arguments, keyword_only: bool, skip: int) -> dict[str, Option] | None:
-    if arguments.kwarg is not None:
-        return None
-    positional = [*arguments.posonlyargs, *arguments.args]
-    required = len(positional) - len(arguments.defaults)
-    named = [] if keyword_only else [(arg, place < required) for place, arg in enumerate(positional)][skip:]
-    named += [(arg, default is None) for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
-    return {arg.arg: Option(ast.unparse(arg.annotation) if arg.annotation else None, must) for arg, must in named}

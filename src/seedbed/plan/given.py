@@ -7,7 +7,14 @@ the digest of the code that computes its result (`seedbed.io.identity`).
 from collections.abc import Callable
 from typing import Any
 
-from seedbed.plan.code import Code
+from seedbed.plan.code import (
+    Code,
+    checkpoint_modules,
+    explainer_modules,
+    network_modules,
+    prediction_modules,
+    training_modules,
+)
 from seedbed.plan.inputs import Inputs
 from seedbed.plan.names import WILDCARDS, Names, Wildcards
 
@@ -80,9 +87,10 @@ class GivenParameters:
         return self._training("train_segmenter", "segmenters", "segmenter", folder)
 
     def _training(self, script: str, table: str, key: str, folder: str) -> Given:
+        section = self._section(table)
         return {
-            "code": lambda wildcards: self.code.of_network(script, self.names.section(table, wildcards)),
-            key: lambda wildcards: self.names.parameters(self.names.section(table, wildcards)),
+            "code": self._code(script, training_modules, section),
+            key: section,
             "state": f"{folder}/resume.pt",
         }
 
@@ -96,11 +104,12 @@ class GivenParameters:
         return self._adoption("segmenters")
 
     def _adoption(self, table: str) -> Given:
+        section = self._section(table)
         return {
-            "code": lambda wildcards: self.code.of_network("adopt_checkpoint", self.names.section(table, wildcards)),
+            "code": self._code("adopt_checkpoint", checkpoint_modules, section),
             "kind": table,
             "name": lambda wildcards: getattr(wildcards, WILDCARDS[table]),
-            "network": lambda wildcards: self.names.parameters(self.names.section(table, wildcards)),
+            "network": section,
         }
 
     # -- maps and masks
@@ -122,21 +131,21 @@ class GivenParameters:
 
     def merge_protocol(self) -> Given:
         return {
-            "code": lambda wildcards: self.code.of_measurement("merge_protocol", self._protocol(wildcards)["name"]),
+            "code": self.code.of("merge_protocol"),
             "protocol": self._protocol,
         }
 
     def measure_attention(self) -> Given:
         section = lambda wildcards: self.names.section("models", wildcards)  # noqa: E731
         return {
-            "code": lambda wildcards: self.code.of_network("measure_attention", section(wildcards)),
+            "code": self._code("measure_attention", network_modules, self._network),
             "input": lambda wildcards: self.names.parameters(section(wildcards).input),
             "network": self._network,
         }
 
     def merge_attention(self) -> Given:
         return {
-            "code": self.code.of_measurement("merge_protocol", "attention_statistics"),
+            "code": self.code.of("merge_protocol", "seedbed.evaluate.attention"),
             "protocol": {"name": "attention_statistics"},
         }
 
@@ -152,7 +161,7 @@ class GivenParameters:
     def label_affinities(self) -> Given:
         section = lambda wildcards: self.names.section("affinity_networks", wildcards)  # noqa: E731
         return {
-            "code": lambda wildcards: self.code.of_labels("label_affinities", section(wildcards).labels),
+            "code": self.code.of("label_affinities"),
             "labels": lambda wildcards: self.names.parameters(section(wildcards).labels),
             "crf": lambda wildcards: self.names.crf(section(wildcards).labels.crf),
             "split": lambda wildcards: section(wildcards).train.split,
@@ -177,8 +186,8 @@ class GivenParameters:
     def segment(self) -> Given:
         section = lambda wildcards: self.names.section("segmenters", wildcards)  # noqa: E731
         return {
-            "code": lambda wildcards: self.code.of_network("segment", section(wildcards)),
-            "segmenter": lambda wildcards: self.names.parameters(section(wildcards)),
+            "code": self._code("segment", prediction_modules, self._section("segmenters")),
+            "segmenter": self._section("segmenters"),
             "crf": lambda wildcards: self.names.crf(section(wildcards).crf),
         }
 
@@ -191,6 +200,15 @@ class GivenParameters:
         return {"code": self.code.of("pack_submission")}
 
     # --
+
+    def _section(self, table: str) -> Callable[[Wildcards], Any]:
+        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards))
+
+    def _code(
+        self, script: str, modules: Callable[[Any], list[str]], section: Callable[[Wildcards], Any]
+    ) -> Callable[[Wildcards], str]:
+        """Digest of a script and of what a section chooses."""
+        return lambda wildcards: self.code.of(script, *modules(section(wildcards)))
 
     def _network(self, wildcards: Wildcards) -> Any:
         return self.names.network(wildcards.model, wildcards.dataset)
@@ -212,15 +230,16 @@ class GivenParameters:
 
     def _explaining(self, script: str) -> Callable[[Wildcards], str]:
         def digest(wildcards: Wildcards) -> str:
-            network = self.names.section("models", wildcards)
-            return self.code.of_explainer(script, network, self._explainer_section(wildcards))
+            chosen = [*network_modules(self._network(wildcards)), *explainer_modules(self._explainer(wildcards))]
+            return self.code.of(script, *chosen)
 
         return digest
 
     def _refining(self, script: str) -> Callable[[Wildcards], str]:
         def digest(wildcards: Wildcards) -> str:
-            network = self._walk_section(wildcards) if hasattr(self._refiner_section(wildcards), "network") else None
-            return self.code.of_refiner(script, self._refiner_section(wildcards), network)
+            walks = hasattr(self._refiner_section(wildcards), "network")
+            network = network_modules(self.names.parameters(self._walk_section(wildcards))) if walks else ()
+            return self.code.of(script, *network)
 
         return digest
 

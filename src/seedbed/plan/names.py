@@ -8,9 +8,8 @@ from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import UserError
 from seedbed.papers import Layout
 from seedbed.params import Preset
-from seedbed.params.base import Section
+from seedbed.params.identity import AbsentValues, Parameters, plain
 from seedbed.params.preset import CHECKPOINT
-from seedbed.plan.parameters import AbsentValues, Parameters
 
 
 class Wildcards(Protocol):
@@ -33,11 +32,11 @@ class Names:
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
 
-    def parameters(self, section: Section, *without: str) -> Parameters:
+    def parameters(self, section: Any, *without: str) -> Parameters:
         """A section for a script, without its variants and without further fields."""
         left_out = {"per_dataset", "per_model", *without}
         keep = lambda values: {key: value for key, value in values.items() if key not in left_out}  # noqa: E731
-        return Parameters(keep(section.plain()), keep(self.absent.identity(section)))
+        return Parameters(keep(plain(section)), keep(self.absent.identity(section)))
 
     def section(self, table: str, wildcards: Wildcards) -> Any:
         """The entry of ``models``, ``affinity_networks``, ``refiners`` or ``segmenters`` that a path names, as it is on

@@ -1,13 +1,13 @@
 """Inputs and parameters of the rules that make tables, figures, pages and records of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from seedbed.plan.code import Code
+from seedbed.params.identity import Parameters
+from seedbed.plan.code import Code, panel_modules
 from seedbed.plan.names import Names, Wildcards
-from seedbed.plan.parameters import Parameters
 from seedbed.plan.planned_figures import PlannedFigures, panel_files
 from seedbed.plan.planned_tables import PlannedTables
 
@@ -84,7 +84,7 @@ class PageParameters:
 
     def render_table(self) -> dict[str, Any]:
         return {
-            "code": lambda wildcards: self.code.of_panels("render_table", self.figures.table_panels(wildcards)),
+            "code": lambda wildcards: self._drawing("render_table", self.figures.table_panels(wildcards)),
             "paper": self._paper,
             **self._table(),
             "panels": self.figures.table_panels,
@@ -95,7 +95,7 @@ class PageParameters:
 
     def draw_figure(self) -> dict[str, Any]:
         return {
-            "code": lambda wildcards: self.code.of_panels("draw_figure", self.figures.shown(wildcards)),
+            "code": lambda wildcards: self._drawing("draw_figure", self.figures.shown(wildcards)),
             **self._figure(),
             "groups": self.figures.groups,
         }
@@ -120,6 +120,9 @@ class PageParameters:
         }
 
     write_full_report = write_report
+
+    def _drawing(self, script: str, panels: Iterable[Mapping[str, Any]]) -> str:
+        return self.code.of(script, *panel_modules(panels), pages=True)
 
     def _paper(self, wildcards: Wildcards) -> Mapping[str, str]:
         return self.tables.papers[wildcards.paper].head()

@@ -9,12 +9,12 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.papers import Layout
 from seedbed.papers.tables import Paper
 from seedbed.params import Preset
+from seedbed.params.identity import AbsentValues
 from seedbed.plan.code import Code
 from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
 from seedbed.plan.names import Names
 from seedbed.plan.pages import PageInputs, PageParameters
-from seedbed.plan.parameters import AbsentValues
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
 from seedbed.plan.requests import ExplainedImage, OwnImages

@@ -7,6 +7,7 @@ GENERAL = (
     ("headlines", "the default: each paper's headline table that is built, and the report"),
     ("status", "what is done, running and left of a target: --config of=exvit_table1; starts no work"),
     ("cost", "jobs, GPU-hours and disk that a target would take: --config of=exvit_table1; starts no work"),
+    ("params", "an entry of the parameters, and where each value is from: --config of=models.exvit_dis"),
     ("all_tables", "every table that is built, and one report of them all"),
     ("my_masks", "masks for your own images: --config dataset=/path/to/folder"),
     ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths"),

@@ -1,29 +1,60 @@
 """The random walk of a picture's maps over the affinities that a network predicts for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
 from seedbed.refine.confident import mean_pool
-from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import score_stack
 from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.walk import random_walk
+from seedbed.settings.dense_crf import CrfSettings
+
+
+class WalkSettings(Protocol):
+    """Numbers of a walk, see `seedbed.refine.random_walk_masks.RandomWalk`."""
+
+    alpha: float | None
+    background: float | None
+    beta: float
+    log2_steps: int
+    crf_on: str
+    crf_picture: str
+
+
+@dataclass(frozen=True)
+class WalkedNetwork:
+    """An affinity network.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        input: how an image is brought to it.
+        radius: of the neighbourhood, in cells.
+        stride: pixels a cell.
+    """
+
+    architecture: str
+    input: InputView
+    options: Mapping[str, Any] = field(default_factory=dict)
+    radius: int = 5
+    stride: int = 8
 
 
 def random_walk_refiner(
-    settings: RandomWalk,
-    network: AffinityNetwork,
+    settings: WalkSettings,
+    network: WalkedNetwork,
     model: nn.Module,
-    crf: Crf | None,
+    crf: CrfSettings | None,
     device: torch.device,
     num_labels: int,
 ) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
@@ -49,15 +80,15 @@ def random_walk_refiner(
         walked = _enlarge(walked, network, picture.shape[:2])
         if crf is None:
             return walked.argmax(0)
-        field, shown = CrfSettings(**crf.plain()), picture_for_crf(picture, settings.crf_picture)
+        shown = picture_for_crf(picture, settings.crf_picture)
         if settings.crf_on == "scores":
-            return dense_crf_labels(shown, _distribution(walked), field)
-        return _smoothed(shown, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, field)
+            return dense_crf_labels(shown, _distribution(walked), crf)
+        return _smoothed(shown, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, crf)
 
     return refine
 
 
-def _cells(picture: np.ndarray, scores: np.ndarray, network: AffinityNetwork) -> tuple[Tensor, np.ndarray]:
+def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:
     """The network's input [3, h, w], and the scores [K, h / stride, w / stride] pooled to its cells, float64."""
     size, stride = network.input.size, network.stride
     pixels = view(picture, size=size, interpolation=network.input.interpolation, normalisation=network.input.normalize)
@@ -68,7 +99,7 @@ def _cells(picture: np.ndarray, scores: np.ndarray, network: AffinityNetwork) ->
     return F.pad(pixels, (0, right, 0, bottom)), mean_pool(scores.astype(np.float64), stride)
 
 
-def _enlarge(walked: np.ndarray, network: AffinityNetwork, size: tuple[int, int]) -> np.ndarray:
+def _enlarge(walked: np.ndarray, network: WalkedNetwork, size: tuple[int, int]) -> np.ndarray:
     height, width = target = size
     if network.input.size is None:
         target = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)

@@ -6,29 +6,14 @@ distributions on a permutohedral lattice; the lattice depends on the image alone
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from pydensecrf.densecrf import DenseCRF2D
 
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.settings.dense_crf import CrfSettings
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class CrfSettings:
-    """Kernel widths, weights and iterations of one dense CRF.
-
-    ``*_sxy`` are in pixels, ``bilateral_srgb`` in grey levels of 0..255, weights are in nats.
-    """
-
-    gaussian_sxy: float
-    gaussian_weight: float
-    bilateral_sxy: float
-    bilateral_srgb: float
-    bilateral_weight: float
-    iterations: int
 
 
 CRF_PRESETS: dict[str, CrfSettings] = {

@@ -17,9 +17,11 @@ from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.errors import ParameterError, UserError
 from seedbed.io.fingerprint import changed, spelled_change
 from seedbed.io.notice import notice
+from seedbed.settings.optimisation import TrainSettings
+from seedbed.train.identity import deciding_settings
 from seedbed.train.ranks import Ranks, joined
 from seedbed.train.run import History, Objective, Run
-from seedbed.train.settings import TrainSettings
+from seedbed.train.schedule import total_steps
 from seedbed.train.state import StateWriter, load_state, take_up_state
 
 log = logging.getLogger(__name__)
@@ -64,8 +66,8 @@ def fit(
     """
     torch.set_num_threads(settings.compute_threads)
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
-    total = settings.total_steps(per_epoch)
-    identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
+    total = total_steps(settings, per_epoch)
+    identity = {"settings": deciding_settings(settings), "seed": seed, "samples": len(data), **fingerprint}
     if device.type == "cpu":
         identity["compute_threads"] = settings.compute_threads
     with joined(device) as ranks:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from seedbed.errors import UserError
 from seedbed.io.atomic import write_text
+from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.ranks import Ranks, average_gradients, check_agreement, divided_forward, gather
 from seedbed.train.schedule import Schedule, build_optimizer
-from seedbed.train.settings import TrainSettings
 
 
 class Objective(Protocol):

@@ -16,6 +16,7 @@ import torch
 from seedbed.io.atomic import atomic_path
 from seedbed.io.fingerprint import differences, plain, short_hash, spell
 from seedbed.io.notice import notice
+from seedbed.train.identity import with_defaults
 
 _DIGEST = 32  # bytes of a sha256, which stands before what torch writes: torch itself does not see a flipped bit
 _WHERE_BOTH_HAVE_IT = ("compute_threads",)  # a run on a GPU has none
@@ -158,6 +159,8 @@ def _load(path: Path, fingerprint: Mapping[str, Any]) -> tuple[dict[str, Any] | 
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    before = {**before, "settings": with_defaults(before.get("settings", {}))}
+    now = {**now, "settings": with_defaults(now.get("settings", {}))}
     one_sided = [key for key in _WHERE_BOTH_HAVE_IT if (key in before) != (key in now)]
     return differences(*({key: value for key, value in run.items() if key not in one_sided} for run in (before, now)))
 

@@ -6,6 +6,7 @@ its default reruns nothing. What its absence stands for is written beside its de
 (``x-absent-means``), and stays as it is when the default changes.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -20,7 +21,7 @@ ABSENT = "x-absent-means"
 
 
 class Parameters(dict[str, Any]):
-    """Plain values for a script; as text only what a result depends on. A script receives a plain ``dict``."""
+    """Plain values for a script; as text, and in ``identity``, only what a result depends on."""
 
     def __init__(self, values: Mapping[str, Any], identity: Any) -> None:
         super().__init__(values)
@@ -30,7 +31,7 @@ class Parameters(dict[str, Any]):
         return json.dumps(self.identity, sort_keys=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
+        return Parameters, (dict(self), self.identity)
 
 
 class AbsentValues:
@@ -57,33 +58,45 @@ class AbsentValues:
 
     def identity(self, value: Any) -> Any:
         """A section, or anything that holds sections, as plain values without the options that say nothing new."""
-        if isinstance(value, BaseModel):
-            names = type(value).model_fields
-            return {name: self.identity(getattr(value, name)) for name in names if not self._says_nothing(value, name)}
+        fields = _fields(value)
+        if fields is not None:
+            kept = (name for name in fields if not self._says_nothing(value, name))
+            return {name: self.identity(getattr(value, name)) for name in kept}
         if isinstance(value, Mapping):
             return {str(key): self.identity(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.identity(item) for item in value]
-        return value
+        return [self.identity(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def _says_nothing(self, section: BaseModel, name: str) -> bool:
-        given = _plain(getattr(section, name))
-        key = (type(section).__name__, name)
+    def _says_nothing(self, section: Any, name: str) -> bool:
+        given, key = plain(getattr(section, name)), (type(section).__name__, name)
         if key in self._known:
             return given == self._known[key]
-        field = type(section).model_fields[name]
-        return not field.is_required() and given == _default(type(section), name)
+        return given == _default(type(section), name)
+
+
+def plain(value: Any) -> Any:
+    """A section, or anything that holds sections, as values that JSON knows."""
+    fields = _fields(value)
+    if fields is not None:
+        return {name: plain(getattr(value, name)) for name in fields}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _fields(section: Any) -> list[str] | None:
+    """Names of a section's fields; None if it is none."""
+    if isinstance(section, BaseModel):
+        return list(type(section).model_fields)
+    return [field.name for field in dataclasses.fields(section)] if dataclasses.is_dataclass(section) else None
 
 
 @cache
-def _default(section: type[BaseModel], name: str) -> Any:
-    return _plain(section.model_fields[name].get_default(call_default_factory=True))
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _default(section: type, name: str) -> Any:
+    """A field's default as plain values; ``...`` if it must be given."""
+    if issubclass(section, BaseModel):
+        field = section.model_fields[name]
+        return ... if field.is_required() else plain(field.get_default(call_default_factory=True))
+    own = next(field for field in dataclasses.fields(section) if field.name == name)
+    if own.default_factory is not dataclasses.MISSING:
+        return plain(own.default_factory())
+    return ... if own.default is dataclasses.MISSING else plain(own.default)
