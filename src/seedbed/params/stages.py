@@ -133,7 +133,7 @@ CrfPicture = Annotated[
     Literal["own", "rebuilt", "rebuilt_float64"],
     Field(
         description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32 "
-        "(MCTformer's labels), or in float64 (TransCAM's segmentation)"
+        "(MCTformer's labels, TransCAM's segmentation), or in float64 (TransCAM's walk)"
     ),
 ]
 
@@ -209,6 +209,12 @@ class RandomWalk(Section):
         "scores", description="the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM)"
     )
     crf_picture: CrfPicture = "own"
+    crf_extent: Literal["image", "padded"] = Field(
+        "image", description="the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM)"
+    )
+    shrink_radius: bool = Field(
+        False, description="pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM)"
+    )
 
     @model_validator(mode="after")
     def _one_background(self) -> "RandomWalk":
@@ -230,9 +236,10 @@ class Segmenter(Trained):
     train: Training
     scales: list[float] = [1.0]
     flip: bool = False
-    scaling: Literal["picture", "tensor"] = Field(
+    scaling: Literal["picture", "tensor", "cv2_cubic"] = Field(
         "picture",
-        description="resize the 8-bit picture, or normalised pixels with aligned corners (MCTformer's code)",
+        description="resize the 8-bit picture; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
+        "or by OpenCV's bicubic filter and by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
     fusion: Literal["mean_logits", "max_probability"] = "mean_logits"

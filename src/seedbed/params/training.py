@@ -24,6 +24,7 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
     power: float = Field(1.0, gt=0)
+    schedule_extra: int = Field(0, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
     warmup_lr: float = Field(0.0, ge=0)
     final_lr: float = Field(0.0, ge=0)

@@ -13,7 +13,7 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.datasets import MaskedPictures
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
-from seedbed.data.scaling import ROUNDINGS
+from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
@@ -86,18 +86,22 @@ def predict_masks(
 
 
 def _scaled(picture: np.ndarray, settings: Segmenter, scale: float, flip: bool) -> Tensor:
-    """One view [3, h, w] of a picture, scaled before or after its normalisation."""
-    on_tensor = settings.scaling == "tensor"
+    """One view [3, h, w] of a picture, scaled before or after its normalisation, then mirrored."""
+    first = settings.scaling != "picture"
     pixels = view(
         picture,
         size=settings.input.size,
-        scale=1.0 if on_tensor else scale,
-        flip=flip,
+        scale=1.0 if first else scale,
+        flip=flip and not first,
         interpolation=settings.input.interpolation,
         rounding=settings.rounding,
         normalisation=settings.input.normalize,
     )
-    if not on_tensor:
+    if not first:
         return pixels
-    size = tuple(max(1, ROUNDINGS[settings.rounding](side * scale)) for side in pixels.shape[-2:])
-    return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
+    if settings.scaling == "cv2_cubic":
+        pixels = cv2_cubic(pixels, size, scale)
+    else:
+        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    return pixels.flip(-1) if flip else pixels

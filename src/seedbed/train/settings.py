@@ -19,6 +19,8 @@ class TrainSettings:
         weight_decay: decay of the groups that do not set their own.
         schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
         power: exponent of the polynomial schedules; 1 is linear.
+        schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
+            its last value; 1 for TransCAM's segmentation network.
         warmup_epochs: linear warm-up from ``warmup_lr``.
         final_lr: where the cosine schedule ends.
         groups: how parameters are grouped, a name in ``seedbed.train.groups``.
@@ -42,6 +44,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
     power: float = 1.0
+    schedule_extra: int = 0
     warmup_epochs: float = 0.0
     warmup_lr: float = 0.0
     final_lr: float = 0.0
