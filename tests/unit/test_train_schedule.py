@@ -55,6 +55,12 @@ def test_poly_by_step(power):
     assert first(rates(9, 4, schedule="poly", power=power)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_poly_that_is_longer_than_the_run():
+    """TransCAM's segmentation network: lr * (1 - step / 20,001) ** 0.9 for 20,000 steps."""
+    expected = [0.1 * (1 - step / 10) ** 0.9 for step in range(9)]
+    assert first(rates(9, 4, schedule="poly", power=0.9, schedule_extra=1)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_poly_by_epoch_as_vit_affinity_trains():
     """[Re], section 4.3: twenty epochs at lr * (1 - epoch / 20), constant within an epoch."""
     expected = [0.1 * (1 - epoch / 20) for epoch in range(20) for _ in range(7)]

@@ -12,6 +12,6 @@ CrfPicture = Annotated[
     Literal["own", "rebuilt", "rebuilt_float64"],
     Field(
         description="what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32 "
-        "(MCTformer's labels), or in float64 (TransCAM's segmentation)"
+        "(MCTformer's labels, TransCAM's segmentation), or in float64 (TransCAM's walk)"
     ),
 ]

@@ -36,6 +36,12 @@ class RandomWalk(Section):
         "scores", description="the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM)"
     )
     crf_picture: CrfPicture = "own"
+    crf_extent: Literal["image", "padded"] = Field(
+        "image", description="the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM)"
+    )
+    shrink_radius: bool = Field(
+        False, description="pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM)"
+    )
 
     @model_validator(mode="after")
     def _one_background(self) -> "RandomWalk":

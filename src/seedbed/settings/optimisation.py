@@ -25,6 +25,8 @@ class TrainSettings:
         weight_decay: decay of the groups that do not set their own.
         schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
         power: exponent of the polynomial schedules; 1 is linear.
+        schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
+            its last value; 1 for TransCAM's segmentation network.
         warmup_epochs: linear warm-up from ``warmup_lr``.
         final_lr: where the cosine schedule ends.
         groups: how parameters are grouped, a name in ``seedbed.train.groups``.
@@ -50,6 +52,7 @@ class TrainSettings:
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
     power: Annotated[float, Gt(0)] = 1.0
+    schedule_extra: Annotated[int, Ge(0)] = 0
     warmup_epochs: NotNegative = 0.0
     warmup_lr: NotNegative = 0.0
     final_lr: NotNegative = 0.0

@@ -38,7 +38,7 @@ class Schedule:
         self, optimizer: torch.optim.Optimizer, settings: TrainSettings, total_steps: int, steps_per_epoch: int
     ) -> None:
         self._stride = steps_per_epoch if settings.schedule == "poly_epoch" else 1
-        length = -(-total_steps // self._stride)  # an epoch that is cut short counts
+        length = -(-total_steps // self._stride) + settings.schedule_extra  # an epoch that is cut short counts
         self._scheduler = _build(
             optimizer, settings, length, round(settings.warmup_epochs * steps_per_epoch / self._stride)
         )
