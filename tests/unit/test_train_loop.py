@@ -375,3 +375,14 @@ def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
     assert same(model, uninterrupted("sgd")[0])
     assert history == uninterrupted("sgd")[1]
     assert list(progress(range(5), 5, "pictures")) == [0, 1, 2, 3, 4]
+
+
+def test_no_gradient_of_the_step_before_is_kept_in_memory_through_the_forward_pass():
+    kept = []
+
+    def watching(model, batch):
+        kept.extend(parameter.grad for parameter in model.parameters() if parameter.grad is not None)
+        return cross_entropy(model, batch)
+
+    train("/nonexistent/state", toys.settings(**KINDS["sgd"], save_every_seconds=1e9), objective=watching)
+    assert not kept

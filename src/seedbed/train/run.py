@@ -93,11 +93,12 @@ class Run:
         """One optimiser step; returns the history line where one is due, else nothing."""
         self.schedule.before_step(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
+        # Before the forward pass: at its memory's peak no gradient of the step before is still there.
+        self.optimizer.zero_grad(set_to_none=True)
         autocast = self.settings.bf16 and self.device.type == "cuda"
         divided = divided_forward(self.networks, self.ranks)
         with divided, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             loss, parts = self.objective(self.model, batch)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.ranks.size > 1:
             average_gradients(list(self.model.parameters()), self.ranks)
