@@ -31,7 +31,6 @@ rule make_shapes:
 
 rule index_folder:
     input:
-        tables=lambda wildcards: own_tables(PRESET.datasets[wildcards.dataset].path),
         code=code("index_folder"),
     output:
         index=LAYOUT.index("{dataset}"),
@@ -51,9 +50,9 @@ rule index_folder:
         mem_mb=resource("index_folder", "mem_mb"),
         runtime=resource("index_folder", "runtime"),
     params:
-        dataset=lambda wildcards: section("datasets", wildcards.dataset),
+        contents=own_contents,
     message:
-        "Checking your own pictures in {params.dataset[path]}"
+        "Checking your own images: {wildcards.dataset}"
     script:
         "../workflow_scripts/index_folder.py"
 
@@ -116,7 +115,8 @@ rule prepare_dataset:
     input:
         stamps=raw_stamps,
         code=lambda wildcards: code(
-            "prepare_dataset", f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}"
+            "prepare_dataset",
+            f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}",
         ),
     output:
         index=LAYOUT.index("{dataset}"),
@@ -138,7 +138,9 @@ rule prepare_dataset:
     params:
         kind=lambda wildcards: PRESET.datasets[wildcards.dataset].kind,
         options=lambda wildcards: PRESET.datasets[wildcards.dataset].options,
-        licence=lambda wildcards: SOURCES.datasets[PRESET.datasets[wildcards.dataset].kind].licence,
+        licence=lambda wildcards: SOURCES.datasets[
+            PRESET.datasets[wildcards.dataset].kind
+        ].licence,
         sources=lambda wildcards: wanted_sources(wildcards.dataset),
         lock="data/lock.json",
     message:

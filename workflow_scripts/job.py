@@ -75,8 +75,13 @@ def _parent_of(pid: int) -> int | None:
 class Job:
     """A running rule."""
 
-    def __init__(self, snakemake: Any) -> None:
-        self.snakemake = snakemake
+    def __init__(self, snakemake: Any, terminal: Any) -> None:
+        self.snakemake, self.terminal = snakemake, terminal
+
+    def say(self, text: str) -> None:
+        """Put what a user should know on the terminal as well as into the log."""
+        logging.warning("%s", text)
+        print(f"\nNote of rule {self.snakemake.rule}: {text}\n", file=self.terminal, flush=True)
 
     @property
     def seed(self) -> int | None:
@@ -142,7 +147,7 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
                 raise DEVICES
             if shared and DEVICES is not None and len(DEVICES.devices) > 1:
                 raise SystemExit(launch([sys.executable, sys.argv[0]], len(DEVICES.devices)))
-            yield Job(snakemake)
+            yield Job(snakemake, terminal)
         except UserError as error:
             if rank():
                 time.sleep(10)  # the first process most likely says the same, and the launcher then ends this one

@@ -13,7 +13,7 @@ from seedbed.params.merging import merge
 from seedbed.params.preset import Preset
 
 RESERVED = (
-    *("preset", "dataset", "common", "presets", "sources", "gres", "of", "plan"),
+    *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
     *("image", "model", "on", "methods"),  # of the target explain_image
 )
 OWN_DATA = "own"
@@ -70,7 +70,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     values["name"] = name
     if config.get("dataset"):
         folder = _own_folder(config["dataset"])
-        values = merge(values, {"datasets": {own_name(folder["path"]): folder}})
+        name_of_data = own_name(folder["path"], config.get("dataset_name"))
+        values = merge(values, {"datasets": {name_of_data: folder}})
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
@@ -79,9 +80,9 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     return preset.with_checkpoints()
 
 
-def own_name(path: str) -> str:
-    """The data set name of a folder of your own pictures."""
-    stem = Path(path).resolve().name
+def own_name(path: object, given: object = None) -> str:
+    """The data set name of a folder of your own pictures: after the folder, or after a name that is given."""
+    stem = str(given) if given else Path(str(path)).expanduser().resolve().name
     return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
 
 
@@ -94,10 +95,11 @@ def _typed(value: Any) -> Any:
     return yaml.safe_load(value) if isinstance(value, str) else value
 
 
-def _own_folder(path: Any) -> dict[str, str]:
-    if not isinstance(path, str) or not Path(path).is_dir():
-        raise ParameterError(f"dataset: '{path}' is not a folder. Give the folder of your own pictures.")
-    return {"kind": "folder", "path": str(Path(path).resolve())}
+def _own_folder(given: Any) -> dict[str, str]:
+    path = Path(str(given)).expanduser()  # a folder named 2012 arrives as a number
+    if not path.is_dir():
+        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own pictures.")
+    return {"kind": "folder", "path": str(path.resolve())}
 
 
 def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:
