@@ -115,8 +115,7 @@ rule prepare_dataset:
     input:
         stamps=raw_stamps,
         code=lambda wildcards: code(
-            "prepare_dataset",
-            f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}",
+            "prepare_dataset", f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}"
         ),
     output:
         index=LAYOUT.index("{dataset}"),
@@ -138,9 +137,7 @@ rule prepare_dataset:
     params:
         kind=lambda wildcards: PRESET.datasets[wildcards.dataset].kind,
         options=lambda wildcards: PRESET.datasets[wildcards.dataset].options,
-        licence=lambda wildcards: SOURCES.datasets[
-            PRESET.datasets[wildcards.dataset].kind
-        ].licence,
+        licence=lambda wildcards: SOURCES.datasets[PRESET.datasets[wildcards.dataset].kind].licence,
         sources=lambda wildcards: wanted_sources(wildcards.dataset),
         lock="data/lock.json",
     message:

@@ -4,23 +4,24 @@ from seedbed.data.own_layout import own_splits
 from seedbed.data.own_source import claim, contents
 
 
+def own_dataset():
+    """Name of the data set that `--config dataset=...` gives; a clear message if it gives none."""
+    if not config.get("dataset"):
+        raise WorkflowError("my_masks needs your pictures: --config dataset=/path/to/folder (see docs/own_data.md).")
+    return own_name(config["dataset"], config.get("dataset_name"))
+
+
 def claim_own_data():
     """Let each of your own data sets be its folder's, or refuse where its name is already another's."""
     for name, entry in PRESET.datasets.items():
         if entry.kind == "folder":
             checked(claim, Path(LAYOUT.index(name)).parent, entry.path)
+    if config.get("dataset") and not config.get("masks") and workflow.is_main_process:
+        # A table without images is said before anything is planned.
+        checked(own_splits, PRESET.datasets[own_dataset()].path)
 
 
 claim_own_data()
-
-
-def own_dataset():
-    """Name of the data set that `--config dataset=...` gives; a clear message if it gives none."""
-    if not config.get("dataset"):
-        raise WorkflowError(
-            "my_masks needs your pictures: --config dataset=/path/to/folder (see docs/own_data.md)."
-        )
-    return own_name(config["dataset"], config.get("dataset_name"))
 
 
 def own_contents(wildcards):
@@ -37,20 +38,13 @@ def exported(dataset, split):
 def exports_of(dataset):
     """Folders of every split that is exported of a data set."""
     own = dataset == own_dataset() if config.get("dataset") else False
-    splits = (
-        checked(own_splits, PRESET.datasets[dataset].path) if own else ["train", "val"]
-    )
+    splits = checked(own_splits, PRESET.datasets[dataset].path) if own else ["train", "val"]
     return [exported(dataset, split) for split in splits]
 
 
 def own_masks(wildcards):
     """Masks by the chain that `own` in the parameters names."""
-    names = (
-        PRESET.own.model,
-        PRESET.own.explainer,
-        PRESET.own.refiner,
-        PRESET.seeds[0],
-    )
+    names = (PRESET.own.model, PRESET.own.explainer, PRESET.own.refiner, PRESET.seeds[0])
     return shards(LAYOUT.masks(wildcards.dataset, wildcards.split, *names), "zip")
 
 
@@ -70,20 +64,9 @@ def image_names():
     """The network in the preset, and the data set whose classes it knows: `on=...`, or where a table measures it first."""
     given = config.get("on")
     if given and given not in PRESET.datasets:
-        raise WorkflowError(
-            f"on={given}: {unknown_name('data set', given, PRESET.datasets)}"
-        )
-    cells = (
-        cell.measurement
-        for target in TABLES.values()
-        for cell in cells_of(*target)
-        if cell.measurement
-    )
-    where = (
-        found.dataset
-        for found in cells
-        if found.model.removesuffix(CHECKPOINT) == image_model()
-    )
+        raise WorkflowError(f"on={given}: {unknown_name('data set', given, PRESET.datasets)}")
+    cells = (cell.measurement for target in TABLES.values() for cell in cells_of(*target) if cell.measurement)
+    where = (found.dataset for found in cells if found.model.removesuffix(CHECKPOINT) == image_model())
     dataset = given or next(where, PRESET.dataset_for("imagenet"))
     return PRESET.measured_names({"model": image_model(), "dataset": dataset})
 
@@ -97,11 +80,7 @@ def image_classifier():
         names = image_names()
         entry = preset_on(names["dataset"]).models[names["model"]]
         network, how, train = network_of(**names), entry.input.plain(), entry.train
-    return {
-        "network": network,
-        "input": how,
-        "loss": train.loss if train else "cross_entropy",
-    }
+    return {"network": network, "input": how, "loss": train.loss if train else "cross_entropy"}
 
 
 def image_methods():
@@ -113,15 +92,11 @@ def image_methods():
 def image_inputs(wildcards):
     """The picture; weights and class names of a network of the preset. ImageNet's names come with timm."""
     if not config.get("image"):
-        raise WorkflowError(
-            "explain_image needs a picture: --config image=cat.jpg, and perhaps model=... methods=..."
-        )
+        raise WorkflowError("explain_image needs a picture: --config image=cat.jpg, and perhaps model=... methods=...")
     files = {"image": config["image"]}
     if image_model() in PRESET.models:
         names = image_names()
         files["weights"] = weights_of(seed=PRESET.seeds[0], **names)
         if PRESET.datasets[names["dataset"]].kind != "imagenet":
-            files["classes"] = str(
-                Path(LAYOUT.index(names["dataset"])).with_name("classes.txt")
-            )
+            files["classes"] = str(Path(LAYOUT.index(names["dataset"])).with_name("classes.txt"))
     return files
