@@ -55,7 +55,7 @@ rule score_heatmaps:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
-        scoring=PRESET.scoring.plain(),
+        scoring=scoring_on,
         background=lambda wildcards: explainer_of(wildcards).background,
         sweep=lambda wildcards: explainer_of(wildcards).sweep,
     message:

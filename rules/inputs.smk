@@ -82,6 +82,13 @@ def training_masks(wildcards):
     return shards(LAYOUT.masks(wildcards.dataset, split, *names), "zip")
 
 
+def scoring_on(wildcards):
+    """How masks are scored; of your own data only classes with pixels count, since a list may name many that none has."""
+    scoring, chosen = PRESET.scoring.plain(), {"scoring", "scoring__miou"} & set(config)
+    own = PRESET.datasets[wildcards.dataset].kind == "folder" and not chosen
+    return {**scoring, "miou": "in_either"} if own else scoring
+
+
 # Measurements of explanations, perhaps restricted to a subset of the split: localization, localization_single_class.
 PROTOCOLS = (
     r"(soft_segmentation|perturbation|abpc|localization|instances|noise|layerwise)(_(single_class|two_classes))?"
@@ -90,7 +97,7 @@ PROTOCOLS = (
 
 def protocol_of(wildcards):
     """Name, subset and options of a measurement."""
-    options = {**PRESET.protocols, "layerwise": PRESET.scoring.plain()}
+    options = {**PRESET.protocols, "layerwise": scoring_on(wildcards)}
     stage = next(name for name in options if wildcards.protocol.startswith(name))
     subset = wildcards.protocol.removeprefix(stage).removeprefix("_") or None
     return {"name": stage, "subset": subset, "options": options[stage]}

@@ -69,7 +69,7 @@ rule random_walk:
         "../workflow_scripts/random_walk.py"
 
 
-rule score_masks:
+rule score_pseudo_masks:
     input:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
@@ -89,7 +89,7 @@ rule score_masks:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
-        scoring=PRESET.scoring.plain(),
+        scoring=scoring_on,
     message:
         "Scoring the masks of {wildcards.refiner} on {wildcards.dataset} {wildcards.split}"
     script:

@@ -1,4 +1,4 @@
-# Masks as files: of your own pictures (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
+# Masks as files, and scores of masks that are files: of your own pictures (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
 
 
 rule export_split:
@@ -21,7 +21,7 @@ rule export_split:
         mem_mb=resource("export_split", "mem_mb"),
         runtime=resource("export_split", "runtime"),
     params:
-        scoring=PRESET.scoring.plain(),
+        scoring=scoring_on,
     message:
         "Masks of {wildcards.dataset} {wildcards.split} as files: {output}"
     script:
@@ -36,6 +36,33 @@ rule my_masks:
 rule export_masks:
     input:
         lambda wildcards: exports_of(own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")),
+
+
+rule score_masks:
+    input:
+        unpack(scored_inputs),
+        code=code("score_mask_files"),
+    output:
+        directory(scores_folder()),
+    log:
+        LAYOUT.log(scores_folder()),
+    benchmark:
+        LAYOUT.benchmark(scores_folder())
+    conda:
+        "../environment.yml"
+    threads: threads_of("score")
+    resources:
+        gpu=resource("score", "gpu"),
+        mem_mb=resource("score", "mem_mb"),
+        runtime=resource("score", "runtime"),
+    params:
+        files=scored_files,
+        split=config.get("split", "val"),
+        scoring=PRESET.scoring.plain(),
+    message:
+        "Scoring masks made elsewhere: {output}"
+    script:
+        "../workflow_scripts/score_mask_files.py"
 
 
 rule explain_image:

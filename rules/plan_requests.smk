@@ -1,7 +1,9 @@
-# What the command line asks for beside tables: masks of your own pictures, one picture explained.
+# What the command line asks for beside tables: masks of your own pictures, masks made elsewhere, one picture explained.
 
-from seedbed.data.own_layout import own_splits
-from seedbed.data.own_source import claim, contents
+from hashlib import sha256
+
+from seedbed.data.own_layout import is_described, own_splits
+from seedbed.data.own_source import claim, contents, digest_of
 
 
 def own_dataset():
@@ -14,7 +16,7 @@ def own_dataset():
 def claim_own_data():
     """Let each of your own data sets be its folder's, or refuse where its name is already another's."""
     for name, entry in PRESET.datasets.items():
-        if entry.kind == "folder":
+        if entry.kind == "folder" and checked(is_described, entry.path):
             checked(claim, Path(LAYOUT.index(name)).parent, entry.path)
     if config.get("dataset") and not config.get("masks") and workflow.is_main_process:
         # A table without images is said before anything is planned.
@@ -46,6 +48,44 @@ def own_masks(wildcards):
     """Masks by the chain that `own` in the parameters names."""
     names = (PRESET.own.model, PRESET.own.explainer, PRESET.own.refiner, PRESET.seeds[0])
     return shards(LAYOUT.masks(wildcards.dataset, wildcards.split, *names), "zip")
+
+
+def scored_dataset():
+    """Name of the data set that masks made elsewhere are scored on; None for a folder of ground truth alone."""
+    if not config.get("masks") or not config.get("dataset"):
+        raise WorkflowError(
+            "score_masks needs masks and their truth: --config masks=/path/to/masks dataset=NAME or /path/to/folder "
+            "split=val (see docs/own_data.md)."
+        )
+    if config["dataset"] in PRESET.datasets:
+        return config["dataset"]
+    return own_dataset() if is_described(scored_truth()) else None
+
+
+def scored_truth():
+    """The folder that `dataset` names, for masks made elsewhere."""
+    return PRESET.datasets[own_dataset()].path
+
+
+def scores_folder():
+    """Where the scores of `--config masks=...` lie: masks of two folders never overwrite each other's."""
+    folder = Path(str(config.get("masks") or "masks")).expanduser().resolve()
+    given = "|".join(str(config.get(key)) for key in ("dataset", "dataset_name", "split"))
+    return LAYOUT.scores(f"{folder.name}_{sha256(f'{folder}|{given}'.encode()).hexdigest()[:8]}")
+
+
+def scored_inputs(wildcards):
+    """Index and card of the data set that masks are scored on, if it has them."""
+    dataset = scored_dataset()
+    return {"index": LAYOUT.index(dataset), "card": LAYOUT.card(dataset)} if dataset else {}
+
+
+def scored_files(wildcards):
+    """What is compared: folders, and digests of what lies there."""
+    masks = str(Path(str(config["masks"])).expanduser())
+    truth = None if scored_dataset() else scored_truth()
+    digests = [checked(digest_of, folder) for folder in (masks, truth) if folder]
+    return {"masks": masks, "truth": truth, "contents": digests}
 
 
 def image_model():

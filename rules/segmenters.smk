@@ -63,7 +63,7 @@ rule segment:
         "../workflow_scripts/segment.py"
 
 
-use rule score_masks as score_segmentation with:
+use rule score_pseudo_masks as score_segmentation with:
     input:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),

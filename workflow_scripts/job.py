@@ -81,7 +81,11 @@ class Job:
     def say(self, text: str) -> None:
         """Put what a user should know on the terminal as well as into the log."""
         logging.warning("%s", text)
-        print(f"\nNote of rule {self.snakemake.rule}: {text}\n", file=self.terminal, flush=True)
+        self.show(f"Note of rule {self.snakemake.rule}: {text}")
+
+    def show(self, text: str) -> None:
+        """Put text on the terminal."""
+        print(f"\n{text}\n", file=self.terminal, flush=True)
 
     @property
     def seed(self) -> int | None:

@@ -112,6 +112,36 @@ def test_a_table_without_images_is_never_an_empty_target(tmp_path, table, messag
     assert failed.returncode != 0 and message in failed.stdout and "Traceback" not in failed.stdout
 
 
+def test_masks_made_elsewhere_are_scored(tmp_path):
+    """On your own data, on a data set of the preset, and on a folder of ground truth alone."""
+    truth = np.zeros((10, 12), np.uint8)
+    truth[2:6, 2:6] = 1
+    source = folder_of_pictures(tmp_path / "mine", ["a,train,cat", "b,val,cat", "c,val,dog"])
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in "bc":
+        (source / "masks" / f"{name}.png").write_bytes(encode_mask(truth * (1 if name == "b" else 2)))
+        (made / f"{name}.png").write_bytes(encode_mask(truth))
+
+    def scored(*options):
+        done = run(tmp_path / "run", "--config", f"masks={made}", *options, "--", "score_masks")
+        assert done.returncode == 0, done.stdout[-3000:]
+        folders = sorted((tmp_path / "run/results/demo/scores").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        return json.loads((folders[-1] / "metrics.json").read_text()), done.stdout
+
+    found, shown = scored(f"dataset={source}", "split=val")
+    assert (found["iou_background"], found["iou_cat"], found["iou_dog"]) == (1, 0.5, 0)
+    assert found["images"] == 2 and "mIoU  50.00 %  all_classes" in shown
+    alone, _ = scored(f"dataset={source / 'masks'}")
+    assert alone["iou_cat"] == 0.5
+    (made / "b.png").write_bytes(encode_mask(truth * 2))
+    assert scored(f"dataset={source}", "split=val")[0]["iou_cat"] == 0
+    wrong = run(tmp_path / "run", "--config", f"masks={made}", "dataset=voc21", "--", "score_masks")
+    assert wrong.returncode != 0 and "'voc21' is not a folder" in wrong.stdout and "shapes" in wrong.stdout
+    bare = run(tmp_path / "run", "-n", "--", "score_masks")
+    assert bare.returncode != 0 and "--config masks=/path/to/masks dataset=NAME" in bare.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_masks_of_your_own_data_in_vocs_layout(tmp_path):

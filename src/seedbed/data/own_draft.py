@@ -59,9 +59,7 @@ class Draft:
     def refuse(self) -> None:
         """Raise a DataError that lists the problems, if there are any."""
         if self.problems:
-            problems = list(dict.fromkeys(self.problems))
-            more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-            raise DataError("\n".join(problems[:_SHOWN]) + more)
+            raise DataError(listed(self.problems))
 
 
 def check_lists(draft: Draft) -> None:
@@ -132,6 +130,13 @@ def masks_by_image(draft: Draft, folder: Path, images: Iterable[str]) -> dict[st
         )
         (draft.remarks if used else draft.problems).append(text)
     return used
+
+
+def listed(problems: Iterable[str]) -> str:
+    """One text of many problems, each a line; the first of them if they are very many."""
+    problems = list(dict.fromkeys(problems))
+    more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return "\n".join(problems[:_SHOWN]) + more
 
 
 def some(names: Iterable[str], count: int = 5) -> str:

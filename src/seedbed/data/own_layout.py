@@ -25,6 +25,10 @@ _KNOWN = (
 )
 
 
+class NoLayoutError(DataError):
+    """A folder is in none of the layouts."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A layout and where it lies.
@@ -65,7 +69,7 @@ def find_layout(source: Path) -> Found:
     for kind, found in (("yolo", find_yolo(source)), ("imagefolder", find_metadata(source))):
         if found:
             return Found(kind, source, found)
-    raise DataError(f"{source}: holds no data in a known layout. It needs {_KNOWN}.{_near_miss(source)}")
+    raise NoLayoutError(f"{source}: holds no data in a known layout. It needs {_KNOWN}.{_near_miss(source)}")
 
 
 def own_splits(source: str | Path) -> list[str]:
@@ -90,6 +94,19 @@ def own_splits(source: str | Path) -> list[str]:
     else:
         named = list(found.splits)
     return [split for split in SPLITS if split in named]
+
+
+def is_described(source: str | Path) -> bool:
+    """Whether a folder has a layout; one of masks alone has none.
+
+    Raises:
+        DataError: it has two.
+    """
+    try:
+        find_layout(Path(source))
+    except NoLayoutError:
+        return False
+    return True
 
 
 def find_voc(source: Path) -> Path | None:

@@ -43,11 +43,11 @@ def read_labelmap(text: str, path: Path) -> tuple[tuple[str, ...], dict[tuple[in
     return tuple(classes), {(0, 0, 0): 0, (224, 224, 192): VOID, **colours}
 
 
-def read_coloured(path: Path, size: tuple[int, int], colours: Colours) -> np.ndarray:
+def read_coloured(path: Path, size: tuple[int, int] | None, colours: Colours) -> np.ndarray:
     """Return a coloured mask (RGB, or a palette's colours) as uint8 [H, W].
 
     Raises:
-        DataError: the file is missing or corrupt, its size is not ``size``, or a colour means nothing.
+        DataError: the file is missing or corrupt, its size is not ``size`` (None: any), or a colour means nothing.
     """
     try:
         with Image.open(path) as image:
@@ -56,7 +56,7 @@ def read_coloured(path: Path, size: tuple[int, int], colours: Colours) -> np.nda
         raise DataError(f"{path}: no such mask file.") from None
     except UNREADABLE as error:
         raise DataError(f"{path}: not a readable mask ({error}).") from None
-    if pixels.shape[:2] != size:
+    if size is not None and pixels.shape[:2] != size:
         raise DataError(f"{path}: the mask is {pixels.shape[0]} x {pixels.shape[1]}, its image {size[0]} x {size[1]}.")
     packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
     found, places = np.unique(packed, return_inverse=True)
@@ -66,7 +66,12 @@ def read_coloured(path: Path, size: tuple[int, int], colours: Colours) -> np.nda
         if colour not in colours:
             raise DataError(f"{path}: the colour {colour} is not in the list of colours.")
         values[place] = colours[colour]
-    return values[places].reshape(size)
+    return values[places].reshape(pixels.shape[:2])
+
+
+def read_voc_colours(path: Path) -> np.ndarray:
+    """Return a mask in VOC's colours (RGB) as uint8 [H, W]; see `read_coloured`."""
+    return read_coloured(path, None, _voc_values())
 
 
 def palette_values(path: Path, num_classes: int) -> np.ndarray | None:

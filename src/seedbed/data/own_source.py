@@ -60,6 +60,17 @@ def contents(root: str | Path, folder: str | Path) -> str:
     return _contents(Path(root), Path(folder).resolve())
 
 
+def digest_of(folder: str | Path) -> str:
+    """One digest of names, sizes and times of every file in ``folder``.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder.")
+    return _digest(_stamps(Path(folder)))
+
+
 def link_source(root: Path, source: Path) -> None:
     """Let ``root/source`` point at the folder of your own images, which index paths are relative to."""
     source = source.resolve()

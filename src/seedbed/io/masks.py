@@ -78,6 +78,15 @@ def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_dept
         raise DataError(f"{name}: not a readable mask ({error}).") from None
 
 
+def is_coloured(path: str | Path) -> bool:
+    """Whether an image's pixels are colours, not numbers; False for what cannot be opened."""
+    try:
+        with Image.open(path) as picture:
+            return picture.mode in ("RGB", "RGBA")
+    except UNREADABLE:
+        return False
+
+
 def _narrowed(values: np.ndarray, name: str) -> np.ndarray:
     if values.size and not 0 <= values.min() <= values.max() <= VOID:
         wrong = values.min() if values.min() < 0 else values.max()

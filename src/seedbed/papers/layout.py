@@ -70,6 +70,10 @@ class Layout:
         """The HTML report."""
         return f"{self.root}/report.html"
 
+    def scores(self, name: str) -> str:
+        """Folder of the scores of masks that were made elsewhere."""
+        return f"{self.root}/scores/{name}"
+
     def log(self, path: str) -> str:
         """Log file that belongs to an artifact's path."""
         return f"{self.root}/logs/{path.removeprefix(self.root + '/')}.log"

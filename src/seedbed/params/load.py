@@ -1,6 +1,6 @@
 """params.yaml plus the command line's overrides become one checked preset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from seedbed.params.preset import Preset
 RESERVED = (
     *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
     *("image", "model", "on", "methods"),  # of the target explain_image
+    *("masks", "split"),  # of the target score_masks
 )
 OWN_DATA = "own"
 _SEPARATOR = "__"
@@ -68,8 +69,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     if "name" in values:
         raise ParameterError(f"name: the preset is named by its key, '{name}'; take 'name' out.")
     values["name"] = name
-    if config.get("dataset"):
-        folder = _own_folder(config["dataset"])
+    if config.get("dataset") and not names_data_set(config, values.get("datasets") or {}):
+        folder = _own_folder(config["dataset"], values.get("datasets") or {} if config.get("masks") else ())
         name_of_data = own_name(folder["path"], config.get("dataset_name"))
         values = merge(values, {"datasets": {name_of_data: folder}})
     try:
@@ -78,6 +79,11 @@ def resolve(config: Mapping[str, Any]) -> Preset:
         raise ParameterError(_explain(error, name, values)) from None
     preset.check_references()
     return preset.with_checkpoints()
+
+
+def names_data_set(config: Mapping[str, Any], datasets: Mapping[str, Any]) -> bool:
+    """Whether ``dataset`` is the name of a data set of the preset, on which masks are scored, and not a folder."""
+    return bool(config.get("masks")) and config.get("dataset") in datasets
 
 
 def own_name(path: object, given: object = None) -> str:
@@ -95,10 +101,11 @@ def _typed(value: Any) -> Any:
     return yaml.safe_load(value) if isinstance(value, str) else value
 
 
-def _own_folder(given: Any) -> dict[str, str]:
+def _own_folder(given: Any, known: Iterable[str] = ()) -> dict[str, str]:
     path = Path(str(given)).expanduser()  # a folder named 2012 arrives as a number
     if not path.is_dir():
-        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own pictures.")
+        names = f" Or a data set of the preset: {', '.join(sorted(known))}." if known else ""
+        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own pictures.{names}")
     return {"kind": "folder", "path": str(path.resolve())}
 
 
