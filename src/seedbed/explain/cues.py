@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.explain.heatmaps import constants_kept
 
 
 def relevance_to_cue(relevance: Tensor, *, scale: int = 16, root: float = 3.0) -> Tensor:
@@ -50,4 +51,4 @@ def merge_mirrored(plain: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Te
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     flat = maps.reshape(1, -1, *maps.shape[-2:])
     resized = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return resized.reshape(*maps.shape[:-2], *size)
+    return constants_kept(maps, resized.reshape(*maps.shape[:-2], *size))

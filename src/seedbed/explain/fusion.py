@@ -61,10 +61,11 @@ def _cues(views: list[Tensor], flips: list[bool], size: Size, *, scale: int = 16
 def _published(variant: str) -> Callable[..., Tensor]:
     """The sum over scales and mirrored views, normalised as ``variant`` of ``fuse_maps`` does it.
 
-    ``cut`` takes the negative part out of every view before, as PSA and IRN do with class activation maps.
+    ``cut`` takes the negative part out of every view before, as PSA and IRN do with class activation maps: the default
+    of ``psa``.
     """
 
-    def fuse(views: list[Tensor], flips: list[bool], size: Size, *, cut: bool = False) -> Tensor:
+    def fuse(views: list[Tensor], flips: list[bool], size: Size, *, cut: bool = variant == "psa") -> Tensor:
         step = 2 if any(flips) else 1
         views = [view.relu() for view in views] if cut else views
         scales = [(views[k], views[k + 1] if step == 2 else None) for k in range(0, len(views), step)]
