@@ -28,6 +28,9 @@ PIPELINE = Said(
     )
 )
 
+if workflow.is_main_process:
+    PIPELINE.own.claim()
+
 threads_of = PIPELINE.resources.threads
 resources_of = PIPELINE.resources.of
 names_of = PIPELINE.names.of_kind

@@ -26,8 +26,6 @@ rule make_shapes:
 
 
 rule index_folder:
-    input:
-        unpack(PIPELINE.own.index_inputs),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
@@ -46,7 +44,7 @@ rule index_folder:
     params:
         **PIPELINE.own.index_parameters(),
     message:
-        "Checking your own images in {params.dataset[path]}"
+        "Checking your own images: {wildcards.dataset}"
     script:
         "../workflow_scripts/index_folder.py"
 

@@ -51,9 +51,9 @@ rule random_walk:
         "../workflow_scripts/random_walk.py"
 
 
-rule score_masks:
+rule score_pseudo_masks:
     input:
-        unpack(PIPELINE.inputs.score_masks),
+        unpack(PIPELINE.inputs.score_pseudo_masks),
     output:
         f"{MASKS}/metrics.json",
     log:
@@ -66,7 +66,7 @@ rule score_masks:
     resources:
         **resources_of("score"),
     params:
-        **PIPELINE.parameters.score_masks(),
+        **PIPELINE.parameters.score_pseudo_masks(),
     message:
         "Scoring the masks of {wildcards.refiner} on {wildcards.dataset} {wildcards.split}"
     script:

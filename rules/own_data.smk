@@ -1,4 +1,4 @@
-# Masks as files: of your own images (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
+# Masks as files, of your own images (`--config dataset=FOLDER -- my_masks`) or the preset's, and scores of such files.
 
 
 rule export_split:
@@ -31,6 +31,28 @@ rule my_masks:
 rule export_masks:
     input:
         lambda wildcards: PIPELINE.own.exports(),
+
+
+rule score_masks:
+    input:
+        unpack(PIPELINE.scored.inputs),
+    output:
+        directory(PIPELINE.scored.folder),
+    log:
+        LAYOUT.log(PIPELINE.scored.folder),
+    benchmark:
+        LAYOUT.benchmark(PIPELINE.scored.folder)
+    conda:
+        "../environment.yml"
+    threads: threads_of("score")
+    resources:
+        **resources_of("score"),
+    params:
+        **PIPELINE.scored.parameters(),
+    message:
+        "Scoring masks made elsewhere: {output}"
+    script:
+        "../workflow_scripts/score_mask_files.py"
 
 
 rule explain_image:

@@ -50,7 +50,7 @@ rule segment:
         "../workflow_scripts/segment.py"
 
 
-use rule score_masks as score_segmentation with:
+use rule score_pseudo_masks as score_segmentation with:
     input:
         unpack(PIPELINE.inputs.score_segmentation),
     output:

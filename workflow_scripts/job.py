@@ -76,8 +76,17 @@ def _parent_of(pid: int) -> int | None:
 class Job:
     """A running rule."""
 
-    def __init__(self, snakemake: Any) -> None:
-        self.snakemake = snakemake
+    def __init__(self, snakemake: Any, terminal: Any) -> None:
+        self.snakemake, self.terminal = snakemake, terminal
+
+    def say(self, text: str) -> None:
+        """Put what a user should know on the terminal as well as into the log."""
+        logging.warning("%s", text)
+        self.show(f"Note of rule {self.snakemake.rule}: {text}")
+
+    def show(self, text: str) -> None:
+        """Put text on the terminal."""
+        print(f"\n{text}\n", file=self.terminal, flush=True)
 
     @property
     def seed(self) -> int | None:
@@ -161,7 +170,7 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
                 raise DEVICES
             if shared and DEVICES is not None and len(DEVICES.devices) > 1:
                 raise SystemExit(launch([sys.executable, sys.argv[0]], len(DEVICES.devices)))
-            yield Job(snakemake)
+            yield Job(snakemake, terminal)
         except UserError as error:
             if rank():
                 time.sleep(10)  # the first process most likely says the same, and the launcher then ends this one

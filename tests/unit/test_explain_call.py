@@ -1,6 +1,7 @@
 """The call itself: targets, options, images and the registry."""
 
 import pytest
+import timm
 import torch
 from explain_models import build, images_for, methods_for_any_vit
 from torch import nn
@@ -163,3 +164,17 @@ def test_whether_pairs_are_the_batch_itself_is_found_out_once(monkeypatch):
         assert whole.take(rows) is rows
         assert turned.take(rows).tolist() == [[6.0], [5.0]]
     assert len(compared) == 2
+
+
+@pytest.mark.parametrize("target", [10, -2])
+def test_methods_without_classes_refuse_classes_that_the_model_lacks(target):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=f"There is no class {target}: the model has 10 classes"):
+        explain(model, torch.zeros(1, 3, 32, 32), [target], "rollout")
+
+
+@pytest.mark.parametrize("targets", [[[1, 2], [3]], ["cat", "dog"], [None, 1], object()])
+def test_ragged_and_textual_targets_are_refused(targets):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match="Targets must be integer class indices"):
+        explain(model, torch.zeros(2, 3, 32, 32), targets, "rollout")

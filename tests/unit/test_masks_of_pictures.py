@@ -306,7 +306,7 @@ def test_the_crf_may_see_the_padded_picture():
     walked = F.interpolate(torch.from_numpy(dense_walk(cells, pairs, 2, 4))[None], (48, 44), mode="bilinear")[0].numpy()
     shown = np.full((48, 44, 3), [123, 116, 103], np.uint8)
     shown[:45, :41] = picture
-    expected = label_crf(shown, np.array([0, 2, 5])[walked.argmax(0)], 7, preset=CrfSettings(**CRF.plain()))
+    expected = label_crf(shown, np.array([0, 2, 5])[walked.argmax(0)], 7, preset=CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
     assert found.shape == (45, 41) and len(np.unique(expected)) > 1
     assert float((np.array([0, 2, 5])[found] == expected[:45, :41]).mean()) > 0.99

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedbed.data.index import DataIndex
+from seedbed.data.index import DataIndex, linked_folder, stored_name
 from seedbed.io.atomic import read_json, write_json
 from seedbed.io.provenance import file_sha256
 
@@ -36,12 +36,15 @@ def write_card(index: DataIndex, name: str, licence: str, origin: Mapping[str, A
 
 
 def data_checksum(index: DataIndex) -> str:
-    """One sha256 over ``index.csv``, ``classes.txt`` and every picture and mask that the index names."""
-    digest = hashlib.sha256()
-    names = ["classes.txt", "index.csv"]
-    names += sorted({path for record in index.records for path in (record.path, record.mask) if path})
-    for name in names:
-        digest.update(f"{name}\0{file_sha256(index.root / name)}\n".encode())
+    """One sha256 over ``index.csv``, ``classes.txt`` and every picture and mask that the index names.
+
+    The same data in another place has the same one: files outside the folder count by their name below its link.
+    """
+    digest, linked = hashlib.sha256(), linked_folder(index.root)
+    files = {path for record in index.records for path in (record.path, record.mask) if path}
+    names = sorted((stored_name(path, linked), path) for path in files)
+    for name, path in [("classes.txt", "classes.txt"), ("index.csv", "index.csv"), *names]:
+        digest.update(f"{name}\0{file_sha256(index.root / path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -41,7 +41,7 @@ def prepared(
     """Check and normalise pictures in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
-        DataError: shapes do not fit.
+        DataError: shapes do not fit, or images or maps are not floating point.
         ParameterError: mean or std are not one number per channel.
     """
     labels = torch.as_tensor(labels, device=images.device)
@@ -51,6 +51,8 @@ def prepared(
             f"Images {tuple(images.shape)}, maps {tuple(maps.shape)} and labels {tuple(labels.shape)} must be "
             "[B, channels, H, W], [B, H, W] and [B]."
         )
+    if not (images.is_floating_point() and maps.is_floating_point()):
+        raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.explain.registry import implementation_for
-from seedbed.explain.targets import ABSENT, as_targets
+from seedbed.explain.targets import ABSENT, as_targets, check_classes
 
 
 @torch.no_grad()
@@ -48,8 +48,16 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
         if implementation.class_specific:
             maps = implementation.run(model, cast, checked, **options)
         else:
+            _check_range(model, checked)
             maps = _for_every_class(implementation.run(model, cast, **options), checked)
     return (maps if several else maps.squeeze(1)).to(parameter.dtype)
+
+
+def _check_range(model: nn.Module, targets: Tensor | None) -> None:
+    """Refuse classes that the model does not have, for methods whose maps know no classes."""
+    classes = getattr(model, "num_classes", None)
+    if targets is not None and targets.numel():
+        check_classes(targets, classes if isinstance(classes, int) and classes > 0 else None)
 
 
 def _for_every_class(maps: Tensor, targets: Tensor | None) -> Tensor:

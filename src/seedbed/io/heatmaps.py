@@ -35,8 +35,12 @@ class HeatMaps(NamedTuple):
     size: tuple[int, int]
 
 
-def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], provenance: Mapping[str, Any]) -> int:
+def write_heatmaps(
+    path: str | Path, items: Iterable[tuple[str, HeatMaps]], provenance: Mapping[str, Any], *, exact: bool = False
+) -> int:
     """Write a shard, whole or not at all, and return how many maps hold a NaN (kept as NaN).
+
+    ``exact`` keeps float32, for raw maps whose values have no range.
 
     Raises:
         DataError: a map has another shape than its classes say or a value beyond float16, or an image comes twice.
@@ -48,7 +52,9 @@ def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], prov
             for image, heat in items:
                 _check(path, image, heat, file)
                 group = file.create_group(_key(image))
-                group.create_dataset("maps", data=_half(path, image, heat.maps), **_compression(heat.maps))
+                group.create_dataset(
+                    "maps", data=heat.maps if exact else _half(path, image, heat.maps), **_compression(heat.maps)
+                )
                 group.create_dataset("classes", data=np.asarray(heat.classes, np.int16))
                 group.attrs["size"] = np.asarray(heat.size, np.int32)
                 undefined += int(np.isnan(heat.maps).any(axis=(1, 2)).sum()) if len(heat.maps) else 0

@@ -24,6 +24,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks
 _PROVENANCE = "provenance.json"
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for damaged files."""
+_OTHER_DEPTHS = ("1", "I", "I;16", "I;16B", "I;16L")
 _BROKEN_ZIP = (*UNREADABLE, zipfile.BadZipFile, RuntimeError)
 
 
@@ -49,12 +50,15 @@ def encode_mask(mask: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def decode_mask(source: bytes | str | Path, name: str | None = None) -> np.ndarray:
-    """Return the indices of a palette or 8-bit greyscale PNG as uint8 [H, W].
+def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_depth: bool = False) -> np.ndarray:
+    """Return the indices of a palette or greyscale PNG as uint8 [H, W].
+
+    Greyscale of 2 and 4 bits gives the numbers in the file, 0..3 and 0..15, which Pillow spreads over 0..255.
 
     Args:
         source: the PNG's bytes, or its file.
         name: what messages call it; the file's name by default.
+        any_depth: also read greyscale of 1 bit (0 and 1), and of 16 and 32 bits where no value exceeds 255.
 
     Raises:
         DataError: not a readable image, or one whose pixels are colours, not indices.
@@ -62,13 +66,41 @@ def decode_mask(source: bytes | str | Path, name: str | None = None) -> np.ndarr
     name = name or ("mask" if isinstance(source, bytes) else str(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            if any_depth and picture.mode in _OTHER_DEPTHS:
+                return _narrowed(np.asarray(picture), name)
             if picture.mode not in ("P", "L"):
                 raise DataError(f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.")
-            return np.array(picture, np.uint8)
+            step = _spread(picture)
+            return np.array(picture, np.uint8) // step if step > 1 else np.array(picture, np.uint8)
     except FileNotFoundError:
         raise DataError(f"{name}: no such mask file.") from None
+    except PermissionError:
+        raise DataError(f"{name}: may not be read (permission denied).") from None
     except UNREADABLE as error:
         raise DataError(f"{name}: not a readable mask ({error}).") from None
+
+
+def is_coloured(path: str | Path) -> bool:
+    """Whether an image's pixels are colours, not numbers; False for what cannot be opened."""
+    try:
+        with Image.open(path) as picture:
+            return picture.mode in ("RGB", "RGBA")
+    except UNREADABLE:
+        return False
+
+
+def _narrowed(values: np.ndarray, name: str) -> np.ndarray:
+    if values.size and not 0 <= values.min() <= values.max() <= VOID:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise DataError(f"{name}: value {wrong} is outside 0..{VOID}.")
+    return values.astype(np.uint8)
+
+
+def _spread(picture: Image.Image) -> int:
+    """The step by which Pillow spreads greyscale of 2 or 4 bits over 0..255; 1 for other images."""
+    arguments = picture.tile[0].args if picture.tile else ""
+    raw = arguments if isinstance(arguments, str) else str((*(arguments or ()), "")[0])
+    return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
 
 
 def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:

@@ -102,6 +102,10 @@ class Layout:
         """Comparison of shipped weights with what their recipe trains."""
         return f"{self.root}/rebuilt/{weights}.json"
 
+    def scores(self, name: str) -> str:
+        """Folder of the scores of masks that were made elsewhere."""
+        return f"{self.root}/scores/{name}"
+
     def log(self, path: str) -> str:
         """Log file that belongs to an artifact's path."""
         return f"{self.root}/logs/{path.removeprefix(self.root + '/')}.log"

@@ -153,7 +153,7 @@ class GivenParameters:
         explainer = self._explainer_section
         return {
             "code": self.code.of("score_heatmaps"),
-            "scoring": self.names.parameters(self.preset.scoring),
+            "scoring": self._scoring,
             "background": lambda wildcards: explainer(wildcards).background,
             "sweep": lambda wildcards: explainer(wildcards).sweep,
         }
@@ -191,10 +191,10 @@ class GivenParameters:
             "crf": lambda wildcards: self.names.crf(section(wildcards).crf),
         }
 
-    def score_masks(self) -> Given:
-        return {"code": self.code.of("score_masks"), "scoring": self.names.parameters(self.preset.scoring)}
+    def score_pseudo_masks(self) -> Given:
+        return {"code": self.code.of("score_masks"), "scoring": self._scoring}
 
-    score_segmentation = score_masks
+    score_segmentation = score_pseudo_masks
 
     def pack_submission(self) -> Given:
         return {"code": self.code.of("pack_submission")}
@@ -218,6 +218,9 @@ class GivenParameters:
 
     def _explainer(self, wildcards: Wildcards) -> Any:
         return self.names.parameters(self._explainer_section(wildcards))
+
+    def _scoring(self, wildcards: Wildcards) -> Any:
+        return self.names.scoring(wildcards.dataset)
 
     def _refiner_section(self, wildcards: Wildcards) -> Any:
         return self.preset.refiners[wildcards.refiner]
@@ -250,7 +253,7 @@ class GivenParameters:
 
     def _protocol(self, wildcards: Wildcards) -> dict[str, Any]:
         """Name, subset and options of a measurement."""
-        options = {**self.preset.protocols, "layerwise": self.names.parameters(self.preset.scoring)}
+        options = {**self.preset.protocols, "layerwise": self._scoring(wildcards)}
         stage = next(name for name in options if wildcards.protocol.startswith(name))
         subset = wildcards.protocol.removeprefix(stage).removeprefix("_") or None
         return {"name": stage, "subset": subset, "options": options[stage]}

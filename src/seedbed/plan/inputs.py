@@ -132,7 +132,7 @@ class Inputs:
         folder = self.layout.affinity(*chain, self.names.walk_network(wildcards), wildcards.seed)
         return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
 
-    def score_masks(self, wildcards: Wildcards) -> Files:
+    def score_pseudo_masks(self, wildcards: Wildcards) -> Files:
         chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "refiner", "seed")
         return {**self._dataset(wildcards), "masks": self.names.shards(self.layout.masks(*chain), "zip")}
 

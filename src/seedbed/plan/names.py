@@ -25,9 +25,11 @@ class Names:
         preset: the checked preset.
         layout: where its artifacts lie.
         absent: what options that a result does not know stand for.
+        scoring_chosen: whether the command line says how masks are scored.
     """
 
-    def __init__(self, preset: Preset, layout: Layout, absent: AbsentValues) -> None:
+    def __init__(self, preset: Preset, layout: Layout, absent: AbsentValues, scoring_chosen: bool = False) -> None:
+        self.scoring_chosen = scoring_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
@@ -68,6 +70,12 @@ class Names:
     def walk_network(self, wildcards: Wildcards) -> str:
         """The affinity network that a random walk runs on."""
         return self.preset.refiners[wildcards.refiner].network  # type: ignore[union-attr]
+
+    def scoring(self, dataset: str) -> Parameters:
+        """How masks are scored; of your own data only classes with pixels count, unless the command line says else."""
+        scoring = self.preset.scoring
+        own = self.preset.datasets[dataset].kind == "folder" and not self.scoring_chosen
+        return self.parameters(scoring.model_copy(update={"miou": "in_either"}) if own else scoring)
 
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""

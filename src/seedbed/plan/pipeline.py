@@ -17,7 +17,7 @@ from seedbed.plan.names import Names
 from seedbed.plan.pages import PageInputs, PageParameters
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
-from seedbed.plan.requests import ExplainedImage, OwnImages
+from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
 from seedbed.plan.resources import RuleResources
 from seedbed.plan.targets import described_targets
 
@@ -40,7 +40,7 @@ class Pipeline:
         inputs, page_inputs: a method a rule: from the names in a path to the files it reads.
         parameters, page_parameters: a method a rule: what its script is given.
         tables, figures: what the preset makes of the papers.
-        own, image: what the command line asks for.
+        own, scored, image: what the command line asks for.
         resources: threads, GPUs, memory and time of rules.
     """
 
@@ -56,7 +56,9 @@ class Pipeline:
         absent: AbsentValues | None = None,
     ) -> None:
         self.preset, self.papers, self.layout, self.sources = preset, papers, layout, sources
-        self.names = Names(preset, layout, absent or AbsentValues({}))
+        config = config or {}
+        chosen = bool({"scoring", "scoring__miou"} & set(config))
+        self.names = Names(preset, layout, absent or AbsentValues({}), scoring_chosen=chosen)
         self.code = Code(base / "workflow_scripts")
         self.tables = PlannedTables(papers, self.names)
         self.figures = PlannedFigures(self.tables, self.names)
@@ -64,8 +66,9 @@ class Pipeline:
         self.page_inputs = PageInputs(self.tables, self.figures)
         self.parameters = GivenParameters(self.names, self.inputs, self.code)
         self.page_parameters = PageParameters(self.tables, self.figures, self.names, self.code)
-        self.own = OwnImages(config or {}, self.names, self.code)
-        self.image = ExplainedImage(config or {}, self.tables, self.names, self.code)
+        self.own = OwnImages(config, self.names, self.code)
+        self.scored = ScoredMasks(config, self.own, self.names, self.code)
+        self.image = ExplainedImage(config, self.tables, self.names, self.code)
         self.resources = RuleResources(preset)
         self._check_targets()
 

@@ -1,11 +1,13 @@
-"""What the command line asks for beside tables: masks of your own images, one image explained."""
+"""What the command line asks for beside tables: masks of your own images, masks made elsewhere, one image explained."""
 
-import csv
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from seedbed.data.own_layout import is_described, own_splits
+from seedbed.data.own_source import claim, contents, digest_of
 from seedbed.errors import UserError, unknown_name
 from seedbed.params import own_name
 from seedbed.plan.code import Code
@@ -25,55 +27,47 @@ class OwnImages:
     """
 
     def __init__(self, config: Mapping[str, Any], names: Names, code: Code) -> None:
-        self.folder, self.names, self.code = config.get("dataset"), names, code
+        self.config, self.names, self.code = config, names, code
         self.preset, self.layout = names.preset, names.layout
 
-    def masks(self) -> list[str]:
-        """Folders of the exported masks of your images.
+    def claim(self) -> None:
+        """Let each of your own data sets be its folder's.
+
+        Raises:
+            UserError: its name is already another folder's, or its table lists no image.
+        """
+        for name, entry in self.preset.datasets.items():
+            if entry.kind == "folder" and is_described(entry.path):
+                claim(Path(self.layout.index(name)).parent, entry.path)
+        if self.config.get("dataset") and not self.config.get("masks"):
+            own_splits(self.preset.datasets[self.dataset()].path)
+
+    def dataset(self) -> str:
+        """Name of the data set of your images.
 
         Raises:
             UserError: no folder is given.
         """
-        if not self.folder:
+        if not self.config.get("dataset"):
             raise UserError("my_masks needs your images: --config dataset=/path/to/folder (see docs/own_data.md).")
-        return [self.layout.exports(own_name(self.folder), split) for split in self.splits()]
+        return own_name(self.config["dataset"], self.config.get("dataset_name"))
+
+    def masks(self) -> list[str]:
+        """Folders of the exported masks of your images, a split each."""
+        name = self.dataset()
+        return [self.layout.exports(name, split) for split in own_splits(self.preset.datasets[name].path)]
 
     def exports(self) -> list[str]:
         """The same, or of VOC or its stand-in where no folder is given."""
-        dataset = self.preset.dataset_for("voc12")
-        return self.masks() if self.folder else [self.layout.exports(dataset, split) for split in SPLITS]
-
-    def splits(self) -> list[str]:
-        """Splits that your images' labels.csv names; both for the other layouts."""
-        table = Path(self.folder or "") / "labels.csv"
-        if not table.is_file():
-            return list(SPLITS)
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            named = {(row.get("split") or "").strip() for row in csv.DictReader(stream)}
-        return [split for split in SPLITS if split in named]
+        if self.config.get("dataset"):
+            return self.masks()
+        return [self.layout.exports(self.preset.dataset_for("voc12"), split) for split in SPLITS]
 
     # -- rules
 
-    def index_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What describes your images: a change of it indexes them anew."""
-        dataset = wildcards.dataset
-        folder = Path(self.preset.datasets[dataset].path)
-        if folder.resolve() == Path(self.layout.index(dataset)).parent.resolve():  # its classes.txt would be an output
-            raise UserError(
-                f"datasets.{dataset}.path: {folder} is where the index of {dataset} is written. Move your images, or "
-                "give the data set another name."
-            )
-        tables = ("labels.csv", "classes.txt", "annotations/*.json", "ImageSets/*/*.txt")
-        places = ("", "*/", "VOCdevkit/*/")  # as deep as VOC's layout may lie; not into the images
-        found = {path for place in places for table in tables for path in folder.glob(f"{place}{table}")}
-        return {"tables": sorted(map(str, found))}
-
     def index_parameters(self) -> dict[str, Any]:
-        section = lambda wildcards: self.preset.datasets[wildcards.dataset]  # noqa: E731
-        return {
-            "code": self.code.of("index_folder"),
-            "dataset": lambda wildcards: self.names.parameters(section(wildcards)),
-        }
+        """One digest of your files: a change of labels, lists, images or masks indexes them anew."""
+        return {"code": self.code.of("index_folder"), "contents": self._contents}
 
     def export_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         """Masks by the chain that ``own`` in the parameters names."""
@@ -84,7 +78,71 @@ class OwnImages:
         return {**files, "masks": self.names.shards(masks, "zip")}
 
     def export_parameters(self) -> dict[str, Any]:
-        return {"code": self.code.of("export_masks"), "scoring": self.names.parameters(self.preset.scoring)}
+        scoring = lambda wildcards: self.names.scoring(wildcards.dataset)  # noqa: E731
+        return {"code": self.code.of("export_masks"), "scoring": scoring}
+
+    def _contents(self, wildcards: Wildcards) -> str:
+        root = Path(self.layout.index(wildcards.dataset)).parent
+        return contents(root, self.preset.datasets[wildcards.dataset].path)
+
+
+class ScoredMasks:
+    """Masks made elsewhere against the truth: ``--config masks=FOLDER dataset=NAME or FOLDER split=val``.
+
+    Args:
+        config: what the command line says.
+        own: your own images, if ``dataset`` is a folder.
+        names: what names mean.
+        code: digests of code.
+    """
+
+    def __init__(self, config: Mapping[str, Any], own: OwnImages, names: Names, code: Code) -> None:
+        self.config, self.own, self.code = config, own, code
+        self.names, self.preset, self.layout = names, names.preset, names.layout
+
+    @property
+    def folder(self) -> str:
+        """Where the scores lie: masks of two folders never overwrite each other's."""
+        masks = Path(str(self.config.get("masks") or "masks")).expanduser().resolve()
+        given = "|".join(str(self.config.get(key)) for key in ("dataset", "dataset_name", "split"))
+        return self.layout.scores(f"{masks.name}_{sha256(f'{masks}|{given}'.encode()).hexdigest()[:8]}")
+
+    def inputs(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Index and card of the data set that masks are scored on, if it has them."""
+        dataset = self._dataset()
+        return {"index": self.layout.index(dataset), "card": self.layout.card(dataset)} if dataset else {}
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "code": self.code.of("score_mask_files"),
+            "files": self._files,
+            "split": self.config.get("split", "val"),
+            "scoring": self.names.parameters(self.preset.scoring),
+        }
+
+    def _dataset(self) -> str | None:
+        """Name of the data set; None for a folder of ground truth alone.
+
+        Raises:
+            UserError: masks or truth are not given.
+        """
+        if not self.config.get("masks") or not self.config.get("dataset"):
+            raise UserError(
+                "score_masks needs masks and their truth: --config masks=/path/to/masks dataset=NAME or "
+                "/path/to/folder split=val (see docs/own_data.md)."
+            )
+        if self.config["dataset"] in self.preset.datasets:
+            return self.config["dataset"]
+        return self.own.dataset() if is_described(self._truth()) else None
+
+    def _truth(self) -> str:
+        return self.preset.datasets[self.own.dataset()].path
+
+    def _files(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What is compared: folders, and digests of what lies there."""
+        masks = str(Path(str(self.config["masks"])).expanduser())
+        truth = None if self._dataset() else self._truth()
+        return {"masks": masks, "truth": truth, "contents": [digest_of(each) for each in (masks, truth) if each]}
 
 
 class ExplainedImage:

@@ -11,6 +11,7 @@ GENERAL = (
     ("all_tables", "every table that is built, and one report of them all"),
     ("my_masks", "masks for your own images: --config dataset=/path/to/folder"),
     ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths"),
+    ("score_masks", "masks made elsewhere against the truth: --config masks=FOLDER dataset=voc12 split=val"),
     ("explain_image", "all methods on one image: --config image=cat.jpg model=vit_base methods=all"),
     ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour"),
 )

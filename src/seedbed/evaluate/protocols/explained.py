@@ -45,6 +45,7 @@ def localization(setting: Setting) -> Counts:
         maps = setting.maps(batch.inputs, classes[:, None])[:, 0].cpu().numpy()
         for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
             boxes = scale_boxes(_boxes(setting.index, record), record.size, heat.shape)
+            boxes = np.minimum(boxes, np.array(heat.shape)[[1, 0, 1, 0]])  # some published ones leave their pictures
             test.update(heat, boxes, label=setting.label(record), predicted=guess)
     return test.to_dict()
 
