@@ -22,7 +22,6 @@ def checked(call, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-BASE = Path(workflow.basedir)
 PRESET = checked(resolve, config)
 checked(
     PRESET.check_methods,
