@@ -79,4 +79,5 @@ def test_the_snakefile_of_the_catalogue_plans_the_same(bare_python, checkout):
     own = call(bare_python, checkout, *arguments)
     shown = call(bare_python, checkout, *arguments, "--snakefile", "workflow/Snakefile")
     assert own.returncode == shown.returncode == 0, shown.stdout[-3000:]
-    assert jobs_of(own.stdout) == jobs_of(shown.stdout) != {}
+    named = {"headlines": "all"}  # by the standard layout
+    assert jobs_of(shown.stdout) == {named.get(name, name): count for name, count in jobs_of(own.stdout).items()} != {}
