@@ -40,7 +40,7 @@ lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 	$(BIN)/snakemake --lint
 
 docs: $(VENV)/installed ## the documentation as a site, in site/; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/installed ## wheel and source archive, in dist/
 	rm -rf dist
