@@ -1,15 +1,18 @@
 # Seedbed: image-level labels to segmentation masks, and four papers table by table.
 # Configuration, then the stages in the order data flows, then the named targets.
 
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
 
-# -- configuration ----------------------------------------------------------------------------------------------------
+# What belongs to the workflow lies beside this file, whatever includes it. So does its library: none need be installed.
+BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(BASE / "src"))
 
-BASE = Path(workflow.current_basedir)
+# -- configuration ----------------------------------------------------------------------------------------------------
 
 
 include: "rules/engine.smk"

@@ -20,6 +20,9 @@ gc.disable()
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
+# The library beside the workflow, also where a job's environment holds only what it needs (`--sdm conda`, a container).
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
 from seedbed.devices.launch import launch, rank  # noqa: E402 (threads are counted when numpy and torch are imported)
 from seedbed.devices.lease import Lease, lease  # noqa: E402
 from seedbed.devices.torch_device import choose_device  # noqa: E402
