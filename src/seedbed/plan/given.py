@@ -66,6 +66,9 @@ class GivenParameters:
     def fetch_timm_weights(self) -> Given:
         return {"lock": LOCK}
 
+    def convert_weights(self) -> Given:
+        return {"code": self.code.of("convert_weights")}
+
     def compare_rebuilt_weights(self) -> Given:
         return {"code": self.code.of("compare_rebuilt_weights")}
 

@@ -40,6 +40,7 @@ class TrainSettings:
         loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
     """
 
+    NEUTRAL: ClassVar[tuple[str, ...]] = ("save_every_seconds", "loader_workers")  # no result depends on them
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
 
     lr: Annotated[float, Gt(0)]

@@ -36,6 +36,7 @@ def run_protocol(
     options: Mapping[str, Any],
     device: torch.device,
     block: int | None = None,
+    begun: Counts | None = None,
 ) -> Counts:
     """Explain and measure one shard.
 
@@ -47,6 +48,8 @@ def run_protocol(
         options: the protocol's own, see its class.
         device: where to compute.
         block: batches end after so many pictures, see ``seedbed.data.index.together``; None if there are no shards.
+        begun: what was counted of the shard's earlier pictures, whole blocks of them; it is gone on from, and the sums
+            are those of one call for all, bit for bit.
 
     Returns:
         What was counted, as plain values; ``seedbed.evaluate.merging`` brings shards together.
@@ -57,6 +60,7 @@ def run_protocol(
     """
     if name not in PROTOCOLS:
         raise ParameterError(unknown_name("protocol", name, PROTOCOLS))
-    setting = Setting(model.to(device).eval(), index, records, explainer, options, device, Fitting("pictures"), block)
+    model, fit = model.to(device).eval(), Fitting("pictures")
+    setting = Setting(model, index, records, explainer, options, device, fit, block, begun)
     with torch.no_grad():
         return PROTOCOLS[name](setting)

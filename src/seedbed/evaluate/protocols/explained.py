@@ -22,7 +22,7 @@ def soft_segmentation(setting: Setting) -> Counts:
     """
     options = dict(setting.options)
     target = _explains_target(options, default="predicted")
-    test = SoftSegmentation(**options)
+    test = setting.counter(SoftSegmentation, setting.begun, **options)
     for batch in setting.batches():
         classes = setting.labels(batch) if target else setting.logits(batch).argmax(1)
         maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
@@ -38,7 +38,7 @@ def localization(setting: Setting) -> Counts:
     """
     options = dict(setting.options)
     target = _explains_target(options, default="predicted")
-    test = BoxLocalization(**options)
+    test = setting.counter(BoxLocalization, setting.begun, **options)
     for batch in setting.batches():
         predicted = setting.logits(batch).argmax(1)
         classes = setting.labels(batch) if target else predicted
@@ -58,7 +58,7 @@ def abpc(setting: Setting) -> Counts:
     options = dict(setting.options)
     target = _explains_target(options, default="target")
     more = {"copies_at_once": options.pop("copies_at_once", 32), **setting.statistics()}
-    test = AreaBetweenCurves(**options)
+    test = setting.counter(AreaBetweenCurves, setting.begun, **options)
     for batch in setting.batches():
         labels = setting.labels(batch)
         classes = labels if target else setting.logits(batch).argmax(1)
@@ -71,7 +71,8 @@ def perturbation(setting: Setting) -> Counts:
     """Accuracy while pixels are erased in order of relevance, for predicted and target class ([Re], table 2)."""
     options = dict(setting.options)
     more = {"copies_at_once": options.pop("copies_at_once", 32), **setting.statistics()}
-    tests = {"predicted": PerturbationTest(**options), "target": PerturbationTest(**options)}
+    begun = setting.begun or dict.fromkeys(EXPLAINED)
+    tests = {name: setting.counter(PerturbationTest, begun[name], **options) for name in EXPLAINED}
     for batch in setting.batches():
         labels = setting.labels(batch)
         maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))

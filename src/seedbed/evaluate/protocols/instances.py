@@ -22,7 +22,7 @@ def instances(setting: Setting) -> Counts:
     part.
     """
     options = dict(setting.options)
-    test = InstanceScores(**options)
+    test = setting.counter(InstanceScores, setting.begun, **options)
     truth = _truth_of(setting.index)
     records, device = list(setting.records), setting.device
     scores = predict_scores(setting.model, setting.index, records, setting.explainer.input, device, setting.block or 32)

@@ -1,6 +1,6 @@
 """Seeds layer by layer (AReAM, figures 2 and 10; eX-ViT, figure 8)."""
 
-from seedbed.evaluate.layerwise import count_layers
+from seedbed.evaluate.layerwise import LayerGain, count_layers
 from seedbed.evaluate.protocols.setting import Counts, Setting
 from seedbed.evaluate.scoring import ScoringSettings
 from seedbed.io.plain import from_plain
@@ -11,4 +11,5 @@ def layerwise(setting: Setting) -> Counts:
     scoring = from_plain(ScoringSettings, setting.options)
     records = list(setting.records)
     measured = (setting.model, setting.index, records, setting.explainer, scoring, setting.device)
-    return count_layers(*measured, setting.block).to_dict()
+    begun = None if setting.begun is None else LayerGain.from_dict(setting.begun)
+    return count_layers(*measured, setting.block, begun).to_dict()

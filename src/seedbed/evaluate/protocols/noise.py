@@ -8,7 +8,7 @@ from seedbed.evaluate.protocols.setting import Counts, Setting
 
 def noise(setting: Setting) -> Counts:
     """Similarity of the map of each picture's first class to that of the picture under growing Gaussian noise."""
-    test = NoiseRobustness(**setting.options)
+    test = setting.counter(NoiseRobustness, setting.begun, **setting.options)
     for batch in setting.batches():
         targets = [setting.index.class_indices(record)[:1] for record in batch.records]
         chosen = [position for position, own in enumerate(targets) if own]

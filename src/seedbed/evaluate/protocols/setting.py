@@ -1,7 +1,7 @@
 """What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from seedbed.models.outputs import logits_of
 
 Counts = dict[str, Any]
 """What one shard has counted, as plain values."""
+Counter = TypeVar("Counter")
+"""What counts pictures: with ``update``, ``to_dict`` and ``from_dict``."""
 
 
 class Batch(NamedTuple):
@@ -32,7 +34,9 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's pictures, how they are explained, and the measurement's own options."""
+    """A network, the shard's pictures, how they are explained, the measurement's own options, and what was counted of
+    the shard before.
+    """
 
     model: nn.Module
     index: DataIndex
@@ -42,6 +46,11 @@ class Setting(NamedTuple):
     device: torch.device
     fit: Fitting
     block: int | None = None
+    begun: Counts | None = None
+
+    def counter(self, kind: type[Counter], begun: Counts | None, **options: Any) -> Counter:
+        """What counts: a new one of its ``options``, or one that goes on from what was ``begun``."""
+        return kind(**options) if begun is None else kind.from_dict(begun)
 
     def batches(self) -> Iterator[Batch]:
         """The shard's pictures in batches.
