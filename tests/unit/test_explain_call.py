@@ -166,3 +166,16 @@ def test_ragged_and_textual_targets_are_refused(targets):
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
     with pytest.raises(ParameterError, match="Targets must be integer class indices"):
         explain(model, torch.zeros(2, 3, 32, 32), targets, "rollout")
+
+
+@pytest.mark.parametrize("method", ["cam", "rollout", "lrp"])
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 4, 32, 32), (1, 3, 33, 47), (1, 3, 4, 4)])
+def test_images_that_the_model_cannot_take_are_refused(method, shape):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=r"[Tt]he model (takes 3|does not take images of shape)"):
+        explain(model, torch.zeros(shape), [1], method)
+
+
+def test_no_image_gives_no_map():
+    model = timm.create_model("resnet10t", num_classes=3).eval()
+    assert explain(model, torch.zeros(0, 3, 64, 64), None, "cam").shape[0] == 0
