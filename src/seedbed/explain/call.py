@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
+from seedbed.explain.hooks import hooked, require_unchanged
 from seedbed.explain.registry import implementation_for
 from seedbed.explain.targets import ABSENT, as_targets, check_classes
 from seedbed.explain.vit import evaluating
@@ -34,7 +35,8 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
     Raises:
         ParameterError: unknown method or option, targets or images of the wrong shape or type (or of channels or a size
             that the model cannot take), a class out of range.
-        UserError: the method cannot explain this model; the text says why and which methods can.
+        UserError: the method cannot explain this model; the text says why and which methods can. Or hooks and patched
+            forwards change what the model answers, which maps would not show; those that only watch are harmless.
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
@@ -47,6 +49,9 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
     checked, several = as_targets(targets, images)
     with torch.autocast(images.device.type, enabled=False):
         cast = images.to(parameter.dtype)
+        others = hooked(model)
+        if others and len(cast):
+            require_unchanged(model, cast, others)
         try:
             if implementation.class_specific:
                 maps = implementation.run(model, cast, checked, **options)
@@ -54,7 +59,8 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
                 _check_range(model, checked)
                 maps = _for_every_class(implementation.run(model, cast, **options), checked)
         except (RuntimeError, AssertionError, ValueError, IndexError) as error:
-            _require_usable(model, cast, error)
+            if not others:
+                _require_usable(model, cast, error)
             raise
     return (maps if several else maps.squeeze(1)).to(parameter.dtype)
 
