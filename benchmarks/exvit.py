@@ -82,7 +82,7 @@ def step_rows(name: str, side: int, batch: int, repeats: int) -> list[str]:
         ("siamese step: all losses", ["global", "dis", "div"]),
     ):
         torch.manual_seed(0)
-        model, objective = create_model(name, CLASSES, img_size=side).train(), ExViTObjective(losses)
+        model, objective = create_model(name, CLASSES, img_size=side).train(), ExViTObjective(losses=losses)
         objective.bind(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
         data = (views[0], views[1], labels) if objective.views == 2 else (views[0], labels)

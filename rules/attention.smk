@@ -5,10 +5,7 @@ ATTENTION = f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/{{split}}/at
 
 rule measure_attention:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
-        code=lambda wildcards: code("measure_attention", *modules_of(on(wildcards).models[wildcards.model])),
+        unpack(PIPELINE.inputs.measure_attention),
     output:
         f"{ATTENTION}/{{scatteritem}}.json",
     log:
@@ -19,12 +16,9 @@ rule measure_attention:
         "../environment.yml"
     threads: threads_of("measure_attention")
     resources:
-        gpu=resource("measure_attention", "gpu"),
-        mem_mb=resource("measure_attention", "mem_mb"),
-        runtime=resource("measure_attention", "runtime"),
+        **resources_of("measure_attention"),
     params:
-        input=lambda wildcards: on(wildcards).models[wildcards.model].input.plain(),
-        network=network,
+        **PIPELINE.parameters.measure_attention(),
     message:
         "Attention of {wildcards.model} on {wildcards.dataset} {wildcards.split}, shard {wildcards.scatteritem}"
     script:
@@ -33,9 +27,7 @@ rule measure_attention:
 
 use rule merge_protocol as merge_attention with:
     input:
-        card=LAYOUT.card("{dataset}"),
-        shards=shards(ATTENTION, "json", gather.protocol),
-        code=code("merge_protocol", "seedbed.evaluate.attention"),
+        unpack(PIPELINE.inputs.merge_attention),
     output:
         f"{ATTENTION}.json",
     log:
@@ -43,6 +35,6 @@ use rule merge_protocol as merge_attention with:
     benchmark:
         LAYOUT.benchmark(ATTENTION)
     params:
-        protocol=dict(name="attention_statistics"),
+        **PIPELINE.parameters.merge_attention(),
     message:
         "Attention statistics of {wildcards.model} on {wildcards.dataset} {wildcards.split}"

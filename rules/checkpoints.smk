@@ -3,10 +3,7 @@
 
 rule adopt_classifier:
     input:
-        file=lambda wildcards: checkpoint_file("models", wildcards.model),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code("adopt_checkpoint", *modules_of(on(wildcards).models[wildcards.model])),
+        unpack(PIPELINE.inputs.adopt_classifier),
     output:
         weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
         record=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/checkpoint.json",
@@ -20,13 +17,9 @@ rule adopt_classifier:
         "../environment.yml"
     threads: threads_of("adopt_checkpoint")
     resources:
-        gpu=resource("adopt_checkpoint", "gpu"),
-        mem_mb=resource("adopt_checkpoint", "mem_mb"),
-        runtime=resource("adopt_checkpoint", "runtime"),
+        **resources_of("adopt_checkpoint"),
     params:
-        kind="models",
-        name=lambda wildcards: wildcards.model,
-        network=lambda wildcards: section("models", wildcards.model, on(wildcards)),
+        **PIPELINE.parameters.adopt_classifier(),
     message:
         "Taking the published checkpoint {input.file} for {params.name}"
     script:
@@ -35,13 +28,7 @@ rule adopt_classifier:
 
 use rule adopt_classifier as adopt_affinity_network with:
     input:
-        file=lambda wildcards: checkpoint_file("affinity_networks", wildcards.network),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code(
-            "adopt_checkpoint",
-            *modules_of(on(wildcards).affinity_networks[wildcards.network]),
-        ),
+        unpack(PIPELINE.inputs.adopt_affinity_network),
     output:
         weights=f"{AFFINITY}/model.safetensors",
         record=f"{AFFINITY}/checkpoint.json",
@@ -52,17 +39,12 @@ use rule adopt_classifier as adopt_affinity_network with:
     wildcard_constraints:
         network=networks("affinity_networks", published=True),
     params:
-        kind="affinity_networks",
-        name=lambda wildcards: wildcards.network,
-        network=lambda wildcards: section("affinity_networks", wildcards.network, on(wildcards)),
+        **PIPELINE.parameters.adopt_affinity_network(),
 
 
 use rule adopt_classifier as adopt_segmenter with:
     input:
-        file=lambda wildcards: checkpoint_file("segmenters", wildcards.segmenter),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        code=lambda wildcards: code("adopt_checkpoint", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
+        unpack(PIPELINE.inputs.adopt_segmenter),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         record=f"{SEGMENTER}/checkpoint.json",
@@ -73,6 +55,4 @@ use rule adopt_classifier as adopt_segmenter with:
     wildcard_constraints:
         segmenter=networks("segmenters", published=True),
     params:
-        kind="segmenters",
-        name=lambda wildcards: wildcards.segmenter,
-        network=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
+        **PIPELINE.parameters.adopt_segmenter(),

@@ -5,14 +5,7 @@ HEATMAPS = LAYOUT.heatmaps("{dataset}", "{split}", "{model}", "{explainer}", "{s
 
 rule explain:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
-        code=lambda wildcards: code(
-            "explain",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
-        ),
+        unpack(PIPELINE.inputs.explain),
     output:
         f"{HEATMAPS}/{{scatteritem}}.h5",
     log:
@@ -23,12 +16,9 @@ rule explain:
         "../environment.yml"
     threads: threads_of("explain")
     resources:
-        gpu=resource("explain", "gpu"),
-        mem_mb=resource("explain", "mem_mb"),
-        runtime=resource("explain", "runtime"),
+        **resources_of("explain"),
     params:
-        explainer=explainer_section,
-        network=network,
+        **PIPELINE.parameters.explain(),
     message:
         "Explaining {wildcards.dataset} {wildcards.split} with {wildcards.explainer}, shard {wildcards.scatteritem}"
     script:
@@ -37,10 +27,7 @@ rule explain:
 
 rule score_heatmaps:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=shards(HEATMAPS, "h5"),
-        code=code("score_heatmaps"),
+        unpack(PIPELINE.inputs.score_heatmaps),
     output:
         f"{HEATMAPS}/heatmaps.json",
     log:
@@ -51,13 +38,9 @@ rule score_heatmaps:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        scoring=scoring_on,
-        background=lambda wildcards: explainer_of(wildcards).background,
-        sweep=lambda wildcards: explainer_of(wildcards).sweep,
+        **PIPELINE.parameters.score_heatmaps(),
     message:
         "Scoring the heat maps of {wildcards.model}, {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"
     script:
@@ -66,15 +49,7 @@ rule score_heatmaps:
 
 rule run_protocol:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
-        code=lambda wildcards: code(
-            "run_protocol",
-            "seedbed.evaluate.protocols",
-            *modules_of(on(wildcards).models[wildcards.model]),
-            *explainer_modules(explainer_of(wildcards).method),
-        ),
+        unpack(PIPELINE.inputs.run_protocol),
     output:
         f"{HEATMAPS}/{{protocol}}/{{scatteritem}}.json",
     log:
@@ -82,18 +57,14 @@ rule run_protocol:
     benchmark:
         LAYOUT.benchmark(f"{HEATMAPS}/{{protocol}}/{{scatteritem}}")
     wildcard_constraints:
-        protocol=PROTOCOLS,
+        protocol=PIPELINE.parameters.protocols,
     conda:
         "../environment.yml"
     threads: threads_of("run_protocol")
     resources:
-        gpu=resource("run_protocol", "gpu"),
-        mem_mb=resource("run_protocol", "mem_mb"),
-        runtime=resource("run_protocol", "runtime"),
+        **resources_of("run_protocol"),
     params:
-        explainer=explainer_section,
-        network=network,
-        protocol=lambda wildcards: protocol_of(wildcards),
+        **PIPELINE.parameters.run_protocol(),
     message:
         "Measuring {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset}, shard {wildcards.scatteritem}"
     script:
@@ -102,9 +73,7 @@ rule run_protocol:
 
 rule merge_protocol:
     input:
-        card=LAYOUT.card("{dataset}"),
-        shards=shards(f"{HEATMAPS}/{{protocol}}", "json", gather.protocol),
-        code=code("merge_protocol"),
+        unpack(PIPELINE.inputs.merge_protocol),
     output:
         f"{HEATMAPS}/{{protocol}}.json",
     log:
@@ -112,16 +81,14 @@ rule merge_protocol:
     benchmark:
         LAYOUT.benchmark(f"{HEATMAPS}/{{protocol}}")
     wildcard_constraints:
-        protocol=PROTOCOLS,
+        protocol=PIPELINE.parameters.protocols,
     conda:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        protocol=lambda wildcards: protocol_of(wildcards),
+        **PIPELINE.parameters.merge_protocol(),
     message:
         "Result of {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"
     script:

@@ -5,10 +5,7 @@ MASKS = LAYOUT.masks("{dataset}", "{split}", "{model}", "{explainer}", "{refiner
 
 rule refine_masks:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
-        code=code("refine_masks"),
+        unpack(PIPELINE.inputs.refine_masks),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -16,18 +13,14 @@ rule refine_masks:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=f"{names_of('argmax', PRESET.refiners)}|{names_of('dense_crf', PRESET.refiners)}",
+        refiner=f"{names_of('argmax', 'refiners')}|{names_of('dense_crf', 'refiners')}",
     conda:
         "../environment.yml"
     threads: threads_of("refine_masks")
     resources:
-        gpu=resource("refine_masks", "gpu"),
-        mem_mb=resource("refine_masks", "mem_mb"),
-        runtime=resource("refine_masks", "runtime"),
+        **resources_of("refine_masks"),
     params:
-        refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        crf=lambda wildcards: crf(getattr(PRESET.refiners[wildcards.refiner], "crf", None)),
-        background=lambda wildcards: explainer_of(wildcards).background,
+        **PIPELINE.parameters.refine_masks(),
     message:
         "Masks of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
@@ -36,14 +29,7 @@ rule refine_masks:
 
 rule random_walk:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
-        weights=walk_weights,
-        code=lambda wildcards: code(
-            "random_walk",
-            *modules_of(on(wildcards).affinity_networks[walk_network(wildcards)]),
-        ),
+        unpack(PIPELINE.inputs.random_walk),
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -51,18 +37,14 @@ rule random_walk:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=names_of("random_walk", PRESET.refiners),
+        refiner=names_of("random_walk", "refiners"),
     conda:
         "../environment.yml"
     threads: threads_of("random_walk")
     resources:
-        gpu=resource("random_walk", "gpu"),
-        mem_mb=resource("random_walk", "mem_mb"),
-        runtime=resource("random_walk", "runtime"),
+        **resources_of("random_walk"),
     params:
-        refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        network=lambda wildcards: section("affinity_networks", walk_network(wildcards), on(wildcards)),
-        crf=lambda wildcards: crf(PRESET.refiners[wildcards.refiner].crf),
+        **PIPELINE.parameters.random_walk(),
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
@@ -71,10 +53,7 @@ rule random_walk:
 
 rule score_pseudo_masks:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(MASKS, "zip"),
-        code=code("score_masks"),
+        unpack(PIPELINE.inputs.score_pseudo_masks),
     output:
         f"{MASKS}/metrics.json",
     log:
@@ -85,11 +64,9 @@ rule score_pseudo_masks:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        scoring=scoring_on,
+        **PIPELINE.parameters.score_pseudo_masks(),
     message:
         "Scoring the masks of {wildcards.refiner} on {wildcards.dataset} {wildcards.split}"
     script:

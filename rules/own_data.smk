@@ -1,14 +1,11 @@
-# Masks as files, and scores of masks that are files: of your own pictures (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
+# Masks as files, of your own images (`--config dataset=FOLDER -- my_masks`) or the preset's, and scores of such files.
 
 
 rule export_split:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=own_masks,
-        code=code("export_masks"),
+        unpack(PIPELINE.own.export_inputs),
     output:
-        directory(exported("{dataset}", "{split}")),
+        directory(LAYOUT.exports("{dataset}", "{split}")),
     log:
         LAYOUT.log("exports/{dataset}/{split}"),
     benchmark:
@@ -17,11 +14,9 @@ rule export_split:
         "../environment.yml"
     threads: threads_of("export_split")
     resources:
-        gpu=resource("export_split", "gpu"),
-        mem_mb=resource("export_split", "mem_mb"),
-        runtime=resource("export_split", "runtime"),
+        **resources_of("export_split"),
     params:
-        scoring=scoring_on,
+        **PIPELINE.own.export_parameters(),
     message:
         "Masks of {wildcards.dataset} {wildcards.split} as files: {output}"
     script:
@@ -30,35 +25,30 @@ rule export_split:
 
 rule my_masks:
     input:
-        lambda wildcards: exports_of(own_dataset()),
+        lambda wildcards: PIPELINE.own.masks(),
 
 
 rule export_masks:
     input:
-        lambda wildcards: exports_of(own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")),
+        lambda wildcards: PIPELINE.own.exports(),
 
 
 rule score_masks:
     input:
-        unpack(scored_inputs),
-        code=code("score_mask_files"),
+        unpack(PIPELINE.scored.inputs),
     output:
-        directory(scores_folder()),
+        directory(PIPELINE.scored.folder),
     log:
-        LAYOUT.log(scores_folder()),
+        LAYOUT.log(PIPELINE.scored.folder),
     benchmark:
-        LAYOUT.benchmark(scores_folder())
+        LAYOUT.benchmark(PIPELINE.scored.folder)
     conda:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        files=scored_files,
-        split=config.get("split", "val"),
-        scoring=PRESET.scoring.plain(),
+        **PIPELINE.scored.parameters(),
     message:
         "Scoring masks made elsewhere: {output}"
     script:
@@ -67,28 +57,21 @@ rule score_masks:
 
 rule explain_image:
     input:
-        unpack(image_inputs),
-        code=code("explain_image", "seedbed.explain"),
+        unpack(PIPELINE.image.inputs),
     output:
-        page=f"{LAYOUT.root}/explained/{image_name()}.png",
-        maps=f"{LAYOUT.root}/explained/{image_name()}.h5",
+        page=f"{PIPELINE.image.page}.png",
+        maps=f"{PIPELINE.image.page}.h5",
     log:
-        LAYOUT.log(f"explained/{image_name()}"),
+        LAYOUT.log(PIPELINE.image.page),
     benchmark:
-        LAYOUT.benchmark(f"explained/{image_name()}")
+        LAYOUT.benchmark(PIPELINE.image.page)
     conda:
         "../environment.yml"
     threads: threads_of("explain_image")
     resources:
-        gpu=resource("explain_image", "gpu"),
-        mem_mb=resource("explain_image", "mem_mb"),
-        runtime=resource("explain_image", "runtime"),
+        **resources_of("explain_image"),
     params:
-        network=image_classifier()["network"],
-        input=image_classifier()["input"],
-        loss=image_classifier()["loss"],
-        methods=image_methods(),
-        top=3,
+        **PIPELINE.image.parameters(),
     message:
         "Explaining {input.image}: {output.page}"
     script:

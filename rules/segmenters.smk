@@ -5,11 +5,7 @@ SEGMENTER = LAYOUT.segmenter("{dataset}", "{model}", "{explainer}", "{refiner}",
 
 rule train_segmenter:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=training_masks,
-        weights=lambda wildcards: initial_weights(on(wildcards).segmenters[wildcards.segmenter].weights),
-        code=lambda wildcards: code("train_segmenter", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
+        unpack(PIPELINE.inputs.train_segmenter),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         history=f"{SEGMENTER}/history.csv",
@@ -23,12 +19,9 @@ rule train_segmenter:
         "../environment.yml"
     threads: threads_of("train_segmenter")
     resources:
-        gpu=resource("train_segmenter", "gpu"),
-        mem_mb=resource("train_segmenter", "mem_mb"),
-        runtime=resource("train_segmenter", "runtime"),
+        **resources_of("train_segmenter"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
-        state=f"{SEGMENTER}/resume.pt",
+        **PIPELINE.parameters.train_segmenter(),
     message:
         "Training {wildcards.segmenter} on the masks of {wildcards.refiner}, seed {wildcards.seed} (progress: {log})"
     script:
@@ -37,10 +30,7 @@ rule train_segmenter:
 
 rule segment:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=f"{SEGMENTER}/model.safetensors",
-        code=lambda wildcards: code("segment", *modules_of(on(wildcards).segmenters[wildcards.segmenter])),
+        unpack(PIPELINE.inputs.segment),
     output:
         f"{SEGMENTER}/{{split}}/{{scatteritem}}.zip",
     log:
@@ -51,12 +41,9 @@ rule segment:
         "../environment.yml"
     threads: threads_of("segment")
     resources:
-        gpu=resource("segment", "gpu"),
-        mem_mb=resource("segment", "mem_mb"),
-        runtime=resource("segment", "runtime"),
+        **resources_of("segment"),
     params:
-        segmenter=lambda wildcards: section("segmenters", wildcards.segmenter, on(wildcards)),
-        crf=lambda wildcards: crf(on(wildcards).segmenters[wildcards.segmenter].crf),
+        **PIPELINE.parameters.segment(),
     message:
         "Segmenting {wildcards.dataset} {wildcards.split} with {wildcards.segmenter}, shard {wildcards.scatteritem}"
     script:
@@ -65,26 +52,22 @@ rule segment:
 
 use rule score_pseudo_masks as score_segmentation with:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
-        code=code("score_masks"),
+        unpack(PIPELINE.inputs.score_segmentation),
     output:
         f"{SEGMENTER}/{{split}}/metrics.json",
     log:
         LAYOUT.log(f"{SEGMENTER}/{{split}}/score"),
     benchmark:
         LAYOUT.benchmark(f"{SEGMENTER}/{{split}}/score")
+    params:
+        **PIPELINE.parameters.score_segmentation(),
     message:
         "Scoring the predictions of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split}"
 
 
 rule pack_submission:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
-        code=code("pack_submission"),
+        unpack(PIPELINE.inputs.pack_submission),
     output:
         archive=f"{SEGMENTER}/{{split}}/submission.tgz",
         record=f"{SEGMENTER}/{{split}}/submission.json",
@@ -96,9 +79,9 @@ rule pack_submission:
         "../environment.yml"
     threads: threads_of("pack_submission")
     resources:
-        gpu=resource("pack_submission", "gpu"),
-        mem_mb=resource("pack_submission", "mem_mb"),
-        runtime=resource("pack_submission", "runtime"),
+        **resources_of("pack_submission"),
+    params:
+        **PIPELINE.parameters.pack_submission(),
     message:
         "Archive of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split} for the evaluation server"
     script:

@@ -5,9 +5,7 @@ TABLE = LAYOUT.table("{paper}", "{table}")
 
 rule make_table:
     input:
-        metrics=metrics_files,
-        checkpoints=checkpoint_files,
-        code=code("make_table"),
+        unpack(PIPELINE.page_inputs.make_table),
     output:
         csv=f"{TABLE}.csv",
         markdown=f"{TABLE}.md",
@@ -20,13 +18,9 @@ rule make_table:
         "../environment.yml"
     threads: threads_of("make_table")
     resources:
-        gpu=resource("make_table", "gpu"),
-        mem_mb=resource("make_table", "mem_mb"),
-        runtime=resource("make_table", "runtime"),
+        **resources_of("make_table"),
     params:
-        table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
-        cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
-        footnotes=lambda wildcards: footnotes_of(wildcards.paper, wildcards.table),
+        **PIPELINE.page_parameters.make_table(),
     message:
         "Table {wildcards.table} of {wildcards.paper}"
     script:
@@ -35,14 +29,7 @@ rule make_table:
 
 rule render_table:
     input:
-        metrics=metrics_files,
-        histories=history_files,
-        checkpoints=checkpoint_files,
-        archives=submission_files,
-        index=gallery_index,
-        shards=lambda wildcards: panel_files(gallery_panels(wildcards)),
-        code=code("render_table", "seedbed.explain"),
-        templates=templates(),
+        unpack(PIPELINE.page_inputs.render_table),
     output:
         page=report(
             f"{TABLE}.html",
@@ -65,18 +52,9 @@ rule render_table:
         "../environment.yml"
     threads: threads_of("render_table")
     resources:
-        gpu=resource("render_table", "gpu"),
-        mem_mb=resource("render_table", "mem_mb"),
-        runtime=resource("render_table", "runtime"),
+        **resources_of("render_table"),
     params:
-        paper=lambda wildcards: PAPERS[wildcards.paper].head(),
-        table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
-        cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
-        footnotes=lambda wildcards: footnotes_of(wildcards.paper, wildcards.table),
-        panels=gallery_panels,
-        histories=named_histories,
-        pictures=gallery_pictures,
-        preset=dict(preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable),
+        **PIPELINE.page_parameters.render_table(),
     message:
         "Page of table {wildcards.table} of {wildcards.paper}"
     script:

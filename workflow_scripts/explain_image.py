@@ -4,11 +4,12 @@ import logging
 
 from job import job
 from seedbed.data.pictures import read_picture
+from seedbed.data.views import InputView
 from seedbed.explain.picture import as_heatmaps, explain_picture
 from seedbed.io.atomic import write_bytes
 from seedbed.io.heatmaps import write_heatmaps
+from seedbed.io.plain import from_plain
 from seedbed.models.published import open_classifier
-from seedbed.params.stages import NetworkInput
 from seedbed.report.explained import draw_explained
 from seedbed.train.objectives import excludes_other_classes
 
@@ -22,7 +23,7 @@ with job(snakemake) as this:
         params.methods,
         params.top,
         this.device,
-        how=NetworkInput.model_validate(params.input) if params.input else None,
+        how=from_plain(InputView, params.input) if params.input else None,
         multi_label=not excludes_other_classes(params.loss),
     )
     for name, reason in explained.refused.items():

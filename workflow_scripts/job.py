@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # What imports make lives as long as the job: looking through it for garbage is a third of a start. On again in `job`.
 gc.disable()
@@ -20,11 +20,15 @@ gc.disable()
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
+# The library beside the workflow, also where a job's environment holds only what it needs (`--sdm conda`, a container).
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
 from seedbed.devices.launch import launch, rank  # noqa: E402 (threads are counted when numpy and torch are imported)
 from seedbed.devices.lease import Lease, lease  # noqa: E402
 from seedbed.devices.torch_device import choose_device  # noqa: E402
 from seedbed.devices.visible import VARIABLE, wanted_devices  # noqa: E402
 from seedbed.errors import UserError  # noqa: E402
+from seedbed.io.notice import notice  # noqa: E402
 from seedbed.io.provenance import provenance  # noqa: E402
 
 
@@ -113,10 +117,15 @@ class Job:
         if rank():
             raise SystemExit(0)
 
+    def identity(self, parameter: str) -> Any:
+        """What of a parameter decides the result: all of it, but for options that say what their absence says."""
+        given = self.snakemake.params[parameter]
+        return getattr(given, "identity", given)
+
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""
         parameters = dict(self.snakemake.params.items()) | more
-        code = [Path(path) for path in self.snakemake.input.get("code", [])]
+        code = parameters.pop("code", "")
         return provenance(parameters, code=code, data=data, seed=self.seed, device=self._device_name())
 
     def _device_name(self) -> str:
@@ -125,6 +134,18 @@ class Job:
         import torch
 
         return torch.cuda.get_device_name()
+
+
+@contextlib.contextmanager
+def _notices_shown(rule: str, terminal: TextIO) -> Iterator[None]:
+    """Show the library's notices in the terminal, as well as in the log."""
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter(f"Rule {rule}: %(message)s"))
+    notice.addHandler(handler)
+    try:
+        yield
+    finally:
+        notice.removeHandler(handler)
 
 
 @contextlib.contextmanager
@@ -146,6 +167,7 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
         level = logging.WARNING if rank() else logging.INFO
         logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(message)s", force=True)
         logging.captureWarnings(True)
+        stack.enter_context(_notices_shown(snakemake.rule, terminal))
         try:
             if isinstance(DEVICES, UserError):
                 raise DEVICES

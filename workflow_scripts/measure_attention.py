@@ -5,11 +5,12 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
+from seedbed.data.views import InputView
 from seedbed.evaluate.attention import count_attention
 from seedbed.io.atomic import write_json
+from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
 from seedbed.models.restored import restore_classifier
-from seedbed.params.stages import NetworkInput
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
@@ -17,6 +18,6 @@ with job(snakemake) as this:
     model = restore_classifier(network, len(index.classes), snakemake.input.weights)
     chosen = shard(index.split(snakemake.wildcards.split), *this.shard)
     records = progress(chosen, len(chosen), "pictures")
-    settings = NetworkInput.model_validate(snakemake.params.input)
+    settings = from_plain(InputView, snakemake.params.input)
     counts = count_attention(model, index, records, settings, this.device).to_dict()
     write_json(snakemake.output[0], {"counts": counts, "provenance": this.provenance(data=read_checksum(root))})

@@ -8,7 +8,7 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
 from seedbed.io.heatmaps import HeatMapStore
-from seedbed.io.masks import write_masks
+from seedbed.io.masks import UnfinishedMasks, write_masks
 from seedbed.io.progress import progress
 from seedbed.params.stages import Argmax, Crf, DenseCrf
 from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks
@@ -22,5 +22,8 @@ with job(snakemake) as this:
     else:
         refine = crf_refiner(Crf.model_validate(params.crf), refiner.alpha, params.background)
     records = shard(index.split(snakemake.wildcards.split), *this.shard)
-    masks = pseudo_masks(index, records, HeatMapStore([snakemake.input.heatmaps]), refine)
-    write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), this.provenance(read_checksum(root)))
+    record, store = this.provenance(read_checksum(root)), HeatMapStore([snakemake.input.heatmaps])
+    inputs = {"heatmaps": snakemake.input.heatmaps}
+    with UnfinishedMasks.of_job(snakemake.output[0], records, record, **inputs) as kept:
+        masks = kept.resume(records, lambda rest: pseudo_masks(index, rest, store, refine))
+        write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))

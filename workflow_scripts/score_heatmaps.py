@@ -5,10 +5,10 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
-from seedbed.evaluate.scoring import score_heatmaps
+from seedbed.evaluate.scoring import ScoringSettings, score_heatmaps
 from seedbed.io.atomic import write_json
 from seedbed.io.heatmaps import HeatMapStore
-from seedbed.params.stages import Scoring
+from seedbed.io.plain import from_plain
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
@@ -17,7 +17,7 @@ with job(snakemake) as this:
         index,
         index.split(snakemake.wildcards.split),
         HeatMapStore(snakemake.input.heatmaps),
-        Scoring.model_validate(snakemake.params.scoring),
+        from_plain(ScoringSettings, snakemake.params.scoring),
         background=snakemake.params.background,
         sweep=snakemake.params.sweep,
     )

@@ -22,3 +22,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}."
+
+
+def missing_extra(what: str, extra: str, error: ModuleNotFoundError) -> UserError:
+    """Return the error for something that needs a library of an extra: what, which library, and how to install it."""
+    library = str(error.name).partition(".")[0]
+    return UserError(f"{what} needs {library}, which is not installed: pip install 'seedbed[{extra}]'.")

@@ -84,7 +84,7 @@ def classifier():
 
 
 def affinity():
-    return create_model("affinitynet_hybrid_tiny", None), Samples(64, "maps"), AffinityObjective(5, 1e-6)
+    return create_model("affinitynet_hybrid_tiny", None), Samples(64, "maps"), AffinityObjective(5, eps=1e-6)
 
 
 def exvit():

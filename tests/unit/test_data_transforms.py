@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision import tv_tensors
 
+from seedbed.data.hsv_shift import hsv_to_rgb, rgb_to_hsv
 from seedbed.data.normalise import NORMALISATIONS, normalisation, normalise
-from seedbed.data.transforms import STEPS, VOID, build_transform, hsv_to_rgb, rgb_to_hsv
+from seedbed.data.transforms import STEPS, VOID, build_transform
 from seedbed.errors import ParameterError
 
 HEIGHT, WIDTH = 12, 18
@@ -224,7 +225,8 @@ def test_a_seed_fixes_each_step(name):
         ({"random_scale": [0, 1]}, r"'random_scale': argument \[0, 1\] does not fit"),
         ({"random_scale": ["a", "b"]}, "'random_scale': argument .* does not fit"),
         ({"crop": 0}, "'crop': argument 0 does not fit"),
-        ({"crop": {"size": 3}}, "'crop': argument .* does not fit .*mask_fill"),
+        ({"crop": {"mask_fill": 3}}, "'crop': argument .* does not fit .*size"),
+        ({"crop": {"size": 3, "mask_fil": 0}}, "'crop': argument .* does not fit .*mask_fil"),
         ({"crop": {"size": 3, "mask_fill": 300}}, "'crop': argument .* does not fit"),
         ({"shift": "far"}, "'shift': argument 'far' does not fit"),
         ({"hsv_shift": -1}, "'hsv_shift': argument -1 does not fit"),

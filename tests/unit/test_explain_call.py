@@ -9,6 +9,7 @@ from torch import nn
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import count_undefined, explain, explainer, methods, min_max, supports, upsample
 from seedbed.explain import registry as table
+from seedbed.explain.targets import Pairs
 
 PAPERS = [
     "attention_guided_cam", "cam", "generic_attribution", "gradcam", "lrp", "partial_lrp", "raw_attention", "rollout",
@@ -152,6 +153,17 @@ def test_constant_and_undefined_maps():
     assert (count_undefined(zeroed), count_undefined(published)) == (1, 2)
     with pytest.raises(ParameterError, match="constant must be"):
         min_max(maps, constant="one")
+
+
+def test_whether_pairs_are_the_batch_itself_is_found_out_once(monkeypatch):
+    compared, arange = [], torch.arange
+    monkeypatch.setattr(torch, "arange", lambda *args, **options: compared.append(args) or arange(*args, **options))
+    rows, order = torch.tensor([[5.0], [6.0]]), torch.tensor([0, 1])
+    whole, turned = Pairs(order, order, 2), Pairs(order.flip(0), order, 2)
+    for _ in range(3):
+        assert whole.take(rows) is rows
+        assert turned.take(rows).tolist() == [[6.0], [5.0]]
+    assert len(compared) == 2
 
 
 @pytest.mark.parametrize("target", [10, -2])

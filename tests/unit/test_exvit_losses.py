@@ -245,7 +245,7 @@ def test_every_row_of_table_6_can_be_trained(losses, head, names):
 )
 def test_losses_and_network_must_fit(losses, overrides, message):
     with pytest.raises(ParameterError, match=message):
-        ExViTObjective(losses).bind(tiny(**overrides))
+        ExViTObjective(losses=losses).bind(tiny(**overrides))
 
 
 def test_mistakes_are_named():

@@ -18,7 +18,7 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf, RandomWalk
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
-from seedbed.refine.crf import CrfSettings, dense_crf, dense_crf_labels
+from seedbed.refine.crf import dense_crf, dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
@@ -107,7 +107,7 @@ def test_the_crf_refiner_by_hand(shapes, alpha):
     ((_, mask),) = pseudo_masks(shapes, [record], {record.image: heat}, crf_refiner(CRF, alpha, 0.4))
     background = (1 - heat.maps.max(0)) ** 4 if alpha else np.full((48, 48), 0.4, np.float32)
     scores = np.concatenate([background[None], heat.maps]).astype(np.float32)
-    labels = dense_crf_labels(picture_of(shapes, record), scores, CrfSettings(**CRF.plain()))
+    labels = dense_crf_labels(picture_of(shapes, record), scores, CRF)
     np.testing.assert_array_equal(mask, np.array([0, *(heat.classes + 1)])[labels])
 
 
@@ -147,7 +147,7 @@ def test_posteriors_are_the_crfs_under_two_backgrounds(shapes):
         maps = at_picture_size(heat[record.image]).maps
         for part, alpha in zip(found[record.image], (2, 8), strict=True):
             scores = np.concatenate([((1 - maps.max(0)) ** alpha)[None], maps]).astype(np.float32)
-            expected = dense_crf(picture_of(shapes, record), scores, CrfSettings(**CRF.plain()))
+            expected = dense_crf(picture_of(shapes, record), scores, CRF)
             np.testing.assert_allclose(part.maps, expected, atol=1e-5)
             np.testing.assert_array_equal(part.classes, [BACKGROUND, *heat[record.image].classes])
             assert part.size == (48, 48)
@@ -183,6 +183,9 @@ class Pairs(nn.Module):
             for dy, dx in affinity_offsets(self.radius).tolist()
         ]
         return SimpleNamespace(pairs=torch.exp(-self.scale * torch.stack(differences, 1).flatten(2)))
+
+    def features(self, pictures):
+        return F.avg_pool2d(pictures, self.stride)
 
 
 TRAIN = {"augment": [], "loss": "affinity", "lr": 0.1, "batch_size": 1, "epochs": 1}
@@ -257,7 +260,7 @@ def test_the_crf_after_the_walk_sees_a_distribution():
     heat = HeatMaps(np.array([1]), rng.random((1, 48, 48), np.float32), (48, 48))
     walked = walked_by_hand(picture, heat, settings, None)
     probabilities = (walked / walked.sum(0)).astype(np.float32)
-    expected = dense_crf_labels(picture, probabilities, CrfSettings(**CRF.plain()))
+    expected = dense_crf_labels(picture, probabilities, CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 3)(picture, heat)
     assert float((found == expected).mean()) > 0.99
 
@@ -278,9 +281,57 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
     heat = HeatMaps(np.array([1, 4]), rng.random((2, 48, 48), np.float32), (48, 48))
     labels = np.array([0, 2, 5])[walked_by_hand(picture, heat, settings, None).argmax(0)]
-    expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CrfSettings(**CRF.plain()))
+    expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
     assert len(np.unique(expected)) > 1 and float((np.array([0, 2, 5])[found] == expected).mean()) > 0.99
+
+
+def transcam_walk(**changes):
+    fixed = {"kind": "random_walk", "network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
+    return RandomWalk(**fixed, **changes)
+
+
+def test_the_crf_may_see_the_padded_picture():
+    """Its result is cropped, so that the padding, of the mean colour and without scores, speaks along the border."""
+    settings = transcam_walk(crf="c", crf_on="labels", crf_extent="padded")
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, (45, 41, 3), np.uint8)
+    heat = HeatMaps(np.array([1, 4]), rng.random((2, 45, 41), np.float32), (45, 41))
+    padded = np.zeros((3, 48, 44), np.float32)
+    padded[:, :45, :41] = np.concatenate([np.full((1, 45, 41), 0.45, np.float32), heat.maps])
+    cells = mean_pool(padded.astype(np.float64), 4)
+    pixels = F.pad(view(picture, size=None, normalisation="half"), (0, 3, 0, 3))
+    with torch.no_grad():
+        pairs = Pairs(3, 4)(pixels[None]).pairs[0].double().numpy()
+    walked = F.interpolate(torch.from_numpy(dense_walk(cells, pairs, 2, 4))[None], (48, 44), mode="bilinear")[0].numpy()
+    shown = np.full((48, 44, 3), [123, 116, 103], np.uint8)
+    shown[:45, :41] = picture
+    expected = label_crf(shown, np.array([0, 2, 5])[walked.argmax(0)], 7, preset=CRF)
+    found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
+    assert found.shape == (45, 41) and len(np.unique(expected)) > 1
+    assert float((np.array([0, 2, 5])[found] == expected[:45, :41]).mean()) > 0.99
+
+
+@pytest.mark.parametrize(("size", "radius"), [((44, 28), 3), ((44, 24), 2), ((20, 44), 2)])
+def test_the_radius_shrinks_on_small_images(size, radius):
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (*size, 3), np.uint8)
+    heat = HeatMaps(np.array([1]), rng.random((1, *size), np.float32), size)
+    refine = random_walk_refiner(transcam_walk(shrink_radius=True), network(None), Pairs(3, 4), None, CPU, 3)
+    pixels = view(picture, size=None, normalisation="half")
+    with torch.no_grad():
+        pairs = Pairs(radius, 4)(pixels[None]).pairs[0].double().numpy()
+    cells = mean_pool(np.concatenate([np.full((1, *size), 0.45), heat.maps.astype(np.float64)]), 4)
+    walked = dense_walk(cells, pairs, 2, 4)
+    expected = F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear")[0].numpy().argmax(0)
+    assert float((refine(picture, heat) == expected).mean()) > 0.99
+
+
+def test_an_image_too_small_for_any_radius_is_refused():
+    picture = np.zeros((16, 44, 3), np.uint8)
+    refine = random_walk_refiner(transcam_walk(shrink_radius=True), network(None), Pairs(3, 4), None, CPU, 3)
+    with pytest.raises(DataError, match="4 x 11 cells has no pairs to walk over: needs 5 cells a side"):
+        refine(picture, HeatMaps(np.array([1]), np.zeros((1, 16, 44), np.float32), (16, 44)))
 
 
 def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from seedbed.errors import ParameterError
 from seedbed.params import Preset, merge, own_name, read_params, resolve
-from seedbed.params.training import Training
-from seedbed.train.settings import TrainSettings
+from seedbed.settings.optimisation import Training, TrainSettings
 
 REPOSITORY = Path(__file__).parents[2]
 TRAIN = {"augment": [{"normalize": "half"}], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
@@ -277,8 +277,9 @@ def test_reading_the_file(tmp_path):
 
 def test_training_parameters_are_those_of_the_loop():
     """Every setting can be given, has the loop's own default, and reaches the loop."""
-    settings = Training(**TRAIN).settings()
-    assert set(settings) == {field.name for field in fields(TrainSettings)}
+    training = TypeAdapter(Training).validate_python(TRAIN)
+    assert isinstance(training, TrainSettings)
+    settings = {field.name: getattr(training, field.name) for field in fields(TrainSettings)}
     assert TrainSettings(**settings) == TrainSettings(lr=0.1, batch_size=4, epochs=2)
 
 

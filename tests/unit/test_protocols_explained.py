@@ -10,8 +10,9 @@ from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merging import merge_protocol
 from seedbed.evaluate.protocols import run_protocol
+from seedbed.explain.heatmap_settings import HeatMapSettings
+from seedbed.io.plain import from_plain
 from seedbed.models import create_model
-from seedbed.params.stages import Explainer
 
 CPU = torch.device("cpu")
 
@@ -32,9 +33,9 @@ def vit():
     return model.eval()
 
 
-def explainer(size=(48, 48), **changes) -> Explainer:
+def explainer(size=(48, 48), **changes) -> HeatMapSettings:
     values = {"method": "attention_guided_cam", "input": {"size": list(size), "normalize": "half"}, "fusion": "raw"}
-    return Explainer.model_validate({**values, "background": 0.5, "sweep": False, "batch_size": 4, **changes})
+    return from_plain(HeatMapSettings, {**values, "background": 0.5, "sweep": False, "batch_size": 4, **changes})
 
 
 def measured(name, model, index, given=None, records=None, **options):

@@ -126,7 +126,7 @@ def test_the_objective_is_the_affinity_loss(shapes):
     data = pictures(shapes, settings())
     batch = tuple(torch.stack(parts) for parts in zip(*(data[k, k] for k in range(3)), strict=True))
     model = create_model("affinitynet_hybrid_tiny")
-    loss, parts = AffinityObjective(5, 1e-6)(model, batch)
+    loss, parts = AffinityObjective(5, eps=1e-6)(model, batch)
     labels = affinity_labels(batch[1], 5)
     expected = affinity_loss(model(batch[0]).pairs, *labels, eps=1e-6)
     assert float(loss.detach()) == pytest.approx(float(expected.total.detach()))

@@ -12,7 +12,7 @@ from seedbed.errors import DataError
 from seedbed.io.masks import MaskStore, write_masks
 from seedbed.io.weights import write_weights
 from seedbed.params.stages import Crf, Segmenter
-from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.crf import dense_crf_labels
 from seedbed.train.segmentation import build_segmenter, predict_masks, train_segmenter
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def test_the_crf_sees_picture_and_probabilities(shapes):
     record = shapes.split("val")[0]
     picture = read_picture(shapes.root / record.path)
     ((_, found),) = predict_masks(Colours(), shapes, [record], settings(), CRF, CPU)
-    expected = dense_crf_labels(picture, expected_probabilities(picture, [1.0], False), CrfSettings(**CRF.plain()))
+    expected = dense_crf_labels(picture, expected_probabilities(picture, [1.0], False), CRF)
     np.testing.assert_array_equal(found, expected)
 
 

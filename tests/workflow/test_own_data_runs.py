@@ -44,6 +44,14 @@ def test_every_mistake_is_shown_at_once_and_nothing_is_left(tmp_path):
     assert not (tmp_path / "run/data/own_mine/index.csv").exists()
 
 
+def test_a_folder_that_the_index_would_be_written_into_is_refused(tmp_path):
+    """Its classes.txt would be an output, which Snakemake deletes."""
+    source = folder_of_pictures(tmp_path / "data/mine", ["a,train,cat", "b,train,dog", "c,val,dog"])
+    failed = run(tmp_path, "--config", "datasets__mine={kind: folder, path: data/mine}", "--", "data/mine/index.csv")
+    assert failed.returncode != 0 and "datasets.mine.path: data/mine is where the index of mine" in failed.stdout
+    assert (source / "classes.txt").read_text() == "cat\ndog\n"
+
+
 def test_a_changed_list_is_noticed_in_cocos_layout(tmp_path):
     source = tmp_path / "mine"
     for split in ("train", "val"):

@@ -1,4 +1,4 @@
-"""The data card: what a data set holds, and the checksum that artifacts made from it carry."""
+"""The data card: what a data set holds, the checksum that artifacts made from it carry, and both as Croissant."""
 
 import hashlib
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seedbed.data.croissant import NAME, croissant
 from seedbed.data.index import DataIndex, linked_folder, stored_name
 from seedbed.io.atomic import read_json, write_json
 from seedbed.io.provenance import file_sha256
@@ -13,6 +14,8 @@ from seedbed.io.provenance import file_sha256
 
 def write_card(index: DataIndex, name: str, licence: str, origin: Mapping[str, Any]) -> None:
     """Write ``card.json``: counts per split and class, licence, origin, and the checksum of every file of the index.
+
+    Beside it ``croissant.json`` says what the data set is in the words of Croissant 1.1.
 
     Args:
         index: the prepared data set; its ``index.csv`` must be on disk.
@@ -32,7 +35,8 @@ def write_card(index: DataIndex, name: str, licence: str, origin: Mapping[str, A
         "origin": dict(origin),
         "sha256": data_checksum(index),
     }
-    write_json(index.root / "card.json", card)
+    write_json(index.root / NAME, croissant(index, card))
+    write_json(index.root / "card.json", card)  # last: it is the rule's output, and says that the rest is there
 
 
 def data_checksum(index: DataIndex) -> str:

@@ -1,22 +1,25 @@
 """Augmentation by name: a list of steps from the parameters becomes one torchvision v2 transform.
 
-A step is a one-entry mapping, ``{name: argument}``, such as ``{horizontal_flip: 0.5}``. Pictures and masks go through
-the same random choices; masks are resized by nearest neighbour and padded with void.
+A step is a one-entry mapping, ``{name: argument}``, such as ``{horizontal_flip: 0.5}``, or by the names of its options,
+``{crop: {size: 321, mask_fill: 0}}``; what is no mapping is the first option's value. Pictures and masks go through the
+same random choices; masks are resized by nearest neighbour and padded with void.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 from seedbed.data.normalise import normalisation
 from seedbed.data.scaling import RandomScale, ResizeLongSide, require
-from seedbed.errors import ParameterError, unknown_name
+from seedbed.errors import ParameterError
+from seedbed.io.catalogue import Catalogue
 
 VOID = 255
+STEPS: Catalogue[Callable[[Any], v2.Transform]] = Catalogue("augmentation step", "seedbed.data", "augmentation")
 
 
 def build_transform(steps: Sequence[Mapping[str, Any]]) -> v2.Transform:
@@ -26,6 +29,17 @@ def build_transform(steps: Sequence[Mapping[str, Any]]) -> v2.Transform:
         ParameterError: a step is unknown, or its argument does not fit.
     """
     return v2.Compose([_build(step) for step in steps]) if steps else v2.Identity()
+
+
+def augmentation(name: str) -> Callable[[Callable], Callable]:
+    """Register the decorated class or function as a step of that name; its options are its keyword-only arguments."""
+
+    def register(build: Callable[..., v2.Transform]) -> Callable[..., v2.Transform]:
+        first = next(iter(inspect.signature(build).parameters))
+        STEPS.enter(name, lambda given: build(**(given if isinstance(given, Mapping) else {first: given})))
+        return build
+
+    return register
 
 
 class PadToAndCrop(v2.Transform):
@@ -59,136 +73,75 @@ class PadToAndCrop(v2.Transform):
         return v2.functional.crop(inpt, params["top"], params["left"], self.size, self.size)
 
 
-class ColourShift(v2.Transform):
-    """Multiply a normalised picture by ``1 + N(0, gain)`` and add ``N(0, shift)`` to each channel."""
-
-    def __init__(self, gain: float, shift: float) -> None:
-        super().__init__()
-        require(gain >= 0 and shift >= 0, "need strengths of 0 or more")
-        self.gain, self.shift = gain, shift
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        return {"gain": 1 + self.gain * torch.randn(()), "shift": self.shift * torch.randn(3, 1, 1)}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        if isinstance(inpt, tv_tensors.Mask):
-            return inpt
-        if not inpt.is_floating_point():
-            raise ParameterError("Augmentation step 'colour_shift' must come after 'normalize'.")
-        return inpt * params["gain"] + params["shift"]
-
-
-class RandomShift(v2.Transform):
-    """Move the picture by up to ``pixels`` each way; the border repeats, the mask's border is void."""
-
-    def __init__(self, pixels: int) -> None:
-        super().__init__()
-        require(int(pixels) >= 0, "need 0 pixels or more")
-        self.pixels = int(pixels)
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        top, left = torch.randint(0, 2 * self.pixels + 1, (2,)).tolist()
-        height, width = v2.functional.get_size(flat_inputs[0])
-        return {"top": top, "left": left, "height": height, "width": width}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        mode = {"fill": VOID} if isinstance(inpt, tv_tensors.Mask) else {"padding_mode": "edge"}
-        padded = v2.functional.pad(inpt, [self.pixels] * 4, **mode)
-        return v2.functional.crop(padded, **params)
-
-
-class HsvShift(v2.Transform):
-    """Add up to ``strength`` to hue, saturation and value of an 8-bit picture, as OpenCV scales them (TransCAM).
-
-    Hue in steps of 2 degrees, saturation and value of 255, each drawn uniformly from ``-strength..strength``.
-    """
-
-    def __init__(self, strength: int) -> None:
-        super().__init__()
-        require(strength >= 0, "need a strength of 0 or more")
-        self.strength = strength
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        hue, saturation, value = ((2 * torch.rand(3) - 1) * self.strength).tolist()
-        return {"hue": hue * 2 / 360, "saturation": saturation / 255, "value": value / 255}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        if isinstance(inpt, tv_tensors.Mask):
-            return inpt
-        if inpt.dtype != torch.uint8:
-            raise ParameterError("Augmentation step 'hsv_shift' must come before 'normalize'.")
-        hsv = rgb_to_hsv(inpt.float() / 255)
-        hue = (hsv[0] + params["hue"]) % 1
-        rest = (hsv[1:] + torch.tensor([params["saturation"], params["value"]]).view(2, 1, 1)).clamp(0, 1)
-        rgb = hsv_to_rgb(torch.cat([hue[None], rest]))
-        return tv_tensors.wrap((rgb * 255).round().clamp(0, 255).to(torch.uint8), like=inpt)
-
-
-def rgb_to_hsv(rgb: Tensor) -> Tensor:
-    """RGB [3, H, W] in 0..1 to hue (0..1), saturation, value."""
-    value, low = rgb.amax(0), rgb.amin(0)
-    span = value - low
-    safe = torch.where(span > 0, span, 1.0)
-    red, green, blue = rgb
-    hue = torch.where(value == red, (green - blue) / safe % 6, (red - green) / safe + 4)
-    hue = torch.where((value == green) & (value != red), (blue - red) / safe + 2, hue)
-    hue = torch.where(span > 0, hue / 6, 0.0)
-    return torch.stack([hue, torch.where(value > 0, span / value.clamp(min=1e-12), 0.0), value])
-
-
-def hsv_to_rgb(hsv: Tensor) -> Tensor:
-    """Hue (0..1), saturation, value [3, H, W] to RGB in 0..1."""
-    hue, saturation, value = hsv
-    k = (torch.tensor([5.0, 3.0, 1.0]).view(3, 1, 1) + hue * 6) % 6
-    return value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1)
-
-
-def _squash(size: Sequence[int] | int) -> v2.Transform:
+@augmentation("resize")
+def _squash(*, size: int | tuple[int, int]) -> v2.Transform:
     height, width = (size, size) if isinstance(size, int) else size
     return v2.Resize((height, width), interpolation=InterpolationMode.BILINEAR, antialias=True)
 
 
-def _normalise(name: str) -> v2.Transform:
+@augmentation("resize_long_side")
+def _resize_long_side(*, bounds: tuple[int, int]) -> v2.Transform:
+    low, high = bounds
+    return ResizeLongSide(low, high)
+
+
+@augmentation("random_scale")
+def _random_scale(
+    *,
+    bounds: tuple[float, float],
+    filter: Literal["pil", "cv2_linear", "cv2_cubic"] = "pil",
+    rounding: Literal["nearest", "down"] = "nearest",
+    per_batch: bool = False,
+) -> v2.Transform:
+    low, high = bounds
+    return RandomScale(low, high, filter, rounding, per_batch)
+
+
+@augmentation("crop")
+def _crop(*, size: int, mask_fill: int = VOID, place: Literal["random", "corner"] = "random") -> v2.Transform:
+    return PadToAndCrop(size, mask_fill, place)
+
+
+@augmentation("random_resized_crop")
+def _random_resized_crop(*, size: int, scale: tuple[float, float] = (0.08, 1.0)) -> v2.Transform:
+    return v2.RandomResizedCrop(size, tuple(scale), interpolation=InterpolationMode.BICUBIC)
+
+
+@augmentation("horizontal_flip")
+def _horizontal_flip(*, probability: float) -> v2.Transform:
+    return v2.RandomHorizontalFlip(probability)
+
+
+@augmentation("color_jitter")
+def _color_jitter(*, strengths: tuple[float, float, float, float]) -> v2.Transform:
+    """Strengths of brightness, contrast, saturation and hue."""
+    return v2.ColorJitter(*strengths)
+
+
+@augmentation("rand_augment")
+def _rand_augment(*, operations: int, magnitude: int) -> v2.Transform:
+    return v2.RandAugment(operations, magnitude)
+
+
+@augmentation("random_erasing")
+def _random_erasing(*, probability: float) -> v2.Transform:
+    return v2.RandomErasing(probability, value="random")
+
+
+@augmentation("normalize")
+def _normalise(*, name: Literal["half", "imagenet"]) -> v2.Transform:
     mean, std = normalisation(name)
     return v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.flatten().tolist(), std.flatten().tolist())]
     )
 
 
-STEPS: dict[str, Callable[..., v2.Transform]] = {
-    "resize": _squash,
-    "resize_long_side": lambda bounds: ResizeLongSide(*bounds),
-    "random_scale": lambda options: (
-        RandomScale(*options["bounds"], **{key: value for key, value in options.items() if key != "bounds"})
-        if isinstance(options, Mapping)
-        else RandomScale(*options)
-    ),
-    "horizontal_flip": v2.RandomHorizontalFlip,
-    "hsv_shift": HsvShift,
-    "color_jitter": lambda strengths: v2.ColorJitter(*strengths),
-    "random_resized_crop": lambda options: v2.RandomResizedCrop(
-        options["size"], tuple(options.get("scale", (0.08, 1.0))), interpolation=InterpolationMode.BICUBIC
-    ),
-    "rand_augment": lambda options: v2.RandAugment(options["operations"], options["magnitude"]),
-    "random_erasing": lambda probability: v2.RandomErasing(probability, value="random"),
-    "crop": lambda options: (
-        PadToAndCrop(options)
-        if isinstance(options, int)
-        else PadToAndCrop(options["size"], options["mask_fill"], options.get("place", "random"))
-    ),
-    "shift": lambda pixels: RandomShift(pixels),
-    "normalize": _normalise,
-    "colour_shift": lambda strengths: ColourShift(*strengths),
-}
-
-
 def _build(step: Mapping[str, Any]) -> v2.Transform:
     if len(step) != 1:
         raise ParameterError(f"An augmentation step has one name and one argument, not {dict(step)}.")
     ((name, argument),) = step.items()
-    if name not in STEPS:
-        raise ParameterError(unknown_name("augmentation step", name, STEPS))
+    build = STEPS.find(name)
     try:
-        return STEPS[name](argument)
+        return build(argument)
     except (TypeError, ValueError, KeyError) as error:
         raise ParameterError(f"Augmentation step '{name}': argument {argument!r} does not fit ({error}).") from None

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.errors import DataError
 from seedbed.explain.attention_cams import patch_attention
-from seedbed.params.stages import NetworkInput
 
 
 def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tensor:
@@ -112,7 +111,7 @@ def count_attention(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: NetworkInput,
+    settings: InputView,
     device: torch.device,
     *,
     renormalise: bool = False,
@@ -136,7 +135,7 @@ def count_attention(
 
 @torch.inference_mode()
 def attention_matrices(
-    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: NetworkInput, device: torch.device
+    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: InputView, device: torch.device
 ) -> dict[str, np.ndarray]:
     """Each picture's patch-to-patch attention of every layer, float32 [L, N, N], averaged over heads (figure 8).
 
@@ -151,7 +150,7 @@ def attention_matrices(
     }
 
 
-def _inputs(index: DataIndex, records: Sequence[Record], settings: NetworkInput) -> Iterator[Tensor]:
+def _inputs(index: DataIndex, records: Sequence[Record], settings: InputView) -> Iterator[Tensor]:
     return read_ahead(
         records,
         lambda record: view(

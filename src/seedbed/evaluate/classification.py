@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import logits_of
-from seedbed.params.stages import Input
 
 
 def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
@@ -24,7 +23,7 @@ def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
 
 
 def evaluate_classifier(
-    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: Input, device: torch.device
+    model: nn.Module, index: DataIndex, records: Sequence[Record], settings: InputView, device: torch.device
 ) -> dict[str, Any]:
     """Accuracy on held-out pictures; only ``images: 0`` where there are none."""
     if not records:
@@ -38,7 +37,7 @@ def predict_scores(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Input,
+    settings: InputView,
     device: torch.device,
     batch: int = 32,
 ) -> Tensor:

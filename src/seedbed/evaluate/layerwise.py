@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from seedbed.data.index import DataIndex, Record
 from seedbed.errors import DataError
-from seedbed.evaluate.scoring import ground_truth
+from seedbed.evaluate.scoring import ScoringSettings, ground_truth
 from seedbed.evaluate.thresholds import DEFAULT_THRESHOLDS, ThresholdSweep
 from seedbed.explain.by_layer import maps_by_layer
+from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.pictures import explained_pictures
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import Explainer, Scoring
 from seedbed.refine.resize import at_picture_size
 
 
@@ -121,7 +121,7 @@ def layer_maps(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Explainer,
+    settings: HeatMapSettings,
     device: torch.device,
     block: int | None = None,
 ) -> Iterator[tuple[Record, tuple[int, ...], LayerMaps]]:
@@ -153,8 +153,8 @@ def count_layers(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Explainer,
-    scoring: Scoring,
+    settings: HeatMapSettings,
+    scoring: ScoringSettings,
     device: torch.device,
     block: int | None = None,
 ) -> LayerGain:

@@ -1,7 +1,8 @@
 """Scores of a whole split: heat maps as seeds, and masks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,12 +12,25 @@ from seedbed.errors import DataError
 from seedbed.evaluate.confusion import ConfusionMatrix
 from seedbed.evaluate.thresholds import ThresholdSweep
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import Scoring
 from seedbed.refine.resize import at_picture_size
 
 
+@dataclass(frozen=True)
+class ScoringSettings:
+    """How masks are scored.
+
+    Attributes:
+        miou: over which classes the mean is taken, see `ConfusionMatrix.miou`.
+        sweep_step, sweep_count: background scores of a sweep: 0, step, 2 step, ..., so many.
+    """
+
+    miou: Literal["all_classes", "in_truth", "in_either"] = "all_classes"
+    sweep_step: float = 0.01
+    sweep_count: int = 60
+
+
 def score_masks(
-    index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray], scoring: Scoring
+    index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray], scoring: ScoringSettings
 ) -> dict[str, Any]:
     """Compare masks (uint8 [H, W], by image id) with ground truth.
 
@@ -36,7 +50,7 @@ def score_heatmaps(
     index: DataIndex,
     records: Sequence[Record],
     heatmaps: Mapping[str, HeatMaps],
-    scoring: Scoring,
+    scoring: ScoringSettings,
     *,
     background: float,
     sweep: bool,

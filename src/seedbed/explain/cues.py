@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.explain.fusion import Size, view_fusion
 from seedbed.explain.heatmaps import constants_kept
 
 
@@ -46,6 +47,15 @@ def merge_mirrored(plain: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Te
     if plain.shape != mirrored.shape:
         raise DataError(f"The two cues differ in shape: {tuple(plain.shape)} and {tuple(mirrored.shape)}.")
     return (_resize(plain, size) + _resize(mirrored, size).flip(-1)) / 2
+
+
+@view_fusion("cues")
+def cues(views: list[Tensor], flips: list[bool], size: Size, *, scale: int = 16, root: float = 3.0) -> Tensor:
+    """[Re]'s cues: each view enlarged, root, stretched to 0..1; plain and mirrored averaged at the picture's size."""
+    if flips != [False, True]:
+        raise ParameterError("fusion 'cues' needs one scale and flip: true.")
+    plain, mirrored = (relevance_to_cue(view, scale=scale, root=root) for view in views)
+    return merge_mirrored(plain, mirrored, size)
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

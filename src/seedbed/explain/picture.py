@@ -8,14 +8,13 @@ import timm.data
 import torch
 from torch import Tensor, nn
 
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.call import explain
 from seedbed.explain.heatmaps import min_max, upsample
 from seedbed.explain.registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
-from seedbed.params.stages import NetworkInput
 
 ALL = "all"
 LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take a gigabyte
@@ -50,7 +49,7 @@ def explain_picture(
     top: int = 3,
     device: torch.device | None = None,
     *,
-    how: NetworkInput | None = None,
+    how: InputView | None = None,
     multi_label: bool = False,
 ) -> Explained:
     """Explain the most probable classes of a picture.
@@ -115,7 +114,7 @@ def map_size(size: tuple[int, int]) -> tuple[int, int]:
     return tuple(max(1, round(side * shrink)) for side in size)
 
 
-def network_input(model: nn.Module, picture: np.ndarray, how: NetworkInput | None = None) -> Tensor:
+def network_input(model: nn.Module, picture: np.ndarray, how: InputView | None = None) -> Tensor:
     """The picture as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
     if how is not None:
         return view(picture, size=how.size, interpolation=how.interpolation, normalisation=how.normalize)[None]

@@ -15,10 +15,10 @@ from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.explain.call import explain
 from seedbed.explain.fusion import fuse_views
+from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.targets import ABSENT
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
-from seedbed.params.stages import Explainer
 
 
 class _Views(NamedTuple):
@@ -42,7 +42,7 @@ class Explained(NamedTuple):
     classes: tuple[int, ...]
     views: list[Tensor]
 
-    def fuse(self, settings: Explainer) -> np.ndarray:
+    def fuse(self, settings: HeatMapSettings) -> np.ndarray:
         """Fuse the views to float32 [..., K, H, W], at ``1 / store_stride`` of the picture's size."""
         stride = settings.store_stride
         size = tuple(-(-side // stride) for side in self.size)
@@ -59,7 +59,7 @@ def picture_heatmaps(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Explainer,
+    settings: HeatMapSettings,
     device: torch.device,
     block: int | None = None,
 ) -> Iterator[tuple[str, HeatMaps]]:
@@ -90,7 +90,7 @@ def explained_pictures(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Explainer,
+    settings: HeatMapSettings,
     device: torch.device,
     run: Callable[[nn.Module, Tensor, Tensor], Tensor],
     block: int | None = None,
@@ -117,7 +117,7 @@ def explained_pictures(
             yield Explained(item.record, item.size, own, views)
 
 
-def _views(index: DataIndex, record: Record, settings: Explainer) -> _Views:
+def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _Views:
     picture = read_picture(index.root / record.path)
     options = {
         "size": settings.input.size,
@@ -128,7 +128,7 @@ def _views(index: DataIndex, record: Record, settings: Explainer) -> _Views:
     return _Views(record, picture.shape[:2], views)
 
 
-def _grid(settings: Explainer) -> list[tuple[float, bool]]:
+def _grid(settings: HeatMapSettings) -> list[tuple[float, bool]]:
     return [(scale, flip) for scale in settings.scales for flip in ((False, True) if settings.flip else (False,))]
 
 
@@ -150,7 +150,12 @@ def _batches(items: Iterable[_Views], size: int, block: int) -> Iterator[list[_V
 
 
 def _classes(
-    model: nn.Module, index: DataIndex, batch: list[_Views], settings: Explainer, device: torch.device, fit: Fitting
+    model: nn.Module,
+    index: DataIndex,
+    batch: list[_Views],
+    settings: HeatMapSettings,
+    device: torch.device,
+    fit: Fitting,
 ) -> list[tuple[int, ...]]:
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]

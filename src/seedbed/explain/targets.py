@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,10 +26,11 @@ class Pairs:
 
     def take(self, x: Tensor) -> Tensor:
         """Return row ``image[p]`` of ``x`` [B, ...] for each pair: [P, ...], or [1, ...] to broadcast if B is 1."""
-        return x if self.batch == 1 or self._one_each() else x[self.image]
+        return x if self.batch == 1 or self._one_each else x[self.image]
 
+    @cached_property
     def _one_each(self) -> bool:
-        # Decided from shapes when it can be; the comparison costs a synchronisation on a GPU.
+        # Decided from shapes when it can be; the comparison makes the host wait for a GPU, so it is made once.
         return len(self) == self.batch and bool(
             (self.image == torch.arange(self.batch, device=self.image.device)).all()
         )

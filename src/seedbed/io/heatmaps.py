@@ -5,6 +5,7 @@ Layout of a group (named by the image id, ``/`` written as ``%2F``): ``maps`` fl
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
 from seedbed.io.hdf5 import HonestFile
+from seedbed.io.partial_items import UnfinishedItems
 
 
 class HeatMaps(NamedTuple):
@@ -60,6 +62,21 @@ def write_heatmaps(
             file.attrs["undefined_maps"] = undefined
         stream.raise_failure()
     return undefined
+
+
+class UnfinishedHeatMaps(UnfinishedItems):
+    """Items (image id, heat maps, ...) of a shard that is not whole yet; maps as it will hold them, in float16."""
+
+    @staticmethod
+    def pack(item: tuple[Any, ...]) -> list[Any]:
+        image, *stacks = item
+        with np.errstate(over="ignore"):  # the writer, which has had the item before, names a value beyond float16
+            return [image, *([heat.classes, np.asarray(heat.maps, np.float16), heat.size] for heat in stacks)]
+
+    @staticmethod
+    def unpack(values: list[Any]) -> tuple[Any, ...]:
+        image, *stacks = values
+        return (image, *(HeatMaps(classes, maps.astype(np.float32), tuple(size)) for classes, maps, size in stacks))
 
 
 class HeatMapStore(Mapping[str, HeatMaps]):
@@ -110,6 +127,19 @@ class HeatMapStore(Mapping[str, HeatMaps]):
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._attribute(self._shards[0], "provenance")) if self._shards else {}
 
+    def content_sha256(self) -> str:
+        """One checksum over all maps as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            with _reading(self._where[image]):
+                group = self._open(self._where[image])[_key(image)]
+                digest.update(f"{image}\0{group.attrs['size'].tolist()}\0".encode())
+                for name in ("classes", "maps"):
+                    digest.update(f"{group[name].shape}{group[name].dtype}\0".encode())
+                    for part in _stored(group[name]):
+                        digest.update(part)
+        return digest.hexdigest()
+
     def _attribute(self, shard: str, name: str) -> Any:
         with _reading(shard):
             return self._open(shard).attrs[name]
@@ -127,6 +157,15 @@ def _reading(shard: str) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{shard}: not a readable heat-map file ({error}). Delete it and rerun.") from None
+
+
+def _stored(dataset: h5py.Dataset) -> Iterator[bytes]:
+    """The bytes of a dataset as they lie in the file, compressed or not."""
+    if dataset.chunks is None:
+        yield dataset[:].tobytes()
+        return
+    for number in range(dataset.id.get_num_chunks()):
+        yield dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)[1]
 
 
 def _half(path: str | Path, image: str, maps: np.ndarray) -> np.ndarray:

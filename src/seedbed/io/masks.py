@@ -1,6 +1,7 @@
 """Label masks: PASCAL VOC palette PNGs, packed into one stored zip a shard."""
 
 import functools
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from PIL import Image
 
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
+from seedbed.io.partial_items import UnfinishedItems
 
 VOID = 255
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks give the same bytes
@@ -121,6 +123,12 @@ def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], prove
             archive.writestr(zipfile.ZipInfo(f"{image}.png", _EPOCH), encode_mask(mask))
 
 
+class UnfinishedMasks(UnfinishedItems):
+    """Items (image id, mask) of a shard that is not whole yet."""
+
+    pack, unpack = staticmethod(list), staticmethod(tuple)
+
+
 class MaskStore(Mapping[str, np.ndarray]):
     """Read-only view over the mask zips of all shards, by image id; may be used in loader processes.
 
@@ -162,6 +170,14 @@ class MaskStore(Mapping[str, np.ndarray]):
     def provenance(self) -> dict[str, Any]:
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._read(self._shards[0], _PROVENANCE)) if self._shards else {}
+
+    def content_sha256(self) -> str:
+        """One checksum over all masks as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            encoded = self._read(self._where[image], f"{image}.png")
+            digest.update(f"{image}\0{len(encoded)}\0".encode() + encoded)
+        return digest.hexdigest()
 
     def _read(self, shard: str, name: str) -> bytes:
         try:

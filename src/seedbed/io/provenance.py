@@ -20,7 +20,7 @@ _LIBRARIES = ("numpy", "scipy", "torch", "torchvision", "timm", "h5py", "safeten
 def provenance(
     parameters: Mapping[str, Any],
     *,
-    code: Iterable[str | Path] = (),
+    code: str = "",
     data: str | None = None,
     seed: int | None = None,
     device: str = "cpu",
@@ -29,7 +29,7 @@ def provenance(
 
     Args:
         parameters: what the rule received, JSON-compatible.
-        code: source files that the artifact depends on; they enter as one checksum.
+        code: digest of the code that the artifact depends on, see `seedbed.io.identity`.
         data: checksum of the data set, as its card gives it.
         seed: seed of everything random.
         device: ``cpu``, or the GPU's name.
@@ -37,7 +37,7 @@ def provenance(
     return {
         "parameters": json.loads(json.dumps(parameters, default=str)),
         "data_sha256": data,
-        "code": {"seedbed": seedbed.__version__, "sha256": digest_files(code)},
+        "code": {"seedbed": seedbed.__version__, "sha256": code},
         "libraries": library_versions(),
         "seed": seed,
         "device": device,

@@ -1,5 +1,7 @@
 """Published checkpoints in place of our own training, to tell a difference of training from one of evaluation."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +9,48 @@ from torch import nn
 
 from seedbed.errors import DataError
 from seedbed.io.provenance import file_sha256
-from seedbed.models.registry import create_model
+from seedbed.models.registry import create_model, task_of
 from seedbed.models.weights.loading import load_weights
-from seedbed.params.stages import AffinityNetwork, Classifier, Segmenter, Trained
 
 
-def adopt_checkpoint(network: Trained, name: str, dataset: str, classes: int) -> tuple[nn.Module, dict[str, Any]]:
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A published file.
+
+    Attributes:
+        path: where it lies.
+        layout: how it names its tensors, see `seedbed.models.load_weights`.
+        drop: modules of the file that the network has not, on purpose.
+    """
+
+    path: str
+    layout: str = "checkpoint"
+    drop: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """A network and the file that it is filled from.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        checkpoint: the file.
+        num_classes: outputs of a classifier; None for those of the data set.
+    """
+
+    architecture: str
+    checkpoint: PublishedWeights
+    options: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int | None = None
+
+
+def adopt_checkpoint(
+    network: PublishedNetwork, name: str, dataset: str, classes: int
+) -> tuple[nn.Module, dict[str, Any]]:
     """Load a network's published checkpoint, strictly: every tensor of the network comes from the file.
 
     Args:
-        network: the network's section; its ``checkpoint`` says where the file lies and how it names its tensors.
+        network: its ``checkpoint`` says where the file lies and how it names its tensors.
         name: the section's name, for the record.
         dataset: name of the data set.
         classes: its classes, without background.
@@ -48,11 +82,11 @@ def adopt_checkpoint(network: Trained, name: str, dataset: str, classes: int) ->
     return model, {**record, "bytes": path.stat().st_size, "layout": checkpoint.layout, "left_out": found.dropped}
 
 
-def _outputs(network: Trained, classes: int) -> int | None:
-    match network:
-        case Classifier():
-            return network.num_classes or classes
-        case Segmenter():
+def _outputs(network: PublishedNetwork, classes: int) -> int | None:
+    match task_of(network.architecture):
+        case "segmentation":
             return classes + 1
-        case AffinityNetwork():
+        case "affinity":
             return None
+        case _:
+            return network.num_classes or classes

@@ -149,6 +149,7 @@ class Conformer(nn.Module):
     """
 
     new_layers = ("conv_cls_head", "trans_cls_head")
+    background_in_front = True  # of the published heads' outputs
 
     def __init__(
         self,

@@ -111,6 +111,11 @@ def model_entry(name: str) -> ModelEntry:
     return _ENTRIES[name]
 
 
+def task_of(name: str) -> str:
+    """What a network is for, one of ``TASKS``; every network of timm's is a classifier."""
+    return _ENTRIES[name].task if name in _ENTRIES else "classifier"
+
+
 def create_model(name: str, num_classes: int | None = None, **overrides: Any) -> nn.Module:
     """Build a network with randomly initialised weights, by its name here or in timm.
 

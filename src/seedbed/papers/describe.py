@@ -1,4 +1,4 @@
-"""Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
+"""Footnotes: which split, views, precision, threshold, CRF and mean each measured number stands for, spelled out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -9,7 +9,7 @@ from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
-from seedbed.params.stages import Argmax, Crf, DenseCrf, RandomWalk
+from seedbed.params.stages import Argmax, Crf, DenseCrf, Explainer, Input, RandomWalk, Segmenter
 
 _MEANS = {
     "all_classes": "all classes of the data set (a class in neither map counts 0)",
@@ -22,6 +22,10 @@ _HINTS = {
     "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; "
     "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
 }
+_STORED = ("heatmaps", "masks", "segmentation")
+"""Stages that read the maps from a file; the others explain pictures themselves."""
+_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
+"""Stages that explain the picture at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -90,9 +94,9 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
     if measurement.explainer:
-        parts.append(f"maps {measurement.explainer}")
-    if measurement.stage == "heatmaps":
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
+        parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
+    if measurement.stage == "heatmaps":
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
     elif measurement.stage == "layerwise":
@@ -102,12 +106,28 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if measurement.segmenter:
         segmenter = preset.segmenters[measurement.segmenter]
         crf = _crf(segmenter.crf, preset) if segmenter.crf else "no CRF"
-        scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
-        mirrored = " and mirrored" if segmenter.flip else ""
-        parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
+        parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
     if measurement.stage in preset.protocols:
         parts.append(_protocol(measurement.stage, preset))
     return ", ".join(parts)
+
+
+def _maps(explainer: Explainer, stage: str) -> str:
+    """Input size, views and precision of maps, where a stage has them from its explainer."""
+    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    if stage not in _STORED:
+        return f"{size}, {views}, float32"
+    coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
+    return f"{size}, {views}, stored as float16{coarse}"
+
+
+def _size(given: Input) -> str:
+    return "the picture's own size" if given.size is None else "input {} x {}".format(*given.size)
+
+
+def _views(section: Explainer | Segmenter) -> str:
+    scales = "/".join(f"{scale:g}" for scale in section.scales)
+    return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
 def _protocol(stage: str, preset: Preset) -> str:
@@ -127,6 +147,7 @@ def _refiner(measurement: Measurement, preset: Preset) -> str:
             walk = f"random walk beta {refiner.beta:g}, t {2**refiner.log2_steps}"
             crf = _crf(refiner.crf, preset) if refiner.crf else "no CRF"
             crf += " on its winners" if refiner.crf and refiner.crf_on == "labels" else ""
+            crf += " of the padded picture" if refiner.crf and refiner.crf_extent == "padded" else ""
             return f"{_background(refiner.alpha, refiner.background)}, {walk}, {crf}"
 
 

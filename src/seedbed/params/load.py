@@ -1,4 +1,4 @@
-"""params.yaml plus the command line's overrides become one checked preset."""
+"""params.yaml, the command line's overrides and what variants inherit become one checked preset."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.inheritance import bases, inherit
 from seedbed.params.merging import merge
-from seedbed.params.preset import Preset
+from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
     *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
@@ -59,11 +60,9 @@ def resolve(config: Mapping[str, Any]) -> Preset:
         raise ParameterError(f"presets.{name}: must hold a mapping of parameters (it is {presets[name]!r}).")
     values = merge(config.get("common") or {}, presets[name])
     for key, given in config.items():
-        value = _typed(given) if isinstance(given, Mapping | list) or given == "null" else given
-        if key in (values.get("datasets") or {}) and isinstance(value, str):
-            values = merge(values, {"datasets": {key: {"path": value}}})
-        elif key not in RESERVED:
-            values = merge(values, _nested(key, value, values))
+        values = merge(values, override(key, given, values))
+    written = values
+    values = inherit(values, NAMED, f"presets.{name}")
     if "seeds" in config and "table_seeds" not in config:
         values.pop("table_seeds", None)  # whoever asks for seeds means every table
     if "name" in values:
@@ -76,9 +75,25 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
-        raise ParameterError(_explain(error, name, values)) from None
+        raise ParameterError(_explain(error, name, values, written)) from None
     preset.check_references()
     return preset.with_checkpoints()
+
+
+def override(key: str, given: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a further top-level key of the configuration changes, in the preset's own shape; see `resolve`.
+
+    Args:
+        key, given: the key and its value.
+        values: the preset's values so far.
+
+    Raises:
+        ParameterError: the key leads nowhere; with the nearest match.
+    """
+    value = _typed(given) if isinstance(given, Mapping | list) or given == "null" else given
+    if key in (values.get("datasets") or {}) and isinstance(value, str):
+        return {"datasets": {key: {"path": value}}}
+    return {} if key in RESERVED else _nested(key, value, values)
 
 
 def names_data_set(config: Mapping[str, Any], datasets: Mapping[str, Any]) -> bool:
@@ -114,7 +129,7 @@ def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     parts = key.split(_SEPARATOR)
     if len(parts) == 1 and key not in Preset.model_fields:
         raise ParameterError(f"{key}: {unknown_name('parameter', key, [*RESERVED, *Preset.model_fields])}")
-    known: Any = values
+    known: Any = _with_inherited(values) if len(parts) > 1 else values
     for depth, part in enumerate(parts[:-1]):
         names = {*_field_names(parts[:depth], values), *(known if isinstance(known, Mapping) else ())}
         if part not in names:
@@ -126,19 +141,36 @@ def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _explain(error: ValidationError, preset: str, values: Mapping[str, Any]) -> str:
-    """One line a problem: the key, what is wrong, and the nearest known key where one is unknown."""
+def _with_inherited(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values that show what variants have from their bases; a base that is wrong is told once all is merged."""
+    try:
+        return inherit(values, NAMED, "")
+    except ParameterError:
+        return values
+
+
+def _explain(error: ValidationError, preset: str, values: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+    """One line a problem: the key, what is wrong, and the nearest known key where one is unknown.
+
+    What a variant has from its base (``written`` has both as they stand in the file) is said of the base alone.
+    """
     lines = []
-    for problem in error.errors():
-        path = _without_kinds(problem["loc"], values)
+    paths = [_without_kinds(problem["loc"], values) for problem in error.errors()]
+    for problem, path in zip(error.errors(), paths, strict=True):
+        if any([path[0], base, *path[2:]] in paths for base in _bases(path, written)):
+            continue
         text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             near = get_close_matches(str(path[-1]), _field_names(path[:-1], values), n=1)
             text = "unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
         elif not isinstance(problem["input"], Mapping):
             text = f"{text} (it is {problem['input']!r})"
         lines.append(f"{'.'.join(['presets', preset, *map(str, path)])}: {text}")
     return "params.yaml does not fit:\n  " + "\n  ".join(lines)
+
+
+def _bases(path: Sequence[Any], written: Mapping[str, Any]) -> list[str]:
+    return bases(written[path[0]], path[1], "") if len(path) > 1 and path[0] in NAMED else []
 
 
 def _without_kinds(location: Sequence[Any], values: Any) -> list[Any]:

@@ -1,7 +1,6 @@
 """One preset of params.yaml, whole and checked: every name that a section refers to exists."""
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -47,6 +46,18 @@ TRAININGS = {
 _TRAINED = ("models", "affinity_networks", "segmenters")
 _VARIED = ("models", "explainers", "affinity_networks", "segmenters")
 """Sections whose entries may be others on some data sets."""
+NAMED = (
+    "datasets",
+    "weights",
+    "models",
+    "explainers",
+    "crf",
+    "affinity_networks",
+    "refiners",
+    "segmenters",
+    "resources",
+)
+"""Sections of named entries, each of which may be a variant of another: ``like``."""
 
 
 class Preset(Section):
@@ -98,29 +109,6 @@ class Preset(Section):
             for key, kind, name, known in preset._references():
                 if name is not None and name not in known:
                     raise ParameterError(f"presets.{self.name}.{key}: {unknown_name(kind, name, known)}")
-
-    def check_methods(self, methods: Collection[str], networks: Collection[str]) -> None:
-        """Check that explanation methods exist, and catch misspelt names of our own networks.
-
-        Args:
-            methods: every method's name.
-            networks: names of our own networks; any other architecture is timm's affair.
-
-        Raises:
-            ParameterError: naming the key and the nearest match.
-        """
-        for key, explainer in self.explainers.items():
-            changes = [*explainer.per_dataset.values(), *explainer.per_model.values()]
-            for method in (explainer.method, *(change["method"] for change in changes if "method" in change)):
-                if method not in methods:
-                    text = unknown_name("explanation method", method, methods)
-                    raise ParameterError(f"presets.{self.name}.explainers.{key}.method: {text}")
-        for kind in ("models", "affinity_networks", "segmenters"):
-            for key, entry in getattr(self, kind).items():
-                near = get_close_matches(entry.architecture, networks, n=1, cutoff=0.85)
-                if near and entry.architecture not in networks:
-                    text = f"unknown network '{entry.architecture}'. Did you mean '{near[0]}'?"
-                    raise ParameterError(f"presets.{self.name}.{kind}.{key}.architecture: {text}")
 
     def check_tables(self, tables: Collection[str]) -> None:
         """Check that tables which the parameters name exist.

@@ -1,36 +1,72 @@
 """The random walk of a picture's maps over the affinities that a network predicts for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
+from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
+from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.confident import mean_pool
-from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import score_stack
+from seedbed.refine.pairs import shrink_radius
 from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.walk import random_walk
+from seedbed.settings.dense_crf import CrfSettings
+
+
+class WalkSettings(Protocol):
+    """Numbers of a walk, see `seedbed.refine.random_walk_masks.RandomWalk`."""
+
+    alpha: float | None
+    background: float | None
+    beta: float
+    log2_steps: int
+    crf_on: str
+    crf_picture: str
+    crf_extent: str
+    shrink_radius: bool
+
+
+@dataclass(frozen=True)
+class WalkedNetwork:
+    """An affinity network.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        input: how an image is brought to it.
+        radius: of the neighbourhood, in cells.
+        stride: pixels a cell.
+    """
+
+    architecture: str
+    input: InputView
+    options: Mapping[str, Any] = field(default_factory=dict)
+    radius: int = 5
+    stride: int = 8
 
 
 def random_walk_refiner(
-    settings: RandomWalk,
-    network: AffinityNetwork,
+    settings: WalkSettings,
+    network: WalkedNetwork,
     model: nn.Module,
-    crf: Crf | None,
+    crf: CrfSettings | None,
     device: torch.device,
     num_labels: int,
 ) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
     """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
 
     With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
-    the result is cropped.
+    the result is cropped: before the CRF, or after it (TransCAM).
 
     Args:
         settings, network, model: the walk, its affinity network's parameters and the network.
@@ -44,20 +80,42 @@ def random_walk_refiner(
     def refine(picture: np.ndarray, heat: HeatMaps) -> np.ndarray:
         scores = score_stack(heat.maps, settings.alpha, settings.background)
         pixels, cells = _cells(picture, scores, network)
-        pairs = one(lambda x: model(x.to(device)).pairs, pixels[None])[0].double().cpu().numpy()
+        radius = _radius(cells.shape[-2:], network.radius) if settings.shrink_radius else network.radius
+        pairs = one(lambda x: _pairs(model, x.to(device), radius, network), pixels[None])[0].double().cpu().numpy()
         walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
         walked = _enlarge(walked, network, picture.shape[:2])
-        if crf is None:
-            return walked.argmax(0)
-        field, shown = CrfSettings(**crf.plain()), picture_for_crf(picture, settings.crf_picture)
+        height, width = picture.shape[:2]
+        if crf is None or settings.crf_extent == "image":
+            walked = walked[:, :height, :width]
+        labels = np.concatenate([[0], heat.classes + 1])
+        winners = walked.argmax(0) if crf is None else smoothed(picture, walked, labels)
+        return winners[:height, :width]
+
+    def smoothed(picture: np.ndarray, walked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        shown = picture_for_crf(picture, settings.crf_picture, walked.shape[-2:])
         if settings.crf_on == "scores":
-            return dense_crf_labels(shown, _distribution(walked), field)
-        return _smoothed(shown, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, field)
+            return dense_crf_labels(shown, _distribution(walked), crf)
+        return _smoothed_labels(shown, walked.argmax(0), labels, num_labels, crf)
 
     return refine
 
 
-def _cells(picture: np.ndarray, scores: np.ndarray, network: AffinityNetwork) -> tuple[Tensor, np.ndarray]:
+def _pairs(model: nn.Module, pixels: Tensor, radius: int, network: WalkedNetwork) -> Tensor:
+    """Pair affinities of the network's own radius, or of a smaller one."""
+    if radius == network.radius:
+        return model(pixels).pairs
+    return pair_affinities(model.features(pixels), radius)
+
+
+def _radius(cells: tuple[int, int], radius: int) -> int:
+    """The radius that TransCAM's code uses on a grid of so many cells."""
+    shrunk = shrink_radius(*cells, radius)
+    if shrunk < 2:
+        raise DataError(f"An image of {cells[0]} x {cells[1]} cells has no pairs to walk over: needs 5 cells a side.")
+    return shrunk
+
+
+def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:
     """The network's input [3, h, w], and the scores [K, h / stride, w / stride] pooled to its cells, float64."""
     size, stride = network.input.size, network.stride
     pixels = view(picture, size=size, interpolation=network.input.interpolation, normalisation=network.input.normalize)
@@ -68,15 +126,14 @@ def _cells(picture: np.ndarray, scores: np.ndarray, network: AffinityNetwork) ->
     return F.pad(pixels, (0, right, 0, bottom)), mean_pool(scores.astype(np.float64), stride)
 
 
-def _enlarge(walked: np.ndarray, network: AffinityNetwork, size: tuple[int, int]) -> np.ndarray:
-    height, width = target = size
+def _enlarge(walked: np.ndarray, network: WalkedNetwork, size: tuple[int, int]) -> np.ndarray:
+    """Walked cells at the picture's size, or at its padded copy's where it was padded."""
     if network.input.size is None:
-        target = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
-    enlarged = F.interpolate(torch.from_numpy(walked)[None], target, mode="bilinear", align_corners=False)
-    return enlarged[0].numpy()[:, :height, :width]
+        size = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
+    return F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear", align_corners=False)[0].numpy()
 
 
-def _smoothed(
+def _smoothed_labels(
     picture: np.ndarray, winners: np.ndarray, labels: np.ndarray, num_labels: int, field: CrfSettings
 ) -> np.ndarray:
     """Winners [H, W], positions in ``labels``, after a label CRF over all labels of the data set.

@@ -5,23 +5,51 @@ leaves only confident background (PSA, Ahn and Kwak, CVPR 2018).
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.errors import DataError, ParameterError
+from seedbed.io.catalogue import Catalogue
 
 IGNORE = 255
 NO_SCORE = 1e-5
+
+Combine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class LabelRule(NamedTuple):
+    """How two runs become one label.
+
+    Attributes:
+        combine: takes the label maps of the low (uint8) and of the high run, gives uint8; 255 is undecided.
+        ignore_unscored: whether its paper leaves cells without any score, where a crop was padded, undecided.
+        first_pixel: whether its paper takes the label of each cell's first pixel instead of the cell's mean scores.
+    """
+
+    combine: Combine
+    ignore_unscored: bool
+    first_pixel: bool
+
+
+RULES: Catalogue[LabelRule] = Catalogue("confident-label rule", "seedbed.refine", "label_rule")
+
+
+def label_rule(name: str, *, ignore_unscored: bool = False, first_pixel: bool = False) -> Callable[[Combine], Combine]:
+    """Register the decorated function as a rule; see `LabelRule`."""
+
+    def register(combine: Combine) -> Combine:
+        RULES.enter(name, LabelRule(combine, ignore_unscored, first_pixel))
+        return combine
+
+    return register
 
 
 def confident_labels(low: np.ndarray, high: np.ndarray, rule: str = "psa") -> np.ndarray:
     """Combine the label maps of the low and the high run.
 
     A foreground label of the low run counts, background of the high run counts, the rest is 255. The rules differ
-    where the low run says foreground and the high run background:
-
-    - ``psa``, ``vit_affinity``: the pixel is background;
-    - ``transcam``: the pixel keeps the low run's class.
+    where the low run says foreground and the high run background.
 
     Args:
         low, high: ``[..., h, w]`` integer label maps, 0 background.
@@ -30,11 +58,10 @@ def confident_labels(low: np.ndarray, high: np.ndarray, rule: str = "psa") -> np
     Returns:
         ``[..., h, w]`` uint8: 0 background, the low run's label, 255 undecided.
     """
-    if rule not in RULES:
-        raise ParameterError(unknown_name("confident-label rule", rule, RULES))
+    combine = RULES.find(rule).combine
     if low.shape != high.shape:
         raise DataError(f"The low and high maps differ in shape: {low.shape} and {high.shape}.")
-    return RULES[rule](low.astype(np.uint8), high)
+    return combine(low.astype(np.uint8), high)
 
 
 def confident_labels_from_scores(
@@ -56,7 +83,7 @@ def confident_labels_from_scores(
         raise DataError(f"Need two score stacks [K, H, W] of one shape, got {low.shape} and {high.shape}.")
     low, high = mean_pool(low, pool), mean_pool(high, pool)
     label = confident_labels(low.argmax(axis=0), high.argmax(axis=0), rule)
-    if rule == "psa" if ignore_unscored is None else ignore_unscored:
+    if RULES.find(rule).ignore_unscored if ignore_unscored is None else ignore_unscored:
         label[np.maximum(low.max(axis=0), high.max(axis=0)) < NO_SCORE] = IGNORE
     return label
 
@@ -75,18 +102,3 @@ def mean_pool(maps: np.ndarray, size: int = 8) -> np.ndarray:
         maps = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(0, bottom), (0, right)])
     cells = maps.reshape(*maps.shape[:-2], (h + bottom) // size, size, (w + right) // size, size)
     return cells.mean(axis=(-3, -1))
-
-
-def _background_wins(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.where(high == 0, np.uint8(0), np.where(low == 0, np.uint8(IGNORE), low))
-
-
-def _foreground_wins(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.where(low != 0, low, np.where(high == 0, np.uint8(0), np.uint8(IGNORE)))
-
-
-RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "psa": _background_wins,
-    "vit_affinity": _background_wins,
-    "transcam": _foreground_wins,
-}

@@ -5,30 +5,20 @@ Gaussian of their distance and a bilateral Gaussian of distance and colour. Mean
 distributions on a permutohedral lattice; the lattice depends on the image alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydensecrf.densecrf import DenseCRF2D
 
-from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.errors import DataError, ParameterError, missing_extra, unknown_name
+from seedbed.settings.dense_crf import CrfSettings
+
+if TYPE_CHECKING:
+    from pydensecrf.densecrf import DenseCRF2D
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class CrfSettings:
-    """Kernel widths, weights and iterations of one dense CRF.
-
-    ``*_sxy`` are in pixels, ``bilateral_srgb`` in grey levels of 0..255, weights are in nats.
-    """
-
-    gaussian_sxy: float
-    gaussian_weight: float
-    bilateral_sxy: float
-    bilateral_srgb: float
-    bilateral_weight: float
-    iterations: int
 
 
 CRF_PRESETS: dict[str, CrfSettings] = {
@@ -137,7 +127,15 @@ def resolve_settings(preset: str | CrfSettings, iterations: int | None, scale_fa
 
 
 def build_field(image: Array, labels: int, settings: CrfSettings, label_weights: Array | None = None) -> DenseCRF2D:
-    """Build the lattices of an image. ``label_weights`` ``[K]`` scales the Potts weight a label at a time."""
+    """Build the lattices of an image. ``label_weights`` ``[K]`` scales the Potts weight a label at a time.
+
+    Raises:
+        UserError: pydensecrf is not installed.
+    """
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ModuleNotFoundError as error:
+        raise missing_extra("The dense CRF", "crf", error) from None
     height, width = image.shape[:2]
     field = DenseCRF2D(width, height, labels)
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine.crf import Array, CrfSettings, build_field, check_image, infer, resolve_settings
+from seedbed.refine.crf import Array, build_field, check_image, infer, resolve_settings
+from seedbed.settings.dense_crf import CrfSettings
 
 
 def label_crf(

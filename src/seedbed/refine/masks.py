@@ -10,10 +10,10 @@ from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.masks import VOID
-from seedbed.params.stages import Crf
 from seedbed.refine.background import with_background, with_constant_background
-from seedbed.refine.crf import CrfSettings, dense_crf_labels
+from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.dense_crf import CrfSettings
 
 RefineFunction = Callable[[np.ndarray, HeatMaps], np.ndarray]
 """From a picture (uint8 [H, W, 3]) and its maps at its size to positions in ``[background, *classes]``, [H, W]."""
@@ -46,10 +46,9 @@ def argmax_refiner(background: float) -> RefineFunction:
     return lambda picture, heat: with_constant_background(heat.maps, background).argmax(0)
 
 
-def crf_refiner(crf: Crf, alpha: float | None, background: float) -> RefineFunction:
+def crf_refiner(crf: CrfSettings, alpha: float | None, background: float) -> RefineFunction:
     """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the constant where alpha is None."""
-    settings = CrfSettings(**crf.plain())
-    return lambda picture, heat: dense_crf_labels(picture, score_stack(heat.maps, alpha, background), settings)
+    return lambda picture, heat: dense_crf_labels(picture, score_stack(heat.maps, alpha, background), crf)
 
 
 def score_stack(maps: np.ndarray, alpha: float | None, background: float | None) -> np.ndarray:

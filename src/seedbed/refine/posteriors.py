@@ -1,6 +1,7 @@
 """Dense CRF posteriors under two backgrounds: what confident affinity labels are made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,23 +11,41 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import AffinityLabels, Crf
 from seedbed.refine.background import with_background, with_constant_background
-from seedbed.refine.crf import CrfSettings, dense_crf_many
+from seedbed.refine.crf import dense_crf_many
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.dense_crf import CrfSettings
 
 BACKGROUND = -1
 """Class index of the background channel in a store of posteriors."""
+
+
+@dataclass(frozen=True)
+class PosteriorSettings:
+    """The two backgrounds: exponents, or constants instead of them.
+
+    Attributes:
+        alpha_low, alpha_high: exponents that leave only confident foreground, and only confident background.
+        constants: the same as constant scores.
+        picture: what the CRF sees, see `picture_for_crf`.
+        store_stride: posteriors are kept at ``1 / store_stride`` of the image's size.
+    """
+
+    alpha_low: float | None = None
+    alpha_high: float | None = None
+    constants: tuple[float, float] | None = None
+    picture: str = "own"
+    store_stride: int = 1
 
 
 def confident_posteriors(
     index: DataIndex,
     records: Sequence[Record],
     heatmaps: Mapping[str, HeatMaps],
-    labels: AffinityLabels,
-    crf: Crf,
+    labels: PosteriorSettings,
+    crf: CrfSettings,
 ) -> Iterator[tuple[str, HeatMaps, HeatMaps]]:
     """Yield (image id, posteriors of the low run, of the high one), each [K + 1, H, W], background first.
 
@@ -35,7 +54,6 @@ def confident_posteriors(
     the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares of
     ``labels.store_stride`` pixels.
     """
-    settings = CrfSettings(**crf.plain())
     pictures = read_ahead(
         records, lambda record: (record, picture_for_crf(read_picture(index.root / record.path), labels.picture))
     )
@@ -45,10 +63,10 @@ def confident_posteriors(
         classes = np.concatenate([[BACKGROUND], heat.classes])
         if labels.constants is None:
             alphas = (labels.alpha_low, labels.alpha_high)
-            low, high = dense_crf_many(picture, [with_background(maps, alpha) for alpha in alphas], settings)
+            low, high = dense_crf_many(picture, [with_background(maps, alpha) for alpha in alphas], crf)
         else:
             count = len(index.classes) + 1
-            low, high = (_smoothed(picture, maps, classes, score, count, settings) for score in labels.constants)
+            low, high = (_smoothed(picture, maps, classes, score, count, crf) for score in labels.constants)
         low, high = (_smaller(stack, labels.store_stride) for stack in (low, high))
         yield record.image, heat._replace(classes=classes, maps=low), heat._replace(classes=classes, maps=high)
 

@@ -8,10 +8,9 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 from seedbed.data.index import DataIndex, Record
-from seedbed.evaluate.scoring import score_masks
+from seedbed.evaluate.scoring import ScoringSettings, score_masks
 from seedbed.io.atomic import atomic_directory, write_json
 from seedbed.io.masks import VOID, encode_mask
-from seedbed.params.stages import Scoring
 from seedbed.report.gallery import Column, Masks, Picture, Section, Truth, draw_gallery, rows_of
 
 SHOWN = 6
@@ -23,7 +22,7 @@ def export_masks(
     index: DataIndex,
     records: Sequence[Record],
     masks: Mapping[str, np.ndarray],
-    scoring: Scoring,
+    scoring: ScoringSettings,
     provenance: Mapping[str, Any],
 ) -> dict[str, Any] | None:
     """Write the masks of ``records`` below ``folder``, which appears whole or not at all.

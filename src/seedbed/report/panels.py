@@ -8,7 +8,7 @@ import numpy as np
 from seedbed.data.index import DataIndex, Record, subset
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore
 from seedbed.io.masks import MaskStore
-from seedbed.params.stages import Explainer, NetworkInput
+from seedbed.io.plain import from_plain
 from seedbed.report.gallery import (
     Column,
     Heat,
@@ -95,16 +95,19 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
 def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> Mapping[str, HeatMaps]:
     if "shards" in spec:
         return HeatMapStore(spec["shards"])
-    from seedbed.explain.pictures import picture_heatmaps  # heavy, and most galleries show what is stored
+    # Heavy, and most galleries show what is stored.
+    from seedbed.explain.heatmap_settings import HeatMapSettings
+    from seedbed.explain.pictures import picture_heatmaps
 
-    settings = Explainer.model_validate(spec["explainer"])
+    settings = from_plain(HeatMapSettings, spec["explainer"])
     return dict(picture_heatmaps(_network(spec, index), index, records, settings, device))
 
 
 def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
     from seedbed.evaluate.layerwise import layer_maps
+    from seedbed.explain.heatmap_settings import HeatMapSettings
 
-    settings = Explainer.model_validate(spec["explainer"])
+    settings = from_plain(HeatMapSettings, spec["explainer"])
     found = list(layer_maps(_network(spec, index), index, records, settings, device))
     return [
         Heat(
@@ -116,9 +119,10 @@ def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], devi
 
 
 def _matrices_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+    from seedbed.data.views import InputView
     from seedbed.evaluate.attention import attention_matrices
 
-    settings = NetworkInput.model_validate(spec["input"])
+    settings = from_plain(InputView, spec["input"])
     found = attention_matrices(_network(spec, index), index, records, settings, device)
     return [
         Matrix(f"layer {layer + 1}", {image: layers[layer] for image, layers in found.items()})

@@ -1,6 +1,7 @@
 """Training an affinity network on confident labels ([Re] and PSA, section 3.2 and 3.3)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,50 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_picture
 from seedbed.data.transforms import build_transform
+from seedbed.data.views import InputView
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.registry import create_model
-from seedbed.params.stages import AffinityNetwork
-from seedbed.refine.confident import confident_labels, confident_labels_from_scores
+from seedbed.refine.confident import RULES, confident_labels, confident_labels_from_scores
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
+from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
-from seedbed.train.settings import TrainSettings
+from seedbed.train.objectives import build_objective, loss
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How two CRF runs become labels; ``rule`` as in `seedbed.refine.confident`."""
+
+    rule: str
+
+
+@dataclass(frozen=True)
+class AffinitySettings:
+    """An affinity network and its training.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        labels: what it learns from.
+        input: what the network's pixels are normalised with.
+        train: its training.
+        weights_options: how a weights file fills it, see `load_into`.
+        radius: of the neighbourhood, in cells: of the network's pairs and of their labels.
+        stride: pixels a cell.
+        photometric: augmentation of the image alone, before ``train.augment`` moves all together.
+    """
+
+    architecture: str
+    labels: LabelSettings
+    input: InputView
+    train: Training
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights_options: Mapping[str, Any] = field(default_factory=dict)
+    radius: int = 5
+    stride: int = 8
+    photometric: Sequence[Mapping[str, Any]] = ()
 
 
 class ConfidentPictures(Dataset):
@@ -40,7 +75,7 @@ class ConfidentPictures(Dataset):
         records: Sequence[Record],
         low: Mapping[str, HeatMaps],
         high: Mapping[str, HeatMaps],
-        settings: AffinityNetwork,
+        settings: AffinitySettings,
     ) -> None:
         self.index, self.records, self.low, self.high, self.settings = index, records, low, high, settings
         self.photometric = build_transform(settings.photometric)
@@ -65,30 +100,30 @@ class ConfidentPictures(Dataset):
     def _label(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Confident labels of the cells, from both runs' posteriors [K, H, W]."""
         rule, stride = self.settings.labels.rule, self.settings.stride
-        if rule == "transcam":
-            # Its published code takes the label of each cell's first pixel; padding, without scores, is background.
+        if RULES.find(rule).first_pixel:  # padding, without scores, is background
             first = [stack[:, ::stride, ::stride].argmax(axis=0) for stack in (low, high)]
             return confident_labels(*first, rule)
         return confident_labels_from_scores(low, high, rule=rule, pool=stride)
 
 
+@loss("affinity", task="affinity")
 class AffinityObjective:
     """Mean of the background, foreground and negative terms over neighbouring cells."""
 
-    def __init__(self, radius: int, eps: float) -> None:
+    def __init__(self, radius: int, *, eps: float) -> None:
         self.radius, self.eps = radius, eps
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         pictures, labels = batch
-        loss = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
-        parts = {"background": loss.background, "foreground": loss.foreground, "negative": loss.negative}
-        return loss.total, {name: part.detach() for name, part in parts.items()}
+        terms = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
+        parts = {"background": terms.background, "foreground": terms.foreground, "negative": terms.negative}
+        return terms.total, {name: part.detach() for name, part in parts.items()}
 
 
-def build_affinity_network(settings: AffinityNetwork, seed: int, weights: str | Path | None) -> nn.Module:
+def build_affinity_network(settings: AffinitySettings, seed: int, weights: str | Path | None) -> nn.Module:
     """Return the network, initialised from ``seed`` and then from a weights file (its backbone only)."""
     torch.manual_seed(seed)
-    model = create_model(settings.architecture, None, **settings.options)
+    model = create_model(settings.architecture, None, radius=settings.radius, **settings.options)
     if weights is not None:
         load_into(model, weights, **settings.weights_options)
     return model
@@ -98,13 +133,14 @@ def train_affinity_network(
     index: DataIndex,
     low: Mapping[str, HeatMaps],
     high: Mapping[str, HeatMaps],
-    settings: AffinityNetwork,
+    settings: AffinitySettings,
     *,
     seed: int,
     weights: str | Path | None,
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
     training = settings.train
@@ -112,10 +148,10 @@ def train_affinity_network(
     if not records:
         raise DataError(f"Split '{training.split}': no picture has a label, so there are no pairs to learn from.")
     model = build_affinity_network(settings, seed, weights)
-    objective = AffinityObjective(settings.radius, **training.loss_options)
+    objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 def _at_size(stack: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,22 +1,12 @@
-"""Losses of AReAM's two backbones, with and without AReAM (He et al. 2023): MCTformer-V2 and Conformer with TransCAM.
-
-A reader runs a backbone once and says what its classification costs and where its class maps, attention and scores are;
-the objectives are the same for both.
-"""
+"""AReAM's loss (He et al. 2023) over the classification loss of a backbone (MCTformer-V2, Conformer)."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.models.attention_layers import patch_part
-from seedbed.models.conformer import Conformer
-from seedbed.models.mctformer import MCTformer
-from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, fuse
 from seedbed.refine.aream import (
     RULES,
     SAMPLINGS,
@@ -31,97 +21,8 @@ from seedbed.refine.aream import (
 )
 from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import IGNORE, attention_affinity_labels
-
-MCTFORMER_THRESHOLDS = (0.15, 0.35)
-CONFORMER_THRESHOLDS = (0.35, 0.55)
-MAPS = ("patch_cam", "fused")
-
-Parts = tuple[Tensor, dict[str, Tensor]]
-
-
-class Reading(NamedTuple):
-    """What a backbone gives for a batch.
-
-    Attributes:
-        losses: terms of the classification loss by name, to be added up.
-        maps: [B, C, h, w], signed maps of the labels' classes.
-        attention, scores: per layer [B, T, T], averaged over heads, patches last; ``None`` unless asked for.
-    """
-
-    losses: dict[str, Tensor]
-    maps: Tensor
-    attention: list[Tensor] | None
-    scores: list[Tensor] | None
-
-
-Reader = Callable[[nn.Module, Tensor, Tensor, str | None], Reading]
-
-
-def read_mctformer(
-    model: nn.Module, pictures: Tensor, labels: Tensor, record: str | None, maps: str = "patch_cam"
-) -> Reading:
-    """Soft margin losses of class tokens and patch head (weight 1 each), and the patch head's maps.
-
-    Args:
-        model: an `MCTformer`.
-        pictures: [B, 3, H, W].
-        labels: [B, C] multi-hot.
-        record: ``"mean"`` to keep attention and scores.
-        maps: ``patch_cam``, equation 1's class activation map; ``fused``, its product with the class attention of the
-            last layers, the map that MCTformer refines at inference.
-    """
-    output = model(pictures, attention=record, scores=record)
-    losses = {
-        "class": F.multilabel_soft_margin_loss(output.class_logits.float(), labels),
-        "patch": F.multilabel_soft_margin_loss(output.patch_logits.float(), labels),
-    }
-    class_maps = output.patch_maps
-    if maps == "fused" and record:
-        class_maps = fuse(model, output, min(CLASS_ATTENTION_LAYERS, len(output.attention)))[1]
-    return Reading(losses, class_maps, output.attention, output.scores)
-
-
-def read_conformer(model: nn.Module, pictures: Tensor, labels: Tensor, record: str | None) -> Reading:
-    """Soft margin loss of the sum of both heads' logits (TransCAM), and the convolutional head's maps.
-
-    A network with one output more than there are labels has a background output in front, as published: it enters
-    neither the loss nor the maps.
-
-    Args:
-        model: a `Conformer`.
-        pictures: [B, 3, H, W].
-        labels: [B, C] multi-hot.
-        record: ``"mean"`` to keep attention and scores.
-
-    Raises:
-        ParameterError: the outputs are neither as many as the labels nor one more.
-    """
-    output = model(pictures, attention=record, scores=record)
-    logits = output.conv_logits.float() + output.trans_logits.float()
-    extra = logits.shape[1] - labels.shape[1]
-    if extra not in (0, 1):
-        raise ParameterError(
-            f"The network has {logits.shape[1]} outputs for {labels.shape[1]} classes; it needs as many, or one more "
-            "for the background in front."
-        )
-    losses = {"class": F.multilabel_soft_margin_loss(logits[:, extra:], labels)}
-    return Reading(losses, output.conv_maps[:, extra:], output.attention, output.scores)
-
-
-class Classification:
-    """A backbone's classification loss of ``(pictures, multi-hot labels)``."""
-
-    def __init__(self, network: type[nn.Module], read: Reader) -> None:
-        self.network, self.read = network, read
-
-    def bind(self, model: nn.Module) -> None:
-        """Check that the network is the backbone that this loss reads."""
-        check_network(model, self.network)
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        losses = self.read(model, *batch, None).losses
-        parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
-        return sum(losses.values()), parts
+from seedbed.train.backbone_losses import Reader, Reading, check_network
+from seedbed.train.objectives import Parts
 
 
 class AReAM(nn.Module):
@@ -203,6 +104,11 @@ class AReAM(nn.Module):
         # A buffer, so that a resumed run knows how far its warm-up has come.
         self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
 
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "AReAM":
+        super()._apply(function, recurse)
+        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
+        return self
+
     def bind(self, model: nn.Module) -> None:
         """Check that the network is the backbone that this loss reads."""
         check_network(model, self.network)
@@ -234,36 +140,3 @@ class AReAM(nn.Module):
         losses = layer_losses(patch_part(reading.scores, patches), pairs)
         inverted = inverted_sum(losses, weights if self.invert else torch.zeros_like(weights), self.supervised_layers)
         return inverted.mean(), (cells == IGNORE).float().mean()
-
-
-def mctformer() -> Classification:
-    """MCTformer-V2's loss."""
-    return Classification(MCTformer, read_mctformer)
-
-
-def mctformer_aream(
-    thresholds: Sequence[float] = MCTFORMER_THRESHOLDS, maps: str = "patch_cam", **options: object
-) -> AReAM:
-    """MCTformer-V2's loss with AReAM; ``maps`` as in `read_mctformer`, the rest as in `AReAM`."""
-    if maps not in MAPS:
-        raise ParameterError(unknown_name("maps of MCTformer", maps, MAPS))
-    return AReAM(MCTformer, partial(read_mctformer, maps=maps), thresholds=thresholds, **options)
-
-
-def conformer() -> Classification:
-    """TransCAM's loss."""
-    return Classification(Conformer, read_conformer)
-
-
-def conformer_aream(thresholds: Sequence[float] = CONFORMER_THRESHOLDS, **options: object) -> AReAM:
-    """TransCAM's loss with AReAM; options as in `AReAM`."""
-    return AReAM(Conformer, read_conformer, thresholds=thresholds, **options)
-
-
-def check_network(model: nn.Module, network: type[nn.Module]) -> None:
-    """Raise ParameterError unless ``model`` is one of the class ``network``."""
-    if not isinstance(model, network):
-        raise ParameterError(
-            f"This loss reads the attention and the maps of a {network.__name__}; the network is a "
-            f"{type(model).__name__}. Choose the loss that fits the architecture."
-        )

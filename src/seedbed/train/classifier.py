@@ -1,6 +1,7 @@
 """Training a classifier on image-level labels, and its accuracy on held-out pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,28 @@ from seedbed.data.transforms import build_transform
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
-from seedbed.params.stages import Classifier
+from seedbed.settings.optimisation import Training
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective, excludes_other_classes
 from seedbed.train.run import History
-from seedbed.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """A classification network and its training.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        num_classes: outputs; None for those of the data set.
+        weights_options: how a weights file fills it, see `load_into`.
+        train: its training; None where there is none.
+    """
+
+    architecture: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int | None = None
+    weights_options: Mapping[str, Any] = field(default_factory=dict)
+    train: Training | None = None
 
 
 class Trained(NamedTuple):
@@ -27,7 +45,9 @@ class Trained(NamedTuple):
     history: History
 
 
-def build_classifier(settings: Classifier, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
+def build_classifier(
+    settings: ClassifierSettings, num_classes: int, seed: int, weights: str | Path | None
+) -> nn.Module:
     """Return the network, initialised from ``seed`` and then from a weights file, as ``settings.weights_options`` say.
 
     Args:
@@ -57,13 +77,14 @@ def load_into(model: nn.Module, weights: str | Path, into: str = "", **options: 
 
 def train_classifier(
     index: DataIndex,
-    settings: Classifier,
+    settings: ClassifierSettings,
     *,
     seed: int,
     weights: str | Path | None,
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
 
@@ -79,8 +100,8 @@ def train_classifier(
     _require_labels(records, training.split, single=excludes_other_classes(training.loss))
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
     data = LabelledPictures(index, records, build_transform(training.augment), views=getattr(objective, "views", 1))
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.train.exvit_losses import POWER, discriminability, diversity, pooled_attributes
+from seedbed.train.objectives import loss
 
 LOSSES = ("global", "dis", "div")
 
 
+@loss("exvit")
 class ExViTObjective(nn.Module):
     """Equation 15: L_global + α L_dis + β L_div of ``(view, other view, multi-hot labels)``.
 
@@ -33,6 +35,7 @@ class ExViTObjective(nn.Module):
 
     def __init__(
         self,
+        *,
         losses: Sequence[str] = LOSSES,
         alpha: float = 0.5,
         beta: float = 1.0,

@@ -1,92 +1,39 @@
-"""Losses by name, for networks that map pictures to logits."""
+"""Losses by name. A loss stands in a file of its own, or beside the method that it trains, and registers itself.
+
+Building one imports its file and no other.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from seedbed.errors import ParameterError, unknown_name
-from seedbed.models.outputs import heads_of
-from seedbed.train.aream import conformer, conformer_aream, mctformer, mctformer_aream
-from seedbed.train.exvit import ExViTObjective
+from seedbed.errors import ParameterError
+from seedbed.io.catalogue import Catalogue
+from seedbed.io.registrations import registrations
 
-VOID = 255
 Parts = tuple[Tensor, dict[str, Tensor]]
+Task = Literal["classifier", "affinity", "segmentation"]
+PACKAGE = "seedbed.train"
+LOSSES: Catalogue[Callable[..., Any]] = Catalogue("loss", PACKAGE, "loss")
 
 
-class MultiLabelSoftMargin:
-    """Multi-label soft margin loss of ``(pictures, multi-hot labels)``."""
+def loss(name: str, *, task: Task = "classifier", single_label: bool = False) -> Callable[[Callable], Callable]:
+    """Register the decorated class or function as what makes the loss ``name``; see `seedbed.train.run.Objective`.
 
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        return F.multilabel_soft_margin_loss(model(pictures).float(), labels), {}
-
-
-class CrossEntropy:
-    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label a picture.
-
-    A network with two heads pays for each (Conformer on ImageNet, Peng et al. 2021).
-    """
-
-    single_label = True
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        heads, truth = heads_of(model(pictures)), labels.argmax(1)
-        losses = {
-            name: F.cross_entropy(logits.float(), truth, label_smoothing=self.label_smoothing)
-            for name, logits in heads.items()
-        }
-        parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
-        return sum(losses.values()), parts
-
-
-class PixelCrossEntropy:
-    """Cross entropy of ``(pictures, label maps)``; logits are enlarged to the label map, void pixels do not count.
+    Its keyword-only arguments are the loss's options.
 
     Args:
-        align_corners: of the enlargement.
-        balanced: the mean of the cross entropies of background (label 0) and of foreground, as AFA trains on its pseudo
-            labels (Ru et al. 2022); the plain mean over pixels otherwise. A term without pixels is 0 (AFA's: NaN).
+        name: in parameter files.
+        task: which networks it trains, as in `seedbed.models.registry`.
+        single_label: whether it takes exactly one class to be in an image.
     """
-
-    def __init__(self, align_corners: bool = True, balanced: bool = False) -> None:
-        self.align_corners, self.balanced = align_corners, balanced
-
-    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        logits = model(pictures).float()
-        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
-        if not self.balanced:
-            return _mean_cross_entropy(logits, labels), {}
-        background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
-        return (_mean_cross_entropy(logits, background) + _mean_cross_entropy(logits, foreground)) / 2, {}
-
-
-def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    counted = (labels != VOID).sum().clamp(min=1)
-    return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted
-
-
-OBJECTIVES: dict[str, Callable[..., Any]] = {
-    "multilabel_soft_margin": MultiLabelSoftMargin,
-    "cross_entropy": CrossEntropy,
-    "pixel_cross_entropy": PixelCrossEntropy,
-    "exvit": ExViTObjective,
-    "mctformer": mctformer,
-    "mctformer_aream": mctformer_aream,
-    "conformer": conformer,
-    "conformer_aream": conformer_aream,
-}
+    return LOSSES.entering(name)
 
 
 def excludes_other_classes(name: str) -> bool:
     """Whether a classifier trained with this loss takes exactly one class to be in a picture."""
-    return getattr(OBJECTIVES.get(name), "single_label", False)
+    return any(entry.keywords.get("single_label", False) for entry in registrations(PACKAGE, "loss").get(name, ()))
 
 
 def build_objective(name: str, **options: Any) -> Any:
@@ -95,9 +42,8 @@ def build_objective(name: str, **options: Any) -> Any:
     Raises:
         ParameterError: the name is unknown, or an option does not fit.
     """
-    if name not in OBJECTIVES:
-        raise ParameterError(unknown_name("loss", name, OBJECTIVES))
+    build = LOSSES.find(name)
     try:
-        return OBJECTIVES[name](**options)
+        return build(**options)
     except TypeError as error:
         raise ParameterError(f"loss '{name}': {error}.") from None

@@ -1,8 +1,9 @@
 """Training a segmentation network on pseudo masks, and its predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,22 +14,53 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.datasets import MaskedPictures
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
-from seedbed.data.scaling import ROUNDINGS
+from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
-from seedbed.data.views import view
+from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.registry import create_model
-from seedbed.params.stages import Crf, Segmenter
-from seedbed.refine.crf import CrfSettings, dense_crf_labels
-from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.crf import dense_crf_labels
+from seedbed.refine.fusion import FUSIONS, fuse_scales
 from seedbed.refine.picture import picture_for_crf
+from seedbed.settings.dense_crf import CrfSettings
+from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
-from seedbed.train.settings import TrainSettings
 
 
-def build_segmenter(settings: Segmenter, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """A segmentation network, its training and its predictions.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        input: how an image is brought to the network at scale 1.
+        fusion: of the scales, see `seedbed.refine.fusion`.
+        train: its training.
+        weights_options: how a weights file fills it, see `load_into`.
+        scales: factors on the input's size.
+        flip: predict each scale's mirror image too.
+        scaling: resize the 8-bit ``picture``; or normalised pixels: the ``tensor`` with aligned corners, or by
+            OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
+        rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
+        crf_picture: what the CRF sees, see `picture_for_crf`.
+    """
+
+    architecture: str
+    input: InputView
+    fusion: str
+    train: Training
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights_options: Mapping[str, Any] = field(default_factory=dict)
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    scaling: Literal["picture", "tensor", "cv2_cubic"] = "picture"
+    rounding: Literal["nearest", "down"] = "nearest"
+    crf_picture: str = "own"
+
+
+def build_segmenter(settings: SegmenterSettings, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
     """Return the network for ``num_classes`` classes and background; a weights file fills its backbone."""
     torch.manual_seed(seed)
     model = create_model(settings.architecture, num_classes + 1, **settings.options)
@@ -40,21 +72,22 @@ def build_segmenter(settings: Segmenter, num_classes: int, seed: int, weights: s
 def train_segmenter(
     index: DataIndex,
     masks: Mapping[str, np.ndarray],
-    settings: Segmenter,
+    settings: SegmenterSettings,
     *,
     seed: int,
     weights: str | Path | None,
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
     data = MaskedPictures(index, index.split(training.split), masks, build_transform(training.augment))
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, TrainSettings(**training.settings()), **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 @torch.inference_mode()
@@ -62,14 +95,14 @@ def predict_masks(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: Segmenter,
-    crf: Crf | None,
+    settings: SegmenterSettings,
+    crf: CrfSettings | None,
     device: torch.device,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
-    scores = model.logits if settings.fusion == "max_probability" else model
+    scores = model.logits if FUSIONS.find(settings.fusion).of_logits else model
     one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
@@ -82,22 +115,26 @@ def predict_masks(
             yield record.image, fused.argmax(0).astype(np.uint8)
         else:
             shown = picture_for_crf(picture, settings.crf_picture)
-            yield record.image, dense_crf_labels(shown, fused, CrfSettings(**crf.plain())).astype(np.uint8)
+            yield record.image, dense_crf_labels(shown, fused, crf).astype(np.uint8)
 
 
-def _scaled(picture: np.ndarray, settings: Segmenter, scale: float, flip: bool) -> Tensor:
-    """One view [3, h, w] of a picture, scaled before or after its normalisation."""
-    on_tensor = settings.scaling == "tensor"
+def _scaled(picture: np.ndarray, settings: SegmenterSettings, scale: float, flip: bool) -> Tensor:
+    """One view [3, h, w] of a picture, scaled before or after its normalisation, then mirrored."""
+    first = settings.scaling != "picture"
     pixels = view(
         picture,
         size=settings.input.size,
-        scale=1.0 if on_tensor else scale,
-        flip=flip,
+        scale=1.0 if first else scale,
+        flip=flip and not first,
         interpolation=settings.input.interpolation,
         rounding=settings.rounding,
         normalisation=settings.input.normalize,
     )
-    if not on_tensor:
+    if not first:
         return pixels
-    size = tuple(max(1, ROUNDINGS[settings.rounding](side * scale)) for side in pixels.shape[-2:])
-    return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
+    if settings.scaling == "cv2_cubic":
+        pixels = cv2_cubic(pixels, size, scale)
+    else:
+        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    return pixels.flip(-1) if flip else pixels

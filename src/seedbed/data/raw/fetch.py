@@ -48,8 +48,9 @@ def fetch(
 ) -> Path:
     """Return the verified file of a source in ``folder``, fetching it if it is not there.
 
-    A partial file, ``<file>.part``, is kept for the next call unless its content is proven wrong. Of several processes
-    that want the same file one fetches, the others wait and find it.
+    A file that is there is never removed or replaced, whatever its content: a person may have put it there. A partial
+    file, ``<file>.part``, is kept for the next call unless its content is proven wrong. Of several processes that want
+    the same file one fetches, the others wait and find it.
 
     Args:
         source: an entry of the table of sources.
@@ -106,7 +107,7 @@ def _verify_present(target: Path, source: FileSource, lock: DataLock) -> None:
     try:
         verify(target, source, lock)
     except DataError as error:
-        raise DataError(f"{error} Remove the file and rerun.") from None
+        raise DataError(f"{error} Remove the file and rerun; it is left as it is.") from None
 
 
 def _fetch_from_any(

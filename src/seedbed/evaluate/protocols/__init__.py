@@ -14,7 +14,7 @@ from seedbed.evaluate.protocols.instances import instances
 from seedbed.evaluate.protocols.layerwise import layerwise
 from seedbed.evaluate.protocols.noise import noise
 from seedbed.evaluate.protocols.setting import Counts, Setting
-from seedbed.params.stages import Explainer
+from seedbed.explain.heatmap_settings import HeatMapSettings
 
 PROTOCOLS: dict[str, Callable[[Setting], Counts]] = {
     "soft_segmentation": soft_segmentation,
@@ -32,7 +32,7 @@ def run_protocol(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    explainer: Explainer,
+    explainer: HeatMapSettings,
     options: Mapping[str, Any],
     device: torch.device,
     block: int | None = None,

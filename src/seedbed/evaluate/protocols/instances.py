@@ -1,6 +1,7 @@
 """Explanations as instances, scored by COCO's average precision and recall (eX-ViT, table 4)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from seedbed.data.coco import read_instances
@@ -25,7 +26,7 @@ def instances(setting: Setting) -> Counts:
     truth = _truth_of(setting.index)
     records, device = list(setting.records), setting.device
     scores = predict_scores(setting.model, setting.index, records, setting.explainer.input, device, setting.block or 32)
-    whole = setting.explainer.model_copy(update={"store_stride": 1})  # nothing is stored here
+    whole = replace(setting.explainer, store_stride=1)  # nothing is stored here
     maps = picture_heatmaps(setting.model, setting.index, records, whole, device, setting.block)
     for record, probabilities, (image, heat) in zip(records, scores.sigmoid(), maps, strict=True):
         classes = heat.classes.tolist()

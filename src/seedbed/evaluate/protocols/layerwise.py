@@ -2,12 +2,13 @@
 
 from seedbed.evaluate.layerwise import count_layers
 from seedbed.evaluate.protocols.setting import Counts, Setting
-from seedbed.params.stages import Scoring
+from seedbed.evaluate.scoring import ScoringSettings
+from seedbed.io.plain import from_plain
 
 
 def layerwise(setting: Setting) -> Counts:
-    """Each layer's maps of each picture's own classes against its ground truth; the options are those of `Scoring`."""
-    scoring = Scoring.model_validate(setting.options)
+    """Each layer's maps of each picture's own classes against its truth; options are those of `ScoringSettings`."""
+    scoring = from_plain(ScoringSettings, setting.options)
     records = list(setting.records)
     measured = (setting.model, setting.index, records, setting.explainer, scoring, setting.device)
     return count_layers(*measured, setting.block).to_dict()

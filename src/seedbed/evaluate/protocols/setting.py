@@ -14,9 +14,9 @@ from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.call import explain
+from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.heatmaps import upsample
 from seedbed.models.outputs import logits_of
-from seedbed.params.stages import Explainer
 
 Counts = dict[str, Any]
 """What one shard has counted, as plain values."""
@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     model: nn.Module
     index: DataIndex
     records: Sequence[Record]
-    explainer: Explainer
+    explainer: HeatMapSettings
     options: Mapping[str, Any]
     device: torch.device
     fit: Fitting

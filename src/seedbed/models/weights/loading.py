@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.models.weights.layouts import LAYOUTS
+from seedbed.errors import DataError, ParameterError
+from seedbed.models.weights.conversion import LAYOUTS
 from seedbed.models.weights.reading import read_weights
 
 COUNTER = ".num_batches_tracked"  # of batch norms: not a weight, and absent from older files
@@ -37,9 +37,8 @@ def load_weights(
     Args:
         model: the network, on any device; its dtype is kept.
         source: a file for `read_weights`, or named tensors.
-        layout: how the source names its tensors: ``native``, ``checkpoint``, ``pretrained_classifier``,
-            ``resnet38_mxnet``, ``resnet38_backbone``, ``mctformer_deit``, ``exvit_deit``, ``exvit_deit_scaled``,
-            ``conformer_imagenet`` or ``conformer_mmpretrain``.
+        layout: how the source names its tensors: ``native``, ``checkpoint`` or ``pretrained_classifier``, or one that
+            stands beside a network, such as ``resnet38_mxnet``.
         subtree: take only the source's tensors below this module, e.g. ``patch_embed.backbone``, under their names
             within it.
         drop: modules of the source to leave out on purpose, e.g. ``("fc",)``.
@@ -53,13 +52,12 @@ def load_weights(
             in one message).
         ParameterError: the layout is unknown, or `subtree`, `drop` or `fresh` names something that does not exist.
     """
-    if layout not in LAYOUTS:
-        raise ParameterError(unknown_name("weights layout", layout, LAYOUTS))
+    convert = LAYOUTS.find(layout)
     from_file = isinstance(source, str | Path)
     label = str(source) if from_file else "the tensors given"
     given = read_weights(source) if from_file else dict(source)
     tensors, dropped = _select(given, subtree, drop, label)
-    converted = LAYOUTS[layout](tensors, model)
+    converted = convert(tensors, model)
     state = model.state_dict()
     left = _names_below(state, fresh, f"{type(model).__name__}")
     left |= {name for name in state if any(_below(name, layer) for layer in converted.fresh)}

@@ -1,0 +1,34 @@
+"""What a function that explains whole images is told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from seedbed.data.views import InputView
+
+
+@dataclass(frozen=True)
+class HeatMapSettings:
+    """How images are explained.
+
+    Attributes:
+        method, options: the explanation method and its options.
+        input: how an image is brought to the network at scale 1.
+        fusion, fusion_options: how the views' maps become one map a class, see `seedbed.explain.fusion`.
+        classes: explain an image's ``labels``, or the ``predicted`` class.
+        scales: factors on the input's size.
+        flip: explain each view's mirror image too.
+        store_stride: maps are kept at ``1 / store_stride`` of the image's size.
+        batch_size: images at once.
+    """
+
+    method: str
+    input: InputView
+    fusion: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fusion_options: Mapping[str, Any] = field(default_factory=dict)
+    classes: Literal["labels", "predicted"] = "labels"
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    store_stride: int = 1
+    batch_size: int = 16

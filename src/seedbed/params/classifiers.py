@@ -1,0 +1,26 @@
+"""Parameters of classifiers: the section `models`."""
+
+from typing import Any
+
+from pydantic import Field
+
+from seedbed.params.base import Positive
+from seedbed.params.network_input import NetworkInput
+from seedbed.params.published_networks import Trained
+from seedbed.settings.optimisation import Training
+
+
+class Classifier(Trained):
+    """A classification network; without ``train`` its pretrained weights are used as they are."""
+
+    architecture: str
+    num_classes: Positive | None = Field(None, description="null: those of the data set")
+    options: dict[str, Any] = {}
+    weights: str | None = Field(None, description="name in `weights` to start from; null starts from random values")
+    weights_options: dict[str, Any] = Field(
+        {"layout": "pretrained_classifier"},
+        description="into (a module), layout, subtree, drop, fresh",
+    )
+    train: Training | None = None
+    input: NetworkInput = Field(description="when its accuracy is measured; its maps are made at the explainer's size")
+    held_out: str = Field("val", description="split that its accuracy is measured on")

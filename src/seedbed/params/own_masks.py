@@ -1,0 +1,11 @@
+"""Parameters of masks for your own pictures: the section `own`."""
+
+from seedbed.params.base import Section
+
+
+class OwnData(Section):
+    """The pipeline that makes masks for your own pictures."""
+
+    model: str
+    explainer: str
+    refiner: str

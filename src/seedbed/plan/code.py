@@ -1,0 +1,99 @@
+"""Which code computes a result: a rule's script, what that imports, and what names among its parameters choose.
+
+The functions take a section of the parameters as plain values and return dotted module names. A name that is nobody's
+(a network of timm's) has no module.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seedbed.io.identity import code_digest
+from seedbed.io.registrations import modules_registering
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "report" / "templates"
+
+CATALOGUES = {
+    "network": ("seedbed.models", "register"),
+    "weights layout": ("seedbed.models", "layout"),
+    "loss": ("seedbed.train", "loss"),
+    "augmentation step": ("seedbed.data", "augmentation"),
+    "explanation method": ("seedbed.explain", "explainer"),
+    "fusion of views": ("seedbed.explain", "view_fusion"),
+    "fusion mode": ("seedbed.refine", "score_fusion"),
+    "confident-label rule": ("seedbed.refine", "label_rule"),
+}
+"""Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
+
+Section = Mapping[str, Any]
+
+
+class Code:
+    """Digests of the code behind rules, each taken once.
+
+    Args:
+        scripts: folder of the scripts.
+    """
+
+    def __init__(self, scripts: Path) -> None:
+        self.scripts = scripts
+        self._digest = cache(self._digest_of)
+
+    def of(self, script: str, *modules: str, pages: bool = False) -> str:
+        """Digest of a script, what that imports, further modules, and perhaps the templates of pages."""
+        return self._digest(script, tuple(sorted(set(modules))), pages)
+
+    def _digest_of(self, script: str, modules: Iterable[str], pages: bool) -> str:
+        texts = TEMPLATES.glob("*.j2") if pages else ()
+        return code_digest(self.scripts / f"{script}.py", *modules, texts=texts)
+
+
+def modules_of(kind: str, *names: Any) -> list[str]:
+    """Modules that enter ``names`` into the catalogue of a kind; what is no string is nobody's name."""
+    return modules_registering(*CATALOGUES[kind], *names)
+
+
+def network_modules(network: Section) -> list[str]:
+    """Modules that build a network, chosen by its architecture and by names among its options."""
+    return modules_of("network", network["architecture"], *network["options"].values())
+
+
+def training_modules(network: Section) -> list[str]:
+    """Modules of a training: network, layout of what it starts from, loss, augmentation, rule of its labels."""
+    training, labels = network["train"] or {}, network.get("labels") or {}
+    steps = [*training.get("augment", ()), *network.get("photometric", ())]
+    return [
+        *network_modules(network),
+        *modules_of("weights layout", (network.get("weights_options") or {}).get("layout")),
+        *modules_of("loss", training.get("loss")),
+        *modules_of("augmentation step", *(name for step in steps for name in step)),
+        *modules_of("confident-label rule", labels.get("rule")),
+    ]
+
+
+def checkpoint_modules(network: Section) -> list[str]:
+    """Modules that bring a published checkpoint into its network."""
+    return [*network_modules(network), *modules_of("weights layout", network["checkpoint"]["layout"])]
+
+
+def explainer_modules(explainer: Section) -> list[str]:
+    """Modules of an explanation method and of the fusion of its views."""
+    return [
+        *modules_of("explanation method", explainer["method"]),
+        *modules_of("fusion of views", explainer["fusion"]),
+    ]
+
+
+def prediction_modules(segmenter: Section) -> list[str]:
+    """Modules of a segmentation network and of the fusion of its scales."""
+    return [*network_modules(segmenter), *modules_of("fusion mode", segmenter["fusion"])]
+
+
+def panel_modules(panels: Iterable[Section]) -> list[str]:
+    """Modules behind the panels of a gallery: of those that are explained while they are drawn."""
+    found: set[str] = set()
+    for panel in panels:
+        found.update(network_modules(panel["network"]) if "network" in panel else ())
+        found.update(explainer_modules(panel["explainer"]) if "explainer" in panel else ())
+    return sorted(found)

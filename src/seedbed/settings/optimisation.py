@@ -1,0 +1,87 @@
+"""What a training run is told: optimiser, schedule, lengths and guards."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+Positive = Annotated[int, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Hyperparameters of one training run.
+
+    Attributes:
+        epochs, iterations: length of the run; exactly one is set.
+        batch_size: pictures in a global batch, over all devices.
+        optimizer: ``sgd`` or ``adamw``.
+        lr: base learning rate; parameter groups multiply it.
+        momentum: SGD's momentum, or AdamW's first beta.
+        beta2: AdamW's second beta.
+        weight_decay: decay of the groups that do not set their own.
+        schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
+        power: exponent of the polynomial schedules; 1 is linear.
+        schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
+            its last value; 1 for TransCAM's segmentation network.
+        warmup_epochs: linear warm-up from ``warmup_lr``.
+        final_lr: where the cosine schedule ends.
+        groups: how parameters are grouped, a name in ``seedbed.train.groups``.
+        lr_scales: parameter name prefix -> factor on the learning rate.
+        clip_grad: largest gradient norm; 0 switches clipping off.
+        ema_decay: decay of the averaged weights that are saved instead of the last ones; 0 switches it off.
+        bf16: autocast to bfloat16 on a GPU.
+        save_every_seconds: how much work a kill may cost.
+        log_every: steps between lines of the history; no weight depends on it.
+        compute_threads: CPU threads of one process; on a CPU part of the result, because sums are split over threads.
+        loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
+
+    lr: Annotated[float, Gt(0)]
+    batch_size: Positive
+    epochs: Positive | None = None
+    iterations: Positive | None = None
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    momentum: Fraction = 0.9
+    beta2: Fraction = 0.999
+    weight_decay: NotNegative = 0.0
+    schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
+    power: Annotated[float, Gt(0)] = 1.0
+    schedule_extra: Annotated[int, Ge(0)] = 0
+    warmup_epochs: NotNegative = 0.0
+    warmup_lr: NotNegative = 0.0
+    final_lr: NotNegative = 0.0
+    groups: Literal["standard", "uniform", "own"] = "standard"
+    lr_scales: Mapping[str, float] = field(default_factory=dict)
+    clip_grad: NotNegative = 0.0
+    ema_decay: Fraction = 0.0
+    bf16: bool = True
+    save_every_seconds: NotNegative = 60.0
+    log_every: Positive = 20
+    compute_threads: Positive = 1
+    loader_workers: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainSettings):
+    """A training run with its data and its loss.
+
+    Attributes:
+        augment: steps, ``[{name: argument}, ...]``, see `seedbed.data.transforms`.
+        loss, loss_options: see `seedbed.train.objectives`.
+        split: of the data set to train on.
+    """
+
+    augment: list[dict[str, Any]]
+    loss: str
+    loss_options: dict[str, Any] = field(default_factory=dict)
+    split: str = "trainaug"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("set either epochs or iterations, and not both")

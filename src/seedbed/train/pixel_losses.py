@@ -1,0 +1,36 @@
+"""Losses of segmentation networks on label maps."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seedbed.train.objectives import Parts, loss
+
+VOID = 255
+
+
+@loss("pixel_cross_entropy", task="segmentation")
+class PixelCrossEntropy:
+    """Cross entropy of ``(pictures, label maps)``; logits are enlarged to the label map, void pixels do not count.
+
+    Args:
+        align_corners: of the enlargement.
+        balanced: the mean of the cross entropies of background (label 0) and of foreground, as AFA trains on its pseudo
+            labels (Ru et al. 2022); the plain mean over pixels otherwise. A term without pixels is 0 (AFA's: NaN).
+    """
+
+    def __init__(self, *, align_corners: bool = True, balanced: bool = False) -> None:
+        self.align_corners, self.balanced = align_corners, balanced
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
+        pictures, labels = batch
+        logits = model(pictures).float()
+        logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        if not self.balanced:
+            return _mean_cross_entropy(logits, labels), {}
+        background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
+        return (_mean_cross_entropy(logits, background) + _mean_cross_entropy(logits, foreground)) / 2, {}
+
+
+def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    counted = (labels != VOID).sum().clamp(min=1)
+    return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted
