@@ -178,3 +178,35 @@ def test_ragged_and_textual_targets_are_refused(targets):
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
     with pytest.raises(ParameterError, match="Targets must be integer class indices"):
         explain(model, torch.zeros(2, 3, 32, 32), targets, "rollout")
+
+
+@pytest.mark.parametrize("method", ["cam", "rollout", "lrp"])
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 4, 32, 32), (1, 3, 33, 47), (1, 3, 4, 4)])
+def test_images_that_the_model_cannot_take_are_refused(method, shape):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=r"[Tt]he model (takes 3|does not take images of shape)"):
+        explain(model, torch.zeros(shape), [1], method)
+
+
+def test_no_image_gives_no_map():
+    model = timm.create_model("resnet10t", num_classes=3).eval()
+    assert explain(model, torch.zeros(0, 3, 64, 64), None, "cam").shape[0] == 0
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "generic_attribution"])
+def test_what_others_hang_on_a_model_is_refused_where_it_changes_the_answer(method):
+    model, images = build("class_token"), images_for("class_token", count=1)
+    expected, seen = explain(model, images, [1], method), []
+    watching = model.blocks[0].register_forward_hook(lambda _, __, output: seen.append(output.shape))
+    torch.testing.assert_close(explain(model, images, [1], method), expected)
+    assert seen
+    watching.remove()
+    doubling = model.blocks[1].register_forward_hook(lambda _, __, output: 2 * output + 1)
+    with pytest.raises(UserError, match=r"on blocks\.1 change what this VisionTransformer answers"):
+        explain(model, images, [1], method)
+    doubling.remove()
+    model.head.forward = lambda x: x[:, :5] * 3
+    with pytest.raises(UserError, match="patched forward on head"):
+        explain(model, images, [1], method)
+    del model.head.forward
+    torch.testing.assert_close(explain(model, images, [1], method), expected)

@@ -175,6 +175,36 @@ def test_imagefolder_with_metadata(tmp_path):
         read(tmp_path)
 
 
+def test_one_metadata_for_folders_of_splits(tmp_path):
+    names = {"train/a.jpg": ["cat"], "validation/b.jpg": ["cat"], "test/c.jpg": []}
+    lines = [json.dumps({"file_name": name, "labels": labels}) for name, labels in names.items()]
+    write(tmp_path / "mine", {"metadata.jsonl": "\n".join(lines), **{name: jpeg(5, 6) for name in names}})
+    index, records, _ = read(tmp_path)
+    assert index.splits() == {"train": 1, "trainaug": 1, "val": 1} and set(records) == {"a", "b"}
+    assert own_splits(tmp_path / "mine") == ["train", "val"]
+
+
+def test_yolo_with_a_folder_a_split(tmp_path):
+    files = {"data.yaml": "names: [cat]\n", "valid/labels/b.txt": "", "test/labels/c.txt": ""}
+    files |= {"train/labels/a.txt": "0 0.25 0.2 0.75 0.2 0.75 0.6\n"}
+    files |= {f"{name}.jpg": jpeg(10, 12) for name in ("train/images/a", "valid/images/b", "test/images/c")}
+    write(tmp_path / "mine", files)
+    index, records, _ = read(tmp_path)
+    assert index.splits() == {"train": 1, "trainaug": 1, "val": 1} and records["a"].labels == ("cat",)
+
+
+def test_vocs_images_in_folders(tmp_path):
+    files = {"ImageSets/Main/train.txt": "x/1\n", "ImageSets/Main/val.txt": "y/1\n"}
+    for image in ("x/1", "y/1"):
+        files[f"JPEGImages/{image}.jpg"] = jpeg(10, 12)
+        files[f"Annotations/{image}.xml"] = voc_xml(image, (10, 12), [("cat", False, (1, 1, 2, 2))])
+        files[f"SegmentationClass/{image}.png"] = encode_mask(np.full((10, 12), 8, np.uint8))
+    write(tmp_path / "mine", files)
+    _, records, remarks = read(tmp_path)
+    assert set(records) == {"x__1", "y__1"} and records["y__1"].mask.endswith("SegmentationClass/y/1.png")
+    assert remarks == ""
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

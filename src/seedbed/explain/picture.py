@@ -70,7 +70,7 @@ def explain_picture(
     """
     device = device or torch.device("cpu")
     model = model.to(device).eval()
-    inputs = network_input(model, picture, how).to(device)
+    inputs = network_input(model, picture, how).to(device, next(model.parameters()).dtype)
     with torch.no_grad():
         logits = logits_of(model(inputs))[0].float().cpu()
     probabilities = logits.sigmoid() if multi_label else logits.softmax(0)
