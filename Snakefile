@@ -56,6 +56,7 @@ include: "rules/figures.smk"
 include: "rules/tracking.smk"
 include: "rules/report.smk"
 include: "rules/own_data.smk"
+include: "rules/archive.smk"
 
 
 checked(PRESET.check_rules, RULES_WITH_RESOURCES)

@@ -27,6 +27,7 @@ def described_targets():
         ("my_masks", "masks for your own pictures: --config dataset=/path/to/folder", ""),
         ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths", ""),
         ("explain_image", "all methods on one picture: --config image=cat.jpg model=vit_base methods=all", ""),
+        ("archive", "tables with all they were computed from, as zips to deposit: --config of=exvit_table1", ""),
         ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour", ""),
         *((f"{paper.id}_{table.id}", table.title, built_state(paper.id, table.id)) for paper, table in tables),
         *(
