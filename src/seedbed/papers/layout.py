@@ -98,6 +98,10 @@ class Layout:
         """Page and maps of one explained image, without extension."""
         return f"{self.root}/explained/{name}"
 
+    def deposit(self, paper: str, table: str) -> str:
+        """A table with all that it was computed from, as one zip."""
+        return f"{self.root}/archives/{paper}_{table}.zip"
+
     def rebuilt(self, weights: str) -> str:
         """Comparison of shipped weights with what their recipe trains."""
         return f"{self.root}/rebuilt/{weights}.json"
