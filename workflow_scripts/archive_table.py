@@ -1,5 +1,7 @@
 """A finished table and everything it was computed from, as one zip."""
 
+from pathlib import Path
+
 from job import job
 from seedbed.report.archive import write_archive
 
