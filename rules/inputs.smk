@@ -72,6 +72,14 @@ def checkpoint_file(table, name):
     return path
 
 
+def refined_maps(wildcards):
+    """The shard of heat maps that masks are made of; none where a refiner needs no maps."""
+    if not refiner_needs(PRESET.refiners[wildcards.refiner].kind, "maps"):
+        return []
+    names = (wildcards.dataset, wildcards.split, wildcards.model, wildcards.explainer)
+    return f"{LAYOUT.heatmaps(*names, wildcards.seed)}/{wildcards.scatteritem}.h5"
+
+
 def walk_network(wildcards):
     """The affinity network that a random walk runs on."""
     return PRESET.refiners[wildcards.refiner].network

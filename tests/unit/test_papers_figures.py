@@ -5,10 +5,10 @@ from test_papers_plan import CHAIN, LAYOUT, PRESET, row, table
 
 from seedbed.errors import ParameterError
 from seedbed.papers import table_cells
-from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import Series, figure_panels, figure_series, missing_of
 from seedbed.papers.tables import Axis, Figure
 from seedbed.params import resolve
+from seedbed.plan.describe import figure_notes, footnotes
 
 LAYER = PRESET.model_copy(update={"stages": [*PRESET.stages, "layerwise"]})
 CURVE = {"shows": "curve", "pipeline": {"stage": "layerwise", "metric": "miou_per_layer"}}

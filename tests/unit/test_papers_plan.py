@@ -8,10 +8,10 @@ import yaml
 
 from seedbed.errors import ParameterError
 from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
-from seedbed.papers.describe import describe, footnotes
 from seedbed.papers.plan import histories
 from seedbed.params import Preset
 from seedbed.params.data import Published
+from seedbed.plan.describe import describe, footnotes
 
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}

@@ -8,6 +8,7 @@ from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
+from seedbed.params.refiners import needs
 
 CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
 SUBMISSION = "submission"
@@ -123,12 +124,18 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the picture alone
         found["segmenter"] = measurement.segmenter
-    if preset.models[measurement.model].train is not None and not preset.checkpoint_of("model", measurement.model):
+    trained = preset.models[measurement.model].train is not None
+    if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
     network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
     if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
         found["network"] = network
     return found
+
+
+def _reads_model(measurement: Measurement, preset: Preset) -> bool:
+    """Whether anything of the classifier reaches the number: ground truth as masks needs no maps."""
+    return measurement.refiner is None or needs(preset.refiners[measurement.refiner].kind, "maps")
 
 
 def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
@@ -159,7 +166,10 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     if row.status == "cited":
         return Cell(row.id, column.id, CITED, reported)
     pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
-    measurement, missing = measure(pipeline, preset, f"{table.id}, row '{row.id}', column '{column.id}'")
+    where = f"{table.id}, row '{row.id}', column '{column.id}'"
+    measurement, missing = measure(pipeline, preset, where)
+    if measurement is not None:
+        _check_supervision(measurement, row, preset, where)
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
@@ -171,6 +181,15 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
         return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)
     sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
+
+
+def _check_supervision(measurement: Measurement, row: Row, preset: Preset, where: str) -> None:
+    """Refuse ground truth as masks in a row that does not say that it is fully supervised."""
+    refiner = preset.refiners.get(measurement.refiner)
+    if refiner is not None and needs(refiner.kind, "truth") and row.attributes.get("supervision") != "F":
+        raise ParameterError(
+            f"{where}: refiner '{measurement.refiner}' is ground truth, so the row's attribute supervision must be F."
+        )
 
 
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
@@ -194,7 +213,7 @@ def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout,
         names = (*chain, measurement.refiner, measurement.segmenter)
         return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
     found = []
-    if preset.checkpoint_of("model", measurement.model):
+    if _reads_model(measurement, preset) and preset.checkpoint_of("model", measurement.model):
         found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
     if preset.checkpoint_of("refiner", measurement.refiner):
         network = preset.refiners[measurement.refiner].network
