@@ -2,7 +2,9 @@
 
 from dataclasses import asdict
 from functools import cache
+import re
 
+from seedbed.data.index import SUBSETS
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
@@ -11,6 +13,7 @@ from seedbed.io.registrations import registered_names
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
 from seedbed.plan.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
+from seedbed.papers.measured import measurements, measures
 from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT, TRAININGS
@@ -178,7 +181,7 @@ def crf(name):
     return asdict(PRESET.crf[name]) if name else None
 
 
-def shards(folder, extension, gathered=None):
+def shards(folder, extension):
     """All shards of a folder of artifacts."""
     escaped = folder.replace("{", "{{").replace("}", "}}")
-    return (gathered or gather.shard)(f"{escaped}/{{scatteritem}}.{extension}")
+    return gather.shard(f"{escaped}/{{scatteritem}}.{extension}")

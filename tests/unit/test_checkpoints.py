@@ -115,7 +115,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
 
 def preset(**checkpoints):
-    return resolve(config(seeds=[0, 1], stages=["heatmaps", "masks", "segmentation"], **checkpoints))
+    return resolve(config(seeds=[0, 1], **checkpoints))
 
 
 def measured(found, **names):

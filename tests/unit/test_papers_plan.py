@@ -24,7 +24,6 @@ PRESET = Preset.model_validate(
         "comparable": False,
         "seeds": [3, 5],
         "shards": 1,
-        "stages": ["heatmaps", "masks", "segmentation", "localization", "attention_statistics"],
         "protocols": {"localization": {"threshold": 0.5, "as_published": True}},
         "stand_ins": {"voc12": "shapes"},
         "own": {"model": "vit", "explainer": "maps", "refiner": "argmax"},
@@ -112,7 +111,6 @@ def test_cells_lie_over_rows_over_columns_over_the_table():
     [
         ({"model": "big"}, ("model big",)),
         ({"dataset": "cub200"}, ("dataset cub200",)),
-        ({"stage": "perturbation"}, ("stage perturbation",)),
         ({"stage": "masks", "refiner": "r", "explainer": "e"}, ("explainer e", "refiner r")),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
+from seedbed.papers.measured import check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
 from seedbed.params.refiners import needs
@@ -19,12 +20,6 @@ REGISTRY = {
     "explainer": "explainers",
     "refiner": "refiners",
     "segmenter": "segmenters",
-}
-_NEEDED = {
-    "heatmaps": ("explainer",),
-    "masks": ("explainer", "refiner"),
-    "segmentation": ("explainer", "refiner", "segmenter"),
-    "attention_statistics": (),
 }
 
 
@@ -49,7 +44,7 @@ class Measurement:
             return f"{layout.segmenter(*names, seed)}/{self.split}"
         if self.stage == "masks":
             return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
-        if self.stage == "attention_statistics":
+        if self.explainer is None:
             return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
         return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
 
@@ -145,20 +140,38 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
         ParameterError: a key that the stage needs is absent; ``where`` names the cell.
     """
     stage = pipeline.get("stage")
-    needed = ("dataset", "split", "model", "metric", *_NEEDED.get(stage, ("explainer",)))
+    if stage is not None:
+        check_stage(stage, where)
+    needed = ("dataset", "split", "model", "metric", *(names_needed(stage) if stage else ("explainer",)))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
     names = {key: pipeline[key] for key in needed if key in REGISTRY}
     names["dataset"] = preset.dataset_for(names["dataset"])
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
-    if stage not in preset.stages:
-        missing += (f"stage {stage}",)
     if missing:
         return None, missing
     subset = pipeline.get("subset")
     names = preset.measured_names(names)
-    return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
+    found = Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names)
+    _check_needs(found, preset, where)
+    return found, ()
+
+
+def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
+    """Refuse a measurement that would fail once its jobs run, for want of what it declares to need."""
+    stage, dataset = measurement.stage, preset.datasets[measurement.dataset]
+    for what, words in (("single_label", "exactly one label an image"), ("boxes", "boxes"), ("masks", "masks")):
+        given = what == "single_label" and measurement.subset == "single_class"
+        if measures(stage, what) and not given and dataset.offers(what) is False:
+            raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+    if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
+        explainer = preset.on(measurement.dataset).explainer_of(measurement.explainer, measurement.model)
+        if explainer.input.size is None:
+            raise ParameterError(
+                f"{where}: {stage} needs images of one size, but explainers.{measurement.explainer} has no input.size. "
+                f"Give it one, or set protocols.{stage}.size."
+            )
 
 
 def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:

@@ -19,6 +19,7 @@ CATALOGUES = {
     "fusion mode": ("seedbed.refine", "score_fusion"),
     "confident-label rule": ("seedbed.refine", "label_rule"),
     "refiner": ("seedbed.refine", "refiner"),
+    "protocol": ("seedbed.evaluate", "measurement"),
 }
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
@@ -69,6 +70,11 @@ def prediction_modules(segmenter: Section) -> list[str]:
 def refiner_modules(refiner: Section) -> list[str]:
     """Modules of a kind of refiner."""
     return modules_of("refiner", refiner["kind"])
+
+
+def measurement_modules(name: str) -> list[str]:
+    """Modules of a measurement."""
+    return modules_of("protocol", name)
 
 
 def panel_modules(panels: Iterable[Section]) -> list[str]:

@@ -5,7 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
+from seedbed.papers.measured import SCORED
 from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
@@ -95,8 +97,6 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
-    elif measurement.stage == "layerwise":
-        parts.append("layer by layer, background threshold the best of each layer's sweep on this split, no CRF")
     elif measurement.refiner:
         parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:
@@ -105,14 +105,10 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
         mirrored = " and mirrored" if segmenter.flip else ""
         parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
-    if measurement.stage in preset.protocols:
-        parts.append(_protocol(measurement.stage, preset))
-    return ", ".join(parts)
-
-
-def _protocol(stage: str, preset: Preset) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in preset.protocols[stage].items())
-    return f"measured by {stage.replace('_', ' ')} ({options})" if options else f"measured by {stage.replace('_', ' ')}"
+    if measurement.stage not in SCORED:
+        options = preset.protocols.get(measurement.stage, {})
+        parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
+    return ", ".join(filter(None, parts))
 
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:
