@@ -8,10 +8,10 @@ import yaml
 
 from seedbed.errors import ParameterError
 from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
-from seedbed.papers.describe import describe, footnotes
 from seedbed.papers.plan import histories
 from seedbed.params import Preset
 from seedbed.params.data import Published
+from seedbed.plan.describe import describe, footnotes
 
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
@@ -24,7 +24,6 @@ PRESET = Preset.model_validate(
         "comparable": False,
         "seeds": [3, 5],
         "shards": 1,
-        "stages": ["heatmaps", "masks", "segmentation", "localization", "attention_statistics"],
         "protocols": {"localization": {"threshold": 0.5, "as_published": True}},
         "stand_ins": {"voc12": "shapes"},
         "own": {"model": "vit", "explainer": "maps", "refiner": "argmax"},
@@ -120,7 +119,6 @@ def test_cells_lie_over_rows_over_columns_over_the_table():
     [
         ({"model": "big"}, ("model big",)),
         ({"dataset": "cub200"}, ("dataset cub200",)),
-        ({"stage": "perturbation"}, ("stage perturbation",)),
         ({"stage": "masks", "refiner": "r", "explainer": "e"}, ("explainer e", "refiner r")),
     ],
 )
@@ -310,9 +308,9 @@ def test_paths_of_artifacts_are_distinct_and_take_wildcards():
         LAYOUT.heatmaps("{d}", "{s}", "{m}", "{e}", "{seed}"), LAYOUT.affinity("{d}", "{m}", "{e}", "{n}", "{seed}"),
         LAYOUT.masks("{d}", "{s}", "{m}", "{e}", "{r}", "{seed}"), LAYOUT.table("{p}", "{t}"),
         LAYOUT.segmenter("{d}", "{m}", "{e}", "{r}", "{g}", "{seed}"), LAYOUT.figure("{p}", "{f}"),
-        LAYOUT.tracking("{p}", "{t}"), LAYOUT.report(),
+        LAYOUT.tracking("{p}", "{t}"),
     }  # fmt: skip
-    assert len(paths) == 12
+    assert len(paths) == 11
     assert LAYOUT.masks("d", "s", "m", "e", "r", 4) == "results/small/masks/d/s/m/e/r/seed4"
     assert LAYOUT.log("results/small/masks/d") == "results/small/logs/masks/d.log"
     assert LAYOUT.benchmark("data/d") == "results/small/benchmarks/data/d.tsv"
