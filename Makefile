@@ -30,6 +30,7 @@ lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 
 schemas: $(VENV)/installed ## the JSON schemas of params.yaml and papers/*.yaml, from the models
 	$(BIN)/python -m seedbed.params schema
+	$(BIN)/python -m seedbed.papers schema
 
 lock: ## pin every dependency with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header \

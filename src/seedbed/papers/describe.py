@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.papers.figures import PlannedPanel
-from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
 from seedbed.params.stages import Argmax, Crf, DenseCrf, RandomWalk
@@ -40,8 +40,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
         for chain, titles in found.items():
             which = f" ({', '.join(titles)})" if len(found) > 1 else ""
             notes.append(f"{labels[row]}{which}: {chain}.")
-    if any(cell.measurement.metric == "miou" for cell in _of(cells, MEASURED)):
-        notes.append(f"mIoU is the mean over {_MEANS[preset.scoring.miou]}.")
+    notes += _conventions(_of(cells, MEASURED), labels, preset.scoring.miou)
     lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
     if lacking:
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
@@ -105,6 +104,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
         mirrored = " and mirrored" if segmenter.flip else ""
         parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
+    elif measurement.stage == "prediction":
+        parts.append("masks that the network predicts itself")
     if measurement.stage in preset.protocols:
         parts.append(_protocol(measurement.stage, preset))
     return ", ".join(parts)
@@ -140,6 +141,17 @@ def _crf(name: str, preset: Preset) -> str:
         f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
         f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
     )
+
+
+def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -> list[str]:
+    """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        name, _, convention = cell.measurement.metric.partition("_")
+        if name == MIOU and convention in ("", *_MEANS):
+            found.setdefault(convention or usual, []).append(labels[cell.row])
+    of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
+    return [f"mIoU{of.get(convention, '')} is the mean over {_MEANS[convention]}." for convention in found]
 
 
 def _submissions(cells: Sequence[Cell]) -> list[str]:

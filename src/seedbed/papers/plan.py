@@ -6,7 +6,7 @@ from typing import Any
 
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
-from seedbed.papers.tables import Column, Row, Table
+from seedbed.papers.tables import SEGMENTATION, Column, Row, Table
 from seedbed.params import Preset
 
 CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
@@ -24,7 +24,9 @@ _NEEDED = {
     "masks": ("explainer", "refiner"),
     "segmentation": ("explainer", "refiner", "segmenter"),
     "attention_statistics": (),
+    "prediction": (),
 }
+MIOU = "miou"
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,15 @@ class Measurement:
             return f"{layout.segmenter(*names, seed)}/{self.split}"
         if self.stage == "masks":
             return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
+        if self.stage == "prediction":
+            return layout.prediction(self.dataset, self.model, self.split, seed)
         if self.stage == "attention_statistics":
             return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
         return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
 
     def path(self, layout: Layout, seed: int) -> str:
         """JSON file that holds the number."""
-        if self.stage in ("segmentation", "masks"):
+        if self.stage in ("segmentation", "masks", "prediction"):
             return f"{self.folder(layout, seed)}/metrics.json"
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
@@ -142,6 +146,7 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
+    metric = _metric(pipeline, where)
     names = {key: pipeline[key] for key in needed if key in REGISTRY}
     names["dataset"] = preset.dataset_for(names["dataset"])
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
@@ -149,9 +154,18 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
         missing += (f"stage {stage}",)
     if missing:
         return None, missing
-    subset = pipeline.get("subset")
     names = preset.measured_names(names)
-    return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
+    return Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names), ()
+
+
+def _metric(pipeline: Mapping[str, str], where: str) -> str:
+    """The key of the number: mIoU's own where the pipeline names over which classes the mean is taken."""
+    convention, stage, metric = pipeline.get("miou"), pipeline["stage"], pipeline["metric"]
+    if convention is None or (stage in SEGMENTATION and metric != MIOU):
+        return metric
+    if stage not in SEGMENTATION:
+        raise ParameterError(f"{where}: miou chooses among the means of {', '.join(SEGMENTATION)}, not of {stage}.")
+    return f"{MIOU}_{convention}"
 
 
 def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:

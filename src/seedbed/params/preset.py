@@ -25,6 +25,7 @@ Stage = Literal[
     "heatmaps",
     "masks",
     "segmentation",
+    "prediction",
     "soft_segmentation",
     "perturbation",
     "abpc",

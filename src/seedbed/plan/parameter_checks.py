@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from seedbed.errors import unknown_name
+from seedbed.errors import nearest, unknown_name
 from seedbed.io.identity import module_file, source_closure
 from seedbed.io.registrations import registrations
 from seedbed.io.signatures import Option, definitions, options_of, parsed
 from seedbed.params import Preset
 from seedbed.params.preset import CHECKPOINT
-from seedbed.plan.checks import given_problems, name_problems, nearest, option_problems, raise_for
+from seedbed.plan.checks import given_problems, name_problems, option_problems, raise_for
 from seedbed.plan.code import CATALOGUES, network_modules
 from seedbed.plan.timm_source import timm_networks, timm_tags, timm_words, words_of
 

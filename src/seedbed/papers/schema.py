@@ -1,0 +1,11 @@
+"""The JSON schema of papers/*.yaml, for editors."""
+
+from typing import Any
+
+from seedbed.papers.tables import Paper
+from seedbed.params.schema import DRAFT, without_titles
+
+
+def papers_schema() -> dict[str, Any]:
+    """Return the schema of one paper's file."""
+    return {"$schema": DRAFT, **without_titles(Paper.model_json_schema())}
