@@ -31,7 +31,6 @@ report: "rules/report/workflow.rst"
 
 scattergather:
     shard=PRESET.shards,
-    protocol=PRESET.protocol_shards,
 
 
 # -- stages -----------------------------------------------------------------------------------------------------------

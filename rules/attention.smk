@@ -36,7 +36,7 @@ rule measure_attention:
 use rule merge_protocol as merge_attention with:
     input:
         card=LAYOUT.card("{dataset}"),
-        shards=shards(ATTENTION, "json", gather.protocol),
+        shards=shards(ATTENTION, "json"),
     output:
         f"{ATTENTION}.json",
     log:
@@ -44,7 +44,10 @@ use rule merge_protocol as merge_attention with:
     benchmark:
         LAYOUT.benchmark(ATTENTION)
     params:
-        code=code("merge_protocol", "seedbed.evaluate.attention"),
+        code=code(
+            "merge_protocol",
+            *modules.measurement_modules("attention_statistics"),
+        ),
         protocol=dict(name="attention_statistics"),
     message:
         "Attention statistics of {wildcards.model} on {wildcards.dataset} {wildcards.split}"

@@ -2,17 +2,21 @@
 
 from dataclasses import asdict
 from functools import cache
+import re
 
+from seedbed.data.index import SUBSETS
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.errors import UserError, unknown_name
 from seedbed.io.identity import code_digest
 from seedbed.papers import Layout, missing_names, read_papers, table_cells
-from seedbed.papers.describe import figure_notes, footnotes
+from seedbed.plan.describe import figure_notes, footnotes
 from seedbed.papers.figures import CHARTS, figure_panels, figure_series, missing_of
+from seedbed.papers.measured import measurements, measures
 from seedbed.papers.plan import checkpoint_records, histories
 from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT, TRAININGS
+from seedbed.params.refiners import needs as refiner_needs
 from seedbed.plan import code as modules
 from seedbed.plan.parameter_checks import check_preset
 
@@ -50,6 +54,18 @@ def names_of(kind, table):
     """A regular expression of the names in a section whose entries are of one kind; matches nothing if there is none."""
     return (
         "|".join(name for name, entry in table.items() if entry.kind == kind) or "(?!)"
+    )
+
+
+def refiners(affinities):
+    """A regular expression of the refiners that need an affinity network, or of those that need none."""
+    return (
+        "|".join(
+            name
+            for name, entry in PRESET.refiners.items()
+            if refiner_needs(entry.kind, "affinities") == affinities
+        )
+        or "(?!)"
     )
 
 
@@ -162,7 +178,7 @@ def crf(name):
     return asdict(PRESET.crf[name]) if name else None
 
 
-def shards(folder, extension, gathered=None):
+def shards(folder, extension):
     """All shards of a folder of artifacts."""
     escaped = folder.replace("{", "{{").replace("}", "}}")
-    return (gathered or gather.shard)(f"{escaped}/{{scatteritem}}.{extension}")
+    return gather.shard(f"{escaped}/{{scatteritem}}.{extension}")

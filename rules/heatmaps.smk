@@ -87,7 +87,7 @@ rule run_protocol:
     params:
         code=lambda wildcards: code(
             "run_protocol",
-            "seedbed.evaluate.protocols",
+            *modules.measurement_modules(protocol_of(wildcards)["name"]),
             *modules.network_modules(network(wildcards)),
             *modules.explainer_modules(explainer_section(wildcards)),
         ),
@@ -103,7 +103,7 @@ rule run_protocol:
 rule merge_protocol:
     input:
         card=LAYOUT.card("{dataset}"),
-        shards=shards(f"{HEATMAPS}/{{protocol}}", "json", gather.protocol),
+        shards=shards(f"{HEATMAPS}/{{protocol}}", "json"),
     output:
         f"{HEATMAPS}/{{protocol}}.json",
     log:
@@ -120,7 +120,10 @@ rule merge_protocol:
         mem_mb=resource("score", "mem_mb"),
         runtime=resource("score", "runtime"),
     params:
-        code=code("merge_protocol"),
+        code=lambda wildcards: code(
+            "merge_protocol",
+            *modules.measurement_modules(protocol_of(wildcards)["name"]),
+        ),
         protocol=lambda wildcards: protocol_of(wildcards),
     message:
         "Result of {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"

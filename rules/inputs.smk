@@ -72,6 +72,14 @@ def checkpoint_file(table, name):
     return path
 
 
+def refined_maps(wildcards):
+    """The shard of heat maps that masks are made of; none where a refiner needs no maps."""
+    if not refiner_needs(PRESET.refiners[wildcards.refiner].kind, "maps"):
+        return []
+    names = (wildcards.dataset, wildcards.split, wildcards.model, wildcards.explainer)
+    return f"{LAYOUT.heatmaps(*names, wildcards.seed)}/{wildcards.scatteritem}.h5"
+
+
 def walk_network(wildcards):
     """The affinity network that a random walk runs on."""
     return PRESET.refiners[wildcards.refiner].network
@@ -97,15 +105,15 @@ def training_masks(wildcards):
 
 
 # Measurements of explanations, perhaps restricted to a subset of the split: localization, localization_single_class.
-PROTOCOLS = r"(soft_segmentation|perturbation|abpc|localization|instances|noise|layerwise)(_(single_class|two_classes))?"
+PROTOCOLS = rf"({'|'.join(measurements(maps=True))})(_({'|'.join(SUBSETS)}))?"
 
 
 def protocol_of(wildcards):
     """Name, subset and options of a measurement."""
-    options = {**PRESET.protocols, "layerwise": PRESET.scoring.plain()}
-    stage = next(name for name in options if wildcards.protocol.startswith(name))
-    subset = wildcards.protocol.removeprefix(stage).removeprefix("_") or None
-    return {"name": stage, "subset": subset, "options": options[stage]}
+    name, _, subset = re.fullmatch(PROTOCOLS, wildcards.protocol).groups()
+    scoring = measures(name, "scoring")
+    options = PRESET.scoring.plain() if scoring else PRESET.protocols.get(name, {})
+    return {"name": name, "subset": subset, "options": options}
 
 
 def archive_of(source):

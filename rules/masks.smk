@@ -1,4 +1,4 @@
-# Pseudo masks: heat maps through a refiner. One rule for each kind of refiner, since their inputs differ.
+# Pseudo masks: heat maps through a refiner. Those that run an affinity network have a rule of their own: it needs a GPU.
 
 MASKS = LAYOUT.masks(
     "{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}"
@@ -9,7 +9,7 @@ rule refine_masks:
     input:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
+        heatmaps=refined_maps,
     output:
         f"{MASKS}/{{scatteritem}}.zip",
     log:
@@ -17,7 +17,7 @@ rule refine_masks:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=f"{names_of('argmax', PRESET.refiners)}|{names_of('dense_crf', PRESET.refiners)}",
+        refiner=refiners(affinities=False),
     conda:
         "../environment.yml"
     threads: threads_of("refine_masks")
@@ -26,11 +26,12 @@ rule refine_masks:
         mem_mb=resource("refine_masks", "mem_mb"),
         runtime=resource("refine_masks", "runtime"),
     params:
-        code=code("refine_masks"),
-        refiner=lambda wildcards: section("refiners", wildcards.refiner),
-        crf=lambda wildcards: crf(
-            getattr(PRESET.refiners[wildcards.refiner], "crf", None)
+        code=lambda wildcards: code(
+            "refine_masks",
+            *modules.refiner_modules(section("refiners", wildcards.refiner)),
         ),
+        refiner=lambda wildcards: section("refiners", wildcards.refiner),
+        crf=lambda wildcards: crf(section("refiners", wildcards.refiner).get("crf")),
         background=lambda wildcards: explainer_of(wildcards).background,
     message:
         "Masks of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
@@ -42,7 +43,7 @@ rule random_walk:
     input:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        heatmaps=f"{HEATMAPS}/{{scatteritem}}.h5",
+        heatmaps=refined_maps,
         weights=walk_weights,
     output:
         f"{MASKS}/{{scatteritem}}.zip",
@@ -51,7 +52,7 @@ rule random_walk:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=names_of("random_walk", PRESET.refiners),
+        refiner=refiners(affinities=True),
     conda:
         "../environment.yml"
     threads: threads_of("random_walk")
@@ -61,7 +62,8 @@ rule random_walk:
         runtime=resource("random_walk", "runtime"),
     params:
         code=lambda wildcards: code(
-            "random_walk",
+            "refine_masks",
+            *modules.refiner_modules(section("refiners", wildcards.refiner)),
             *modules.network_modules(
                 section("affinity_networks", walk_network(wildcards), on(wildcards))
             ),
@@ -74,7 +76,7 @@ rule random_walk:
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
-        "../workflow_scripts/random_walk.py"
+        "../workflow_scripts/refine_masks.py"
 
 
 rule score_masks:

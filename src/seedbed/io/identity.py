@@ -26,6 +26,7 @@ NEUTRAL = (
     "seedbed.params",  # values reach a rule as its parameters, defaults included
     "seedbed.io.atomic",
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
+    "seedbed.io.declarations",
     "seedbed.io.identity",
     "seedbed.io.plain",
     "seedbed.io.progress",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.papers.layout import Layout
+from seedbed.papers.measured import check_stage
 from seedbed.papers.plan import REGISTRY, measure, seeds_of
 from seedbed.papers.tables import Axis, Figure, Group, Panel
 from seedbed.params import Preset
@@ -138,7 +139,7 @@ def _resolve(
     missing = tuple(
         f"{key} {name}" for key, name in names.items() if key in REGISTRY and name not in getattr(preset, REGISTRY[key])
     )
-    if "stage" in names and names["stage"] not in preset.stages:
-        missing += (f"stage {names['stage']}",)
+    if "stage" in names:
+        check_stage(names["stage"], f"{figure.id}, panel '{panel.label}'")
     names = names if missing else preset.measured_names(names)
     return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, missing=missing)

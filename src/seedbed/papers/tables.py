@@ -2,19 +2,18 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypedDict
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.papers.measured import SCORED, known_stage
 from seedbed.params.base import MiouConvention, Section
 from seedbed.params.mistakes import mistakes, named_path
-from seedbed.params.preset import Stage
 
-SEGMENTATION = ("heatmaps", "masks", "segmentation", "prediction")
-"""Stages that end in masks of classes; a table that measures one says of each row what it learnt from."""
+Stage = Annotated[str, AfterValidator(known_stage)]
 
 
 class Pipeline(TypedDict, total=False):
@@ -95,7 +94,7 @@ class Table(Section):
         """Whether a column or a row ends in masks of classes."""
         found = [self.pipeline, *(part.pipeline for part in (*self.columns, *self.rows))]
         found += [cell for row in self.rows for cell in row.cells.values()]
-        return any(pipeline.get("stage") in SEGMENTATION for pipeline in found)
+        return any(pipeline.get("stage") in SCORED for pipeline in found)
 
 
 class Axis(Section):

@@ -29,6 +29,10 @@ class Shapes(Section):
         """What to set so that there are test pictures; None if there are."""
         return None if self.test else "test=<how many>"
 
+    def offers(self, what: str) -> bool:
+        """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""
+        return what in ("boxes", "masks") or self.single_object
+
 
 class Folder(Section):
     """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
@@ -39,6 +43,19 @@ class Folder(Section):
     def lacks_test(self) -> str | None:
         """None: the folder's own list names its splits."""
         return None
+
+    def offers(self, what: str) -> bool | None:
+        """None: only the folder knows."""
+        return None
+
+
+_OFFERS = {
+    "voc12": ("boxes", "masks"),
+    "coco14": ("boxes", "masks"),
+    "imagenet": ("boxes", "single_label"),
+    "imagenet_segmentation": ("masks", "single_label"),
+    "cub200": ("boxes", "masks", "single_label"),
+}
 
 
 class Published(Section):
@@ -53,6 +70,10 @@ class Published(Section):
         """What to set so that there are test pictures; None if there are, or if none are published apart."""
         wanted = self.kind != "voc12" or "voc12_test" in self.optional
         return None if wanted else f"optional={[*self.optional, 'voc12_test']}".replace("'", "")
+
+    def offers(self, what: str) -> bool:
+        """Whether each image of its usual splits has ``boxes``, ``masks``, or exactly one label (``single_label``)."""
+        return what in _OFFERS[self.kind]
 
 
 Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]

@@ -18,6 +18,8 @@ CATALOGUES = {
     "fusion of views": ("seedbed.explain", "view_fusion"),
     "fusion mode": ("seedbed.refine", "score_fusion"),
     "confident-label rule": ("seedbed.refine", "label_rule"),
+    "refiner": ("seedbed.refine", "refiner"),
+    "protocol": ("seedbed.evaluate", "measurement"),
 }
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
@@ -63,6 +65,16 @@ def explainer_modules(explainer: Section) -> list[str]:
 def prediction_modules(segmenter: Section) -> list[str]:
     """Modules of a segmentation network and of the fusion of its scales."""
     return [*network_modules(segmenter), *modules_of("fusion mode", segmenter["fusion"])]
+
+
+def refiner_modules(refiner: Section) -> list[str]:
+    """Modules of a kind of refiner."""
+    return modules_of("refiner", refiner["kind"])
+
+
+def measurement_modules(name: str) -> list[str]:
+    """Modules of a measurement."""
+    return modules_of("protocol", name)
 
 
 def panel_modules(panels: Iterable[Section]) -> list[str]:

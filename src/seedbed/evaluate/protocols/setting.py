@@ -1,7 +1,8 @@
 """What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,6 @@ from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.heatmaps import upsample
 from seedbed.models.outputs import logits_of
 
-Counts = dict[str, Any]
-"""What one shard has counted, as plain values."""
-
 
 class Batch(NamedTuple):
     """Pictures [B, 3, H, W], in 0..1 and normalised; ``start`` is the first one's place in the shard."""
@@ -32,16 +30,23 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's pictures, how they are explained, and the measurement's own options."""
+    """A network, the shard's pictures and how they are explained."""
 
     model: nn.Module
     index: DataIndex
     records: Sequence[Record]
     explainer: HeatMapSettings
-    options: Mapping[str, Any]
     device: torch.device
     fit: Fitting
     block: int | None = None
+
+    def sized(self, size: Sequence[int] | None) -> "Setting":
+        """The same with images squashed to a size, (h, w), where the explainer says none."""
+        if size is None or self.explainer.input.size is not None:
+            return self
+        height, width = size
+        shown = replace(self.explainer.input, size=(height, width))
+        return self._replace(explainer=replace(self.explainer, input=shown))
 
     def batches(self) -> Iterator[Batch]:
         """The shard's pictures in batches.

@@ -5,11 +5,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
+from seedbed.papers.measured import SCORED
 from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
-from seedbed.params.stages import Argmax, Crf, DenseCrf, RandomWalk
+from seedbed.refine.refiners import Words, build_refiner
 
 _MEANS = {
     "all_classes": "all classes of the data set (a class in neither map counts 0)",
@@ -94,53 +96,25 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
-    elif measurement.stage == "layerwise":
-        parts.append("layer by layer, background threshold the best of each layer's sweep on this split, no CRF")
     elif measurement.refiner:
         parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:
         segmenter = preset.segmenters[measurement.segmenter]
-        crf = _crf(segmenter.crf, preset) if segmenter.crf else "no CRF"
+        crf = Words(0, preset.crf).crf(segmenter.crf)
         scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
         mirrored = " and mirrored" if segmenter.flip else ""
         parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
     elif measurement.stage == "prediction":
         parts.append("masks that the network predicts itself")
-    if measurement.stage in preset.protocols:
-        parts.append(_protocol(measurement.stage, preset))
-    return ", ".join(parts)
-
-
-def _protocol(stage: str, preset: Preset) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in preset.protocols[stage].items())
-    return f"measured by {stage.replace('_', ' ')} ({options})" if options else f"measured by {stage.replace('_', ' ')}"
+    if measurement.stage not in SCORED:
+        options = preset.protocols.get(measurement.stage, {})
+        parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
+    return ", ".join(filter(None, parts))
 
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:
-    refiner = preset.refiners[measurement.refiner]
     constant = preset.explainer_of(measurement.explainer, measurement.model).background
-    match refiner:
-        case Argmax():
-            return f"constant background {constant:g}, no CRF"
-        case DenseCrf():
-            return f"{_background(refiner.alpha, constant)}, {_crf(refiner.crf, preset)}"
-        case RandomWalk():
-            walk = f"random walk beta {refiner.beta:g}, t {2**refiner.log2_steps}"
-            crf = _crf(refiner.crf, preset) if refiner.crf else "no CRF"
-            crf += " on its winners" if refiner.crf and refiner.crf_on == "labels" else ""
-            return f"{_background(refiner.alpha, refiner.background)}, {walk}, {crf}"
-
-
-def _background(alpha: float | None, constant: float | None) -> str:
-    return f"background (1 - max)^{alpha:g}" if alpha is not None else f"constant background {constant:g}"
-
-
-def _crf(name: str, preset: Preset) -> str:
-    crf: Crf = preset.crf[name]
-    return (
-        f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
-        f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
-    )
+    return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
 
 def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -> list[str]:
