@@ -18,6 +18,7 @@ from seedbed.params import own_name, resolve
 from seedbed.params.preset import CHECKPOINT, TRAININGS
 from seedbed.params.refiners import needs as refiner_needs
 from seedbed.plan import code as modules
+from seedbed.plan.paper_checks import check_papers
 from seedbed.plan.parameter_checks import check_preset
 
 
@@ -35,6 +36,8 @@ if workflow.is_main_process:  # jobs plan again what has been checked
     checked(check_preset, PRESET)
 SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
+if workflow.is_main_process:
+    checked(check_papers, PAPERS, PRESET, config)
 LAYOUT = Layout(PRESET.name)
 TABLES = {
     f"{paper.id}_{table.id}": (paper.id, table.id)

@@ -41,13 +41,17 @@ def check_preset(preset: Preset) -> None:
                 problems += [f".{variation}{problem}" for problem in problems_of(changed) if problem not in problems]
             for problem in problems:
                 found.setdefault((section, problem), []).append(name.removesuffix(CHECKPOINT))
+    for name, options in preset.protocols.items():
+        for problem in _chosen(f".{name}", "protocol", name, f".{name}", options):
+            found.setdefault(("protocols", problem), []).append("")
     raise_for([f"presets.{preset.name}.{_told(*place, names)}" for place, names in found.items()])
 
 
 def _told(section: str, problem: str, names: Sequence[str]) -> str:
     """A problem, once for all entries that have it from one base: by the shortest name."""
     others = len(set(names)) - 1
-    return f"{section}.{min(names, key=len)}{problem}" + (f" (So have {others} more entries.)" if others else "")
+    place = ".".join(filter(None, (section, min(names, key=len))))
+    return place + problem + (f" (So have {others} more entries.)" if others else "")
 
 
 def _variations(entry: Any) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("abpc", input_size=True, single_label=True)
+@measurement("abpc", yields="lerf morf abpc curve_lerf curve_morf", input_size=True, single_label=True)
 class BetweenCurves(Measurement):
     """Both curves of one class.
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("soft_segmentation", input_size=True, masks=True)
+@measurement(
+    "soft_segmentation",
+    yields="pixel_accuracy iou_background iou_foreground miou map f1 f1_rows",
+    input_size=True,
+    masks=True,
+)
 class Foreground(Measurement):
     """Foreground against background.
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("localization", input_size=True, single_label=True, boxes=True)
+@measurement(
+    "localization", yields="pixel_accuracy iou dice precision recall", input_size=True, single_label=True, boxes=True
+)
 class Localization(Measurement):
     """Boxes of one class.
 
