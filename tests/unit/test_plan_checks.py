@@ -68,6 +68,8 @@ def test_the_repositorys_presets_pass(preset):
         ({"explainers__cam__fusion_options__cutt": True}, "explainers.cam.fusion_options.cutt: Unknown option of 'p"),
         ({"explainers__cam__per_model__conformer__method": "camm"}, "cam.per_model.conformer.method: Unknown explan"),
         ({"models__exvit__per_dataset__shapes_coco__options__hiden": 3}, "exvit.per_dataset.shapes_coco.options.hid"),
+        ({"models__exvit__options__head": "camm"}, "options.head: must be attributes or cam (it is 'camm'). Did you"),
+        ({"models__exvit__train__loss_options__losses": ["glob", "dis"]}, "(it is ['glob', 'dis']). Did you mean 'glo"),
         ({"protocols__localization__thresold": 3}, "demo.protocols.localization.thresold: Unknown option of 'local"),
         ({"protocols": {"localisation": {}}}, "demo.protocols.localisation: Unknown protocol 'localisation'. Did"),
         ({"protocols__noise__levels": 0.1}, "protocols.noise.levels: must be Sequence[float] (it is 0.1)"),

@@ -83,7 +83,8 @@ def given_problems(
             annotations = dict.fromkeys(option.annotation for option in known[key])
             words = [word for annotation in annotations for word in _words(annotation)]
             types = " or ".join(words or map(str, annotations))
-            yield f"{where}.{key}: must be {types} (it is {value!r}).{nearest(value, words)}"
+            wrong = next((item for item in value if item not in words), "") if isinstance(value, list) else value
+            yield f"{where}.{key}: must be {types} (it is {value!r}).{nearest(wrong, words)}"
 
 
 def fits(value: Any, annotation: str | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seedbed.evaluate.measurements import Counts, Measurement, explains_target, measurement, merge_counts
 
@@ -21,7 +21,9 @@ class BetweenCurves(Measurement):
         **options: those of `AreaBetweenCurves`.
     """
 
-    def __init__(self, *, explained: str = "target", copies_at_once: int = 32, **options: Any) -> None:
+    def __init__(
+        self, *, explained: Literal["predicted", "target"] = "target", copies_at_once: int = 32, **options: Any
+    ) -> None:
         from seedbed.evaluate.perturbation import AreaBetweenCurves
 
         self.target, self.test = explains_target(explained), AreaBetweenCurves(**options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,7 @@ class Foreground(Measurement):
         **options: those of `SoftSegmentation`.
     """
 
-    def __init__(self, *, explained: str = "predicted", **options: Any) -> None:
+    def __init__(self, *, explained: Literal["predicted", "target"] = "predicted", **options: Any) -> None:
         self.target, self.test = explains_target(explained), SoftSegmentation(**options)
 
     def count(self, setting: Setting) -> Counts:
