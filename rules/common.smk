@@ -19,7 +19,7 @@ from seedbed.params.preset import CHECKPOINT, TRAININGS
 from seedbed.params.refiners import needs as refiner_needs
 from seedbed.plan import code as modules
 from seedbed.plan.paper_checks import check_papers
-from seedbed.plan.parameter_checks import check_preset
+from seedbed.plan.parameter_checks import check_preset, check_sources
 
 
 def checked(call, *arguments):
@@ -36,6 +36,7 @@ if workflow.is_main_process:  # jobs plan again what has been checked
     checked(check_preset, PRESET)
 SOURCES = checked(load_sources, config.get("sources") or TABLE_OF_SOURCES)
 PAPERS = checked(read_papers, BASE / "papers")
+checked(check_sources, PRESET, SOURCES)
 if workflow.is_main_process:
     checked(check_papers, PAPERS, PRESET, config)
 LAYOUT = Layout(PRESET.name)

@@ -35,7 +35,7 @@ CITED = {
 }
 
 PIPELINE_KEYS = {
-    "dataset", "split", "subset", "model", "explainer", "refiner", "segmenter", "stage", "metric",
+    "dataset", "split", "subset", "model", "explainer", "refiner", "segmenter", "stage", "metric", "miou",
 }  # fmt: skip
 TABLE_KEYS = ["id", "title", "caption", "question", "transposed_in_paper", "pipeline", "columns", "rows", "remarks"]
 COLUMN_KEYS = ["id", "title", "unit", "better", "pipeline"]

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from seedbed.data.raw.sources import load_sources
 from seedbed.errors import ParameterError
 from seedbed.io.signatures import Option
 from seedbed.models.registry import list_models
 from seedbed.params import read_params, resolve
 from seedbed.plan.checks import check_options, fits, given_problems
-from seedbed.plan.parameter_checks import check_preset
+from seedbed.plan.parameter_checks import check_preset, check_sources
 from seedbed.plan.timm_source import timm_networks, timm_tags, timm_words
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,6 +84,27 @@ def test_mistakes_are_named(overrides, problem):
     assert all(
         line.strip().startswith("presets.") for line in str(caught.value).splitlines() if "mistakes:" not in line
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (
+            {"datasets__voc12__optional": ["voc12_tets"]},
+            "datasets.voc12.optional: Unknown optional file 'voc12_tets'. Did",
+        ),
+        (
+            {"weights__resnet38__source": "resnet38_imagnet"},
+            "weights.resnet38.source: Unknown source 'resnet38_imagnet'.",
+        ),
+    ],
+)
+def test_sources_are_those_of_the_table(overrides, problem):
+    sources = load_sources()
+    for preset in PARAMS["presets"]:
+        check_sources(resolve({**PARAMS, "preset": preset}), sources)
+    with pytest.raises(ParameterError, match=re.escape(f"presets.paper.{problem}")):
+        check_sources(resolve({**PARAMS, "preset": "paper", **overrides}), sources)
 
 
 def test_what_a_base_hands_down_is_said_once():
