@@ -60,7 +60,7 @@ rule explain_image:
     params:
         code=code(
             "explain_image",
-            "seedbed.explain",
+            *modules.every_module_of("explanation method"),
             *modules.network_modules(image_classifier()["network"]),
             *modules.modules_of("loss", image_classifier()["loss"]),
         ),

@@ -51,7 +51,7 @@ def test_options_are_checked():
     ):
         with pytest.raises(ParameterError, match=problem):
             build_measurement(name, options)
-    with pytest.raises(ParameterError, match=r"Unknown protocol 'nois'. Did you mean 'noise'"):
+    with pytest.raises(ParameterError, match=r"Unknown protocol 'nois'\. Did you mean 'noise'"):
         merge_protocol("nois", [])
     assert [explains_target(word) for word in ("target", "predicted")] == [True, False]
 
@@ -76,7 +76,7 @@ def test_a_result_depends_on_its_own_measurement_alone():
     )
     assert {"found_boxes", "localization"} <= found("run_protocol", "localization")
     merged = found("merge_protocol", "localization")
-    assert "localization" in merged and not {"noise", "soft_segmentation", "call"} & merged
+    assert "localization" in merged and not {"noise", "call", "scoring"} & merged
 
 
 def planned(preset, **pipeline):

@@ -287,9 +287,9 @@ def test_paths_of_artifacts_are_distinct_and_take_wildcards():
         LAYOUT.heatmaps("{d}", "{s}", "{m}", "{e}", "{seed}"), LAYOUT.affinity("{d}", "{m}", "{e}", "{n}", "{seed}"),
         LAYOUT.masks("{d}", "{s}", "{m}", "{e}", "{r}", "{seed}"), LAYOUT.table("{p}", "{t}"),
         LAYOUT.segmenter("{d}", "{m}", "{e}", "{r}", "{g}", "{seed}"), LAYOUT.figure("{p}", "{f}"),
-        LAYOUT.tracking("{p}", "{t}"), LAYOUT.report(),
+        LAYOUT.tracking("{p}", "{t}"),
     }  # fmt: skip
-    assert len(paths) == 12
+    assert len(paths) == 11
     assert LAYOUT.masks("d", "s", "m", "e", "r", 4) == "results/small/masks/d/s/m/e/r/seed4"
     assert LAYOUT.log("results/small/masks/d") == "results/small/logs/masks/d.log"
     assert LAYOUT.benchmark("data/d") == "results/small/benchmarks/data/d.tsv"

@@ -146,6 +146,10 @@ def test_overrides_from_the_command_line(overrides, read, expected):
         ({"refiners__walk__alpha": None}, "presets.small.refiners.walk: set either alpha or background"),
         ({"models__vit__train__iterations": 9}, "models.vit.train: set either epochs or iterations, and not both"),
         ({"models__vit__train__epochs": None}, "models.vit.train: set either epochs or iterations, and not both"),
+        (
+            {"models__vit__train__augment": [{"normalize": "imagenet"}], "models__vit__input__normalize": "half"},
+            "presets.small.models.vit: train.augment normalizes by 'imagenet', but input.normalize is 'half'; write",
+        ),
         ({"models__vit__train__augment": [["flip"]]}, "presets.small.models.vit.train.augment.0: "),
         ({"datasets__shapes__train": 9}, "presets.small.datasets.shapes: train is the first part of trainaug"),
         ({"explainers__maps__background": 1.5}, "explainers.maps.background: Input should be less than or equal to 1"),

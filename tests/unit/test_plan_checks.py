@@ -57,7 +57,7 @@ def test_the_repositorys_presets_pass(preset):
         ({"models__resnet50_cam__train__lr_scales__fcc": 2}, "no parameter of 'resnet50' starts with 'fcc'. Did you"),
         ({"models__exvit__train__augment": [{"shfit": 3}]}, "train.augment.0: Unknown augmentation step 'shfit'. Di"),
         ({"models__exvit__train__augment": [{"normalize": "imagent"}]},
-         "augment.0.normalize.name: must be half or imagenet (it is 'imagent'). Did you mean 'imagenet'?"),
+         "augment.0.normalize.name: must be input or half or imagenet (it is 'imagent'). Did you mean 'imagenet'?"),
         ({"models__exvit__train__augment": [{"crop": {"size": 4, "mask_fil": 0}}]}, "crop.mask_fil: Unknown option"),
         ({"models__exvit__train__augment": [{"crop": {"mask_fill": 0}}]}, "augment.0.crop: 'crop' needs size."),
         ({"models__exvit__train__augment": [{"color_jitter": 3}]}, "color_jitter.strengths: must be tuple[float, fl"),

@@ -1,7 +1,8 @@
 """What a user gets to read after a mistake: the key, file or name at fault, and what to do."""
 
 import pytest
-from snakemake_runs import run
+import yaml
+from snakemake_runs import REPOSITORY, run
 
 pytestmark = pytest.mark.workflow
 
@@ -55,9 +56,14 @@ def test_targets(tmp_path, target, expected):
 
 
 def test_a_table_that_the_preset_cannot_make(tmp_path):
-    failed = run(tmp_path, "-n", "--config", "stages=['heatmaps']", "headlines=[]", "--", "exvit_table4")
+    presets = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["presets"]
+    del presets["demo"]["stand_ins"]["coco14"]
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"presets": {"bare": presets["demo"]}}))
+    failed = run(
+        tmp_path, "-n", "--configfile", str(tmp_path / "bare.yaml"), "--config", "preset=bare", "--", "exvit_table4"
+    )
     assert failed.returncode != 0
-    for text in ("exvit_table4 is not built", "stage instances", "snakemake help"):
+    for text in ("exvit_table4 is not built", "dataset coco14", "snakemake help"):
         assert text in failed.stdout
 
 

@@ -70,10 +70,6 @@ class Layout:
         """Record of a table's MLflow runs."""
         return f"{self.root}/tracking/{paper}/{table}.json"
 
-    def report(self) -> str:
-        """The HTML report."""
-        return f"{self.root}/report.html"
-
     def log(self, path: str) -> str:
         """Log file that belongs to an artifact's path."""
         return f"{self.root}/logs/{path.removeprefix(self.root + '/')}.log"

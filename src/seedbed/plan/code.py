@@ -7,7 +7,7 @@ Each function takes a section of the parameters as plain values and returns dott
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from seedbed.io.registrations import modules_registering
+from seedbed.io.registrations import modules_registering, registered_names
 
 CATALOGUES = {
     "network": ("seedbed.models", "register"),
@@ -29,6 +29,11 @@ Section = Mapping[str, Any]
 def modules_of(kind: str, *names: Any) -> list[str]:
     """Modules that enter ``names`` into the catalogue of a kind; what is no string is nobody's name."""
     return modules_registering(*CATALOGUES[kind], *names)
+
+
+def every_module_of(kind: str) -> list[str]:
+    """Modules that enter anything into the catalogue of a kind."""
+    return modules_of(kind, *registered_names(*CATALOGUES[kind]))
 
 
 def network_modules(network: Section) -> list[str]:
