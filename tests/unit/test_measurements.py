@@ -84,7 +84,7 @@ def planned(preset, **pipeline):
 
 
 def test_what_is_no_stage_is_refused():
-    with pytest.raises(ParameterError, match=r"Unknown stage 'localisation'\. Did you mean 'localization'\?"):
+    with pytest.raises(ValueError, match=r"Unknown stage 'localisation'\. Did you mean 'localization'\?"):
         planned(PRESET, stage="localisation")
 
 

@@ -13,6 +13,9 @@ pytestmark = pytest.mark.workflow
         (["--config", "sedes=3"], ["sedes", "Did you mean 'seeds'"]),
         (["--config", "models__vit_hybrid__train__epochs=many"], ["models.vit_hybrid.train.epochs", "valid integer"]),
         (["--config", "models__vit_hybird__train__epochs=2"], ["vit_hybird", "Did you mean 'vit_hybrid'"]),
+        (["--config", "models__exvit_dis__like=exvitt"], ["models.exvit_dis.like", "Did you mean 'exvit'"]),
+        (["--config", "segmenters__deeplab_v1_resnet38__train__loss=pixel_cros_entropy"], ["Did you mean 'pixel_"]),
+        (["--config", "protocols__localization__thresold=0.3"], ["localization.thresold", "Did you mean 'threshold'"]),
         (["--config", "preset=papr"], ["papr", "Did you mean 'paper'"]),
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
         (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
@@ -25,6 +28,16 @@ def test_parameters(tmp_path, arguments, expected):
     for text in expected:
         assert text in failed.stdout
     assert "Traceback" not in failed.stdout
+
+
+def test_a_refused_plan_says_what_is_wrong_and_no_more(tmp_path):
+    failed = run(tmp_path, "-n", "--config", "models__exvit__train__loss=exvitt")
+    assert failed.returncode != 0 and "WorkflowError" not in failed.stdout and ".smk" not in failed.stdout
+    assert (
+        failed.stdout.rstrip()
+        .splitlines()[-1]
+        .startswith("presets.demo.models.exvit.train.loss: Unknown loss 'exvitt'")
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ MEASUREMENTS: Catalogue[type[Measurement]] = Catalogue("protocol", "seedbed.eval
 def measurement(
     name: str,
     *,
+    yields: str,
     maps: bool = True,
     input_size: bool = False,
     single_label: bool = False,
@@ -74,6 +75,7 @@ def measurement(
 
     Args:
         name: in parameter files and in the pipelines of papers, as their stage.
+        yields: metrics that tables and figures may ask for, with * for what depends on the data or the options.
         maps: whether it measures an explainer's maps, or else the classifier itself.
         input_size: whether images must fit together, so that the explainer needs an input size.
         single_label: whether each image needs exactly one label.

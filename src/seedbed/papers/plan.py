@@ -6,7 +6,7 @@ from typing import Any
 
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
-from seedbed.papers.measured import check_stage, measures, names_needed
+from seedbed.papers.measured import SCORED, check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
 from seedbed.params.refiners import needs
@@ -21,6 +21,7 @@ REGISTRY = {
     "refiner": "refiners",
     "segmenter": "segmenters",
 }
+MIOU = "miou"
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,15 @@ class Measurement:
             return f"{layout.segmenter(*names, seed)}/{self.split}"
         if self.stage == "masks":
             return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
+        if self.stage == "prediction":
+            return layout.prediction(self.dataset, self.model, self.split, seed)
         if self.explainer is None:
             return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
         return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
 
     def path(self, layout: Layout, seed: int) -> str:
         """JSON file that holds the number."""
-        if self.stage in ("segmentation", "masks"):
+        if self.stage in ("segmentation", "masks", "prediction"):
             return f"{self.folder(layout, seed)}/metrics.json"
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
@@ -146,14 +149,14 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
+    metric = _metric(pipeline, where)
     names = {key: pipeline[key] for key in needed if key in REGISTRY}
     names["dataset"] = preset.dataset_for(names["dataset"])
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
     if missing:
         return None, missing
-    subset = pipeline.get("subset")
     names = preset.measured_names(names)
-    found = Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names)
+    found = Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names)
     _check_needs(found, preset, where)
     return found, ()
 
@@ -172,6 +175,16 @@ def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
                 f"{where}: {stage} needs images of one size, but explainers.{measurement.explainer} has no input.size. "
                 f"Give it one, or set protocols.{stage}.size."
             )
+
+
+def _metric(pipeline: Mapping[str, str], where: str) -> str:
+    """The key of the number: mIoU's own where the pipeline names over which classes the mean is taken."""
+    convention, stage, metric = pipeline.get("miou"), pipeline["stage"], pipeline["metric"]
+    if convention is None or (stage in SCORED and metric != MIOU):
+        return metric
+    if stage not in SCORED:
+        raise ParameterError(f"{where}: miou chooses among the means of {', '.join(SCORED)}, not of {stage}.")
+    return f"{MIOU}_{convention}"
 
 
 def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:

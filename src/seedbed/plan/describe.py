@@ -8,7 +8,7 @@ from typing import Any
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.measured import SCORED
-from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
 from seedbed.params.stages import Explainer, Input, Segmenter
@@ -47,8 +47,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
         for chain, titles in found.items():
             which = f" ({', '.join(titles)})" if len(found) > 1 else ""
             notes.append(f"{labels[row]}{which}: {chain}.")
-    if any(cell.measurement.metric == "miou" for cell in _of(cells, MEASURED)):
-        notes.append(f"mIoU is the mean over {_MEANS[preset.scoring.miou]}.")
+    notes += _conventions(_of(cells, MEASURED), labels, preset.scoring.miou)
     lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
     if lacking:
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
@@ -108,6 +107,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         segmenter = preset.segmenters[measurement.segmenter]
         crf = Words(0, preset.crf).crf(segmenter.crf)
         parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
+    elif measurement.stage == "prediction":
+        parts.append("masks that the network predicts itself")
     if measurement.stage not in SCORED:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
@@ -135,6 +136,17 @@ def _views(section: Explainer | Segmenter) -> str:
 def _refiner(measurement: Measurement, preset: Preset) -> str:
     constant = preset.explainer_of(measurement.explainer, measurement.model).background
     return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
+
+
+def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -> list[str]:
+    """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        name, _, convention = cell.measurement.metric.partition("_")
+        if name == MIOU and convention in ("", *_MEANS):
+            found.setdefault(convention or usual, []).append(labels[cell.row])
+    of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
+    return [f"mIoU{of.get(convention, '')} is the mean over {_MEANS[convention]}." for convention in found]
 
 
 def _submissions(cells: Sequence[Cell]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from seedbed.evaluate.measurements import Counts, Measurement, measurement, merge_counts
 
 
-@measurement("attention_statistics", maps=False)
+@measurement("attention_statistics", yields="hellinger hellinger_per_layer", maps=False)
 class AttentionDistances(Measurement):
     """Hellinger distances within each layer's attention; of a classifier, without any explainer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seedbed.evaluate.measurements import Counts, Measurement, explains_target, measurement, merge_counts
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("abpc", input_size=True, single_label=True)
+@measurement("abpc", yields="lerf morf abpc curve_lerf curve_morf", input_size=True, single_label=True)
 class BetweenCurves(Measurement):
     """Both curves of one class.
 
@@ -21,7 +21,9 @@ class BetweenCurves(Measurement):
         **options: those of `AreaBetweenCurves`.
     """
 
-    def __init__(self, *, explained: str = "target", copies_at_once: int = 32, **options: Any) -> None:
+    def __init__(
+        self, *, explained: Literal["predicted", "target"] = "target", copies_at_once: int = 32, **options: Any
+    ) -> None:
         from seedbed.evaluate.perturbation import AreaBetweenCurves
 
         self.target, self.test = explains_target(explained), AreaBetweenCurves(**options)

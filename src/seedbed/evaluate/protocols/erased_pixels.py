@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("perturbation", input_size=True, single_label=True)
+@measurement(
+    "perturbation",
+    yields="images_* undefined_maps_* accuracy_* auc_positive_* auc_negative_* curve_* probability_difference_* "
+    "logit_difference_* log_ratio_*",
+    input_size=True,
+    single_label=True,
+)
 class ErasedPixels(Measurement):
     """Both orders for both classes; metrics end in ``_predicted`` and ``_target``.
 

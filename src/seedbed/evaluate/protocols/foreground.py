@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("soft_segmentation", input_size=True, masks=True)
+@measurement(
+    "soft_segmentation",
+    yields="pixel_accuracy iou_background iou_foreground miou map f1 f1_rows",
+    input_size=True,
+    masks=True,
+)
 class Foreground(Measurement):
     """Foreground against background.
 
@@ -25,7 +30,7 @@ class Foreground(Measurement):
         **options: those of `SoftSegmentation`.
     """
 
-    def __init__(self, *, explained: str = "predicted", **options: Any) -> None:
+    def __init__(self, *, explained: Literal["predicted", "target"] = "predicted", **options: Any) -> None:
         self.target, self.test = explains_target(explained), SoftSegmentation(**options)
 
     def count(self, setting: Setting) -> Counts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seedbed.errors import DataError
 from seedbed.evaluate.localization import BoxLocalization, scale_boxes
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("localization", input_size=True, single_label=True, boxes=True)
+@measurement(
+    "localization", yields="pixel_accuracy iou dice precision recall", input_size=True, single_label=True, boxes=True
+)
 class Localization(Measurement):
     """Boxes of one class.
 
@@ -23,7 +25,7 @@ class Localization(Measurement):
         **options: those of `BoxLocalization`.
     """
 
-    def __init__(self, *, explained: str = "predicted", **options: Any) -> None:
+    def __init__(self, *, explained: Literal["predicted", "target"] = "predicted", **options: Any) -> None:
         self.target, self.test = explains_target(explained), BoxLocalization(**options)
 
     def count(self, setting: Setting) -> Counts:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("instances", masks=True)
+@measurement("instances", yields="ap ap_medium ap_large ar ar_medium ar_large", masks=True)
 class FoundInstances(Measurement):
     """Connected regions of each present class's map, weighted by the class's probability, against true instances.
 

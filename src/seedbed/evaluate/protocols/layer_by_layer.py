@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("layerwise", masks=True, scoring=True)
+@measurement(
+    "layerwise",
+    yields="best_miou best_layer miou_all_layers miou_cam miou_per_layer fp_per_layer fn_per_layer "
+    "background_per_layer",
+    masks=True,
+    scoring=True,
+)
 class LayerByLayer(Measurement):
     """Each layer's maps of each image's own classes against its ground truth.
 

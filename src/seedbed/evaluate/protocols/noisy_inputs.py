@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
 
 
-@measurement("noise", input_size=True)
+@measurement("noise", yields="levels cosine cosine_* rank_correlation rank_correlation_*", input_size=True)
 class NoisyInputs(Measurement):
     """Similarity of the map of each image's first class to that of the image under growing Gaussian noise.
 
