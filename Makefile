@@ -4,15 +4,19 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header \
+	--quiet pyproject.toml -o requirements.lock
 # The first interpreter of a supported version.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint schemas lock ui clean prerequisites
+.PHONY: help install demo test test-slow coverage lint schemas docs wheel lock upgrade tables compare ui clean prerequisites
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed ## the environment in .venv, from the lock
 
 demo: $(VENV)/installed ## environment, then the headline tables on the built-in data and their report
 	$(BIN)/snakemake --cores $(CORES)
@@ -21,8 +25,15 @@ demo: $(VENV)/installed ## environment, then the headline tables on the built-in
 test: $(VENV)/installed ## environment, then the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(VENV)/installed ## the slow tests: full-size networks and many kills
+test-slow: $(VENV)/installed ## the slow tests: full-size networks, many kills, installing from the registry
 	$(BIN)/python -m pytest -m slow
+
+coverage: $(VENV)/installed ## the tests with coverage of the library, also in jobs, and of the rules
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --basetemp build/coverage/tests
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/python tools/rules_run.py build/coverage/tests
 
 lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 	$(BIN)/pre-commit run --all-files
@@ -32,16 +43,38 @@ schemas: $(VENV)/installed ## the JSON schemas of params.yaml and papers/*.yaml,
 	$(BIN)/python -m seedbed.params schema
 	$(BIN)/python -m seedbed.papers schema
 
-lock: ## pin every dependency with hashes
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header \
-		--quiet pyproject.toml -o requirements.lock
+docs: $(VENV)/installed ## the documentation as a site, in site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
+wheel: $(VENV)/installed ## wheel and source archive, in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
+lock: $(VENV)/installed ## pin every dependency with hashes; versions stay where they fit
+	$(LOCK)
+	$(BIN)/python tools/pins.py
+
+upgrade: $(VENV)/installed ## the newest versions into the lock, and how the demo's tables differ with them
+	$(MAKE) tables RUN=build/before
+	$(LOCK) --upgrade
+	$(BIN)/python tools/pins.py
+	$(MAKE) tables RUN=build/after
+	$(MAKE) compare BEFORE=build/before AFTER=build/after
+
+tables: $(VENV)/installed ## the demo in a folder of its own: RUN=build/before
+	mkdir -p $(RUN)
+	$(BIN)/snakemake --cores $(CORES) --directory $(RUN)
+
+compare: $(VENV)/installed ## how the tables of two runs differ: BEFORE=build/before AFTER=build/after
+	$(BIN)/python tools/compare_tables.py $(BEFORE) $(AFTER)
 
 ui: $(VENV)/installed ## send what waits, then open MLflow on http://127.0.0.1:5000
 	@$(BIN)/python -m seedbed.tracking results
 	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow.db" --host 127.0.0.1 --port 5000
 
-clean: ## remove results and made data, keep the environment
-	rm -rf results data/shapes* data/weights data/own_* .snakemake
+clean: ## remove what is made here again, and say what is left (archives, MLflow, your files); YES=1 asks nothing
+	@PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m seedbed.clean $(if $(YES),--yes)
 
 prerequisites:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is missing: sudo apt-get install -y python3 python3-venv python3-dev"; exit 1; }

@@ -1,36 +1,25 @@
 # Seedbed: image-level labels to segmentation masks, and four papers table by table.
 # Configuration, then the stages in the order data flows, then the named targets.
 
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
 
+# What belongs to the workflow lies beside this file, whatever includes it. So does its library: none need be installed.
+BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(BASE / "src"))
+
 # -- configuration ----------------------------------------------------------------------------------------------------
 
 
-configfile: Path(workflow.basedir) / "params.yaml"
-
-
-include: "rules/locks.smk"
+include: "rules/engine.smk"
 include: "rules/common.smk"
-include: "rules/inputs.smk"
-include: "rules/plan.smk"
-include: "rules/plan_figures.smk"
-include: "rules/plan_targets.smk"
-include: "rules/plan_requests.smk"
-include: "rules/cost.smk"
-include: "rules/planned.smk"
-include: "rules/devices.smk"
-include: "rules/scheduler.smk"
 
 
 report: "rules/report/workflow.rst"
-
-
-scattergather:
-    shard=PRESET.shards,
 
 
 # -- stages -----------------------------------------------------------------------------------------------------------
@@ -51,12 +40,12 @@ include: "rules/tracking.smk"
 include: "rules/report.smk"
 include: "rules/own_data.smk"
 include: "rules/parameters.smk"
+include: "rules/archive.smk"
 
 
-checked(PRESET.check_rules, RULES_WITH_RESOURCES)
-
-
-include: "rules/slurm.smk"
+PIPELINE.check_resources()
+if config.get("gres"):
+    request_generic_resources(config["gres"])
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
@@ -65,47 +54,45 @@ include: "rules/slurm.smk"
 rule headlines:
     default_target: True
     input:
-        report_path(),
-        [LAYOUT.tracking(*names) for names in headline_tables()],
-        table_files(headline_tables(), ".csv"),
+        LAYOUT.report(),
+        [LAYOUT.tracking(*names) for names in PIPELINE.tables.headlines()],
+        PIPELINE.tables.files(PIPELINE.tables.headlines(), ".csv"),
 
 
 rule all_tables:
     input:
-        report_path("full_report"),
-        [LAYOUT.tracking(*names) for names in built_tables()],
-        table_files(built_tables(), ".csv"),
-        [f"{LAYOUT.figure(*names)}.html" for names in built_figures()],
+        LAYOUT.report("full_report"),
+        [LAYOUT.tracking(*names) for names in PIPELINE.tables.built()],
+        PIPELINE.tables.files(PIPELINE.tables.built(), ".csv"),
+        [f"{LAYOUT.figure(*names)}.html" for names in PIPELINE.figures.built()],
 
 
-for paper in PAPERS.values():
-    for table in paper.tables:
+for target, names in PIPELINE.tables.targets.items():
 
-        rule:
-            name:
-                f"{paper.id}_{table.id}"
-            input:
-                table_files([(paper.id, table.id)], ".csv"),
-                table_files([(paper.id, table.id)], ".html"),
-                LAYOUT.tracking(paper.id, table.id),
+    rule:
+        name:
+            target
+        input:
+            PIPELINE.tables.files([names], ".csv"),
+            PIPELINE.tables.files([names], ".html"),
+            LAYOUT.tracking(*names),
 
-        if submitted_columns(paper.id, table.id):
-
-            rule:
-                name:
-                    f"{paper.id}_{table.id}_submission"
-                input:
-                    lambda wildcards, names=(paper.id, table.id): required_submissions(
-                        *names
-                    ),
-
-    for figure in paper.figures:
+    if PIPELINE.tables.submitted(*names):
 
         rule:
             name:
-                f"{paper.id}_{figure.id}"
+                f"{target}_submission"
             input:
-                f"{LAYOUT.figure(paper.id, figure.id)}.html",
+                lambda wildcards, names=names: PIPELINE.tables.required_archives(*names),
+
+
+for target, names in PIPELINE.figures.targets.items():
+
+    rule:
+        name:
+            target
+        input:
+            f"{LAYOUT.figure(*names)}.html",
 
 
 rule help:
@@ -115,9 +102,8 @@ rule help:
     conda:
         "environment.yml"
     params:
-        code=code("print_targets"),
         preset=PRESET.name,
-        targets=described_targets(),
+        targets=PIPELINE.targets(),
     script:
         "workflow_scripts/print_targets.py"
 
@@ -129,10 +115,7 @@ rule status:
     conda:
         "environment.yml"
     params:
-        code=code("print_status"),
-        targets=str(config.get("of") or "headlines").split(","),
-        snakefile=str(BASE / "Snakefile"),
-        cores=planned_limit("_cores") or os.cpu_count(),
+        **asked_plan(),
         gpus=planned_limit("gpu"),
         others_work=others_work,
     script:
@@ -146,10 +129,7 @@ rule cost:
     conda:
         "environment.yml"
     params:
-        code=code("print_cost"),
-        targets=str(config.get("of") or "headlines").split(","),
-        snakefile=str(BASE / "Snakefile"),
-        cores=planned_limit("_cores") or os.cpu_count(),
+        **asked_plan(),
     script:
         "workflow_scripts/print_cost.py"
 

@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from seedbed.papers import read_papers
-from seedbed.schedule import Durations, PlannedJob, Slot, gpu_use, length, read_plan, simulate
+from seedbed.plan.jobs import PlannedJob, read_plan
+from seedbed.plan.simulation import Durations, Slot, gpu_use, length, simulate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH = 72

@@ -5,9 +5,7 @@ AFFINITY = LAYOUT.affinity("{dataset}", "{model}", "{explainer}", "{network}", "
 
 rule label_affinities:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=lambda wildcards: f"{affinity_training_maps(wildcards)}/{wildcards.scatteritem}.h5",
+        unpack(PIPELINE.inputs.label_affinities),
     output:
         low=f"{AFFINITY}/low/{{scatteritem}}.h5",
         high=f"{AFFINITY}/high/{{scatteritem}}.h5",
@@ -19,20 +17,9 @@ rule label_affinities:
         "../environment.yml"
     threads: threads_of("label_affinities")
     resources:
-        gpu=resource("label_affinities", "gpu"),
-        mem_mb=resource("label_affinities", "mem_mb"),
-        runtime=resource("label_affinities", "runtime"),
+        **resources_of("label_affinities"),
     params:
-        code=code("label_affinities"),
-        labels=lambda wildcards: on(wildcards)
-        .affinity_networks[wildcards.network]
-        .labels.plain(),
-        crf=lambda wildcards: crf(
-            on(wildcards).affinity_networks[wildcards.network].labels.crf
-        ),
-        split=lambda wildcards: on(wildcards)
-        .affinity_networks[wildcards.network]
-        .train.split,
+        **PIPELINE.parameters.label_affinities(),
     message:
         "Confident labels for {wildcards.network} from {wildcards.explainer}, shard {wildcards.scatteritem}"
     script:
@@ -41,11 +28,7 @@ rule label_affinities:
 
 rule train_affinity_network:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        low=shards(f"{AFFINITY}/low", "h5"),
-        high=shards(f"{AFFINITY}/high", "h5"),
-        weights=affinity_weights,
+        unpack(PIPELINE.inputs.train_affinity_network),
     output:
         weights=f"{AFFINITY}/model.safetensors",
         history=f"{AFFINITY}/history.csv",
@@ -59,20 +42,9 @@ rule train_affinity_network:
         "../environment.yml"
     threads: threads_of("train_affinity_network")
     resources:
-        gpu=resource("train_affinity_network", "gpu"),
-        mem_mb=resource("train_affinity_network", "mem_mb"),
-        runtime=resource("train_affinity_network", "runtime"),
+        **resources_of("train_affinity_network"),
     params:
-        code=lambda wildcards: code(
-            "train_affinity_network",
-            *modules.training_modules(
-                section("affinity_networks", wildcards.network, on(wildcards))
-            ),
-        ),
-        network=lambda wildcards: section(
-            "affinity_networks", wildcards.network, on(wildcards)
-        ),
-        state=f"{AFFINITY}/resume.pt",
+        **PIPELINE.parameters.train_affinity_network(),
     message:
         "Training {wildcards.network} on the labels of {wildcards.explainer}, seed {wildcards.seed} (progress: {log})"
     script:

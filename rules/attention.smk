@@ -5,9 +5,7 @@ ATTENTION = f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/{{split}}/at
 
 rule measure_attention:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
+        unpack(PIPELINE.inputs.measure_attention),
     output:
         f"{ATTENTION}/{{scatteritem}}.json",
     log:
@@ -18,15 +16,9 @@ rule measure_attention:
         "../environment.yml"
     threads: threads_of("measure_attention")
     resources:
-        gpu=resource("measure_attention", "gpu"),
-        mem_mb=resource("measure_attention", "mem_mb"),
-        runtime=resource("measure_attention", "runtime"),
+        **resources_of("measure_attention"),
     params:
-        code=lambda wildcards: code(
-            "measure_attention", *modules.network_modules(network(wildcards))
-        ),
-        input=lambda wildcards: on(wildcards).models[wildcards.model].input.plain(),
-        network=network,
+        **PIPELINE.parameters.measure_attention(),
     message:
         "Attention of {wildcards.model} on {wildcards.dataset} {wildcards.split}, shard {wildcards.scatteritem}"
     script:
@@ -35,8 +27,7 @@ rule measure_attention:
 
 use rule merge_protocol as merge_attention with:
     input:
-        card=LAYOUT.card("{dataset}"),
-        shards=shards(ATTENTION, "json"),
+        unpack(PIPELINE.inputs.merge_attention),
     output:
         f"{ATTENTION}.json",
     log:
@@ -44,10 +35,6 @@ use rule merge_protocol as merge_attention with:
     benchmark:
         LAYOUT.benchmark(ATTENTION)
     params:
-        code=code(
-            "merge_protocol",
-            *modules.measurement_modules("attention_statistics"),
-        ),
-        protocol=dict(name="attention_statistics"),
+        **PIPELINE.parameters.merge_attention(),
     message:
         "Attention statistics of {wildcards.model} on {wildcards.dataset} {wildcards.split}"

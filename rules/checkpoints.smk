@@ -3,9 +3,7 @@
 
 rule adopt_classifier:
     input:
-        file=lambda wildcards: checkpoint_file("models", wildcards.model),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
+        unpack(PIPELINE.inputs.adopt_classifier),
     output:
         weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
         record=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/checkpoint.json",
@@ -19,18 +17,9 @@ rule adopt_classifier:
         "../environment.yml"
     threads: threads_of("adopt_checkpoint")
     resources:
-        gpu=resource("adopt_checkpoint", "gpu"),
-        mem_mb=resource("adopt_checkpoint", "mem_mb"),
-        runtime=resource("adopt_checkpoint", "runtime"),
+        **resources_of("adopt_checkpoint"),
     params:
-        code=lambda wildcards: code(
-            "adopt_checkpoint",
-            *modules.checkpoint_modules(
-                section("models", wildcards.model, on(wildcards))
-            ),
-        ),
-        name=lambda wildcards: wildcards.model,
-        network=lambda wildcards: section("models", wildcards.model, on(wildcards)),
+        **PIPELINE.parameters.adopt_classifier(),
     message:
         "Taking the published checkpoint {input.file} for {params.name}"
     script:
@@ -39,9 +28,7 @@ rule adopt_classifier:
 
 use rule adopt_classifier as adopt_affinity_network with:
     input:
-        file=lambda wildcards: checkpoint_file("affinity_networks", wildcards.network),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
+        unpack(PIPELINE.inputs.adopt_affinity_network),
     output:
         weights=f"{AFFINITY}/model.safetensors",
         record=f"{AFFINITY}/checkpoint.json",
@@ -52,23 +39,12 @@ use rule adopt_classifier as adopt_affinity_network with:
     wildcard_constraints:
         network=networks("affinity_networks", published=True),
     params:
-        code=lambda wildcards: code(
-            "adopt_checkpoint",
-            *modules.checkpoint_modules(
-                section("affinity_networks", wildcards.network, on(wildcards))
-            ),
-        ),
-        name=lambda wildcards: wildcards.network,
-        network=lambda wildcards: section(
-            "affinity_networks", wildcards.network, on(wildcards)
-        ),
+        **PIPELINE.parameters.adopt_affinity_network(),
 
 
 use rule adopt_classifier as adopt_segmenter with:
     input:
-        file=lambda wildcards: checkpoint_file("segmenters", wildcards.segmenter),
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
+        unpack(PIPELINE.inputs.adopt_segmenter),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         record=f"{SEGMENTER}/checkpoint.json",
@@ -79,13 +55,4 @@ use rule adopt_classifier as adopt_segmenter with:
     wildcard_constraints:
         segmenter=networks("segmenters", published=True),
     params:
-        code=lambda wildcards: code(
-            "adopt_checkpoint",
-            *modules.checkpoint_modules(
-                section("segmenters", wildcards.segmenter, on(wildcards))
-            ),
-        ),
-        name=lambda wildcards: wildcards.segmenter,
-        network=lambda wildcards: section(
-            "segmenters", wildcards.segmenter, on(wildcards)
-        ),
+        **PIPELINE.parameters.adopt_segmenter(),

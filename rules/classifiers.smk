@@ -3,11 +3,7 @@
 
 rule train_classifier:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=lambda wildcards: initial_weights(
-            on(wildcards).models[wildcards.model].weights
-        ),
+        unpack(PIPELINE.inputs.train_classifier),
     output:
         weights=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/model.safetensors",
         history=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/history.csv",
@@ -22,18 +18,9 @@ rule train_classifier:
         "../environment.yml"
     threads: threads_of("train_classifier")
     resources:
-        gpu=resource("train_classifier", "gpu"),
-        mem_mb=resource("train_classifier", "mem_mb"),
-        runtime=resource("train_classifier", "runtime"),
+        **resources_of("train_classifier"),
     params:
-        code=lambda wildcards: code(
-            "train_classifier",
-            *modules.training_modules(
-                section("models", wildcards.model, on(wildcards))
-            ),
-        ),
-        model=lambda wildcards: section("models", wildcards.model, on(wildcards)),
-        state=f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/resume.pt",
+        **PIPELINE.parameters.train_classifier(),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed} (progress: {log})"
     script:

@@ -1,27 +1,24 @@
-# Data sets: each ends as an index.csv beside its pictures, with a card.
+# Data sets: each ends as an index.csv beside its images, with a card.
 
 
 rule make_shapes:
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        classes=str(Path(LAYOUT.index("{dataset}")).with_name("classes.txt")),
+        classes=LAYOUT.classes("{dataset}"),
     log:
         LAYOUT.log("data/{dataset}"),
     benchmark:
         LAYOUT.benchmark("data/{dataset}")
     wildcard_constraints:
-        dataset=names_of("shapes", PRESET.datasets),
+        dataset=names_of("shapes", "datasets"),
     conda:
         "../environment.yml"
     threads: threads_of("make_shapes")
     resources:
-        gpu=resource("make_shapes", "gpu"),
-        mem_mb=resource("make_shapes", "mem_mb"),
-        runtime=resource("make_shapes", "runtime"),
+        **resources_of("make_shapes"),
     params:
-        code=code("make_shapes"),
-        dataset=lambda wildcards: section("datasets", wildcards.dataset),
+        **PIPELINE.parameters.make_shapes(),
     message:
         "Drawing the built-in data set {wildcards.dataset}"
     script:
@@ -29,81 +26,74 @@ rule make_shapes:
 
 
 rule index_folder:
-    input:
-        tables=lambda wildcards: own_tables(PRESET.datasets[wildcards.dataset].path),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        classes=str(Path(LAYOUT.index("{dataset}")).with_name("classes.txt")),
+        classes=LAYOUT.classes("{dataset}"),
     log:
         LAYOUT.log("data/{dataset}"),
     benchmark:
         LAYOUT.benchmark("data/{dataset}")
     wildcard_constraints:
-        dataset=names_of("folder", PRESET.datasets),
+        dataset=names_of("folder", "datasets"),
     conda:
         "../environment.yml"
     threads: threads_of("index_folder")
     resources:
-        gpu=resource("index_folder", "gpu"),
-        mem_mb=resource("index_folder", "mem_mb"),
-        runtime=resource("index_folder", "runtime"),
+        **resources_of("index_folder"),
     params:
-        code=code("index_folder"),
-        dataset=lambda wildcards: section("datasets", wildcards.dataset),
+        **PIPELINE.own.index_parameters(),
     message:
-        "Checking your own pictures in {params.dataset[path]}"
+        "Checking your own images: {wildcards.dataset}"
     script:
         "../workflow_scripts/index_folder.py"
 
 
+# A published file is no rule's output: Snakemake deletes those before a job and after a failed one. Its stamp is.
+# What is fetched, linked and unpacked is proven by checksums, so no code is among what makes these two run again.
+
+
 rule fetch_source:
     output:
-        "data/archives/{source}/{file}",
+        LAYOUT.stamp("{source}", "{file}"),
     log:
         LAYOUT.log("archives/{source}/{file}"),
     benchmark:
         LAYOUT.benchmark("archives/{source}/{file}")
+    wildcard_constraints:
+        source=r"(?!timm/)\w+",
+        file="[^/]+",
     conda:
         "../environment.yml"
     threads: threads_of("fetch_source")
     resources:
-        gpu=resource("fetch_source", "gpu"),
-        mem_mb=resource("fetch_source", "mem_mb"),
-        runtime=resource("fetch_source", "runtime"),
+        **resources_of("fetch_source"),
     params:
-        code=code("fetch_source"),
-        source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
-        lock="data/lock.json",
+        **PIPELINE.parameters.fetch_source(),
     message:
-        "Fetching {wildcards.source} (progress: {log})"
+        "Verifying {wildcards.source}, or fetching it (progress: {log})"
     script:
         "../workflow_scripts/fetch_source.py"
 
 
 rule unpack_source:
     input:
-        archive=source_archive,
+        unpack(PIPELINE.inputs.unpack_source),
     output:
-        "data/{dataset}/raw/{source}.json",
+        LAYOUT.unpacked("{dataset}", "{source}"),
     log:
         LAYOUT.log("data/{dataset}/raw/{source}"),
     benchmark:
         LAYOUT.benchmark("data/{dataset}/raw/{source}")
     wildcard_constraints:
-        dataset=PUBLISHED,
+        dataset=PIPELINE.names.published_datasets(PIPELINE.sources),
     conda:
         "../environment.yml"
     threads: threads_of("unpack_source")
     resources:
-        gpu=resource("unpack_source", "gpu"),
-        mem_mb=resource("unpack_source", "mem_mb"),
-        runtime=resource("unpack_source", "runtime"),
+        **resources_of("unpack_source"),
     params:
-        code=code("unpack_source"),
-        source=lambda wildcards: SOURCES.file(wildcards.source).plain(),
-        path=lambda wildcards: PRESET.datasets[wildcards.dataset].path,
-        lock="data/lock.json",
+        **PIPELINE.parameters.unpack_source(),
     message:
         "Unpacking or linking {wildcards.source} for {wildcards.dataset}"
     script:
@@ -112,36 +102,24 @@ rule unpack_source:
 
 rule prepare_dataset:
     input:
-        stamps=raw_stamps,
+        unpack(PIPELINE.inputs.prepare_dataset),
     output:
         index=LAYOUT.index("{dataset}"),
         card=LAYOUT.card("{dataset}"),
-        classes=str(Path(LAYOUT.index("{dataset}")).with_name("classes.txt")),
+        classes=LAYOUT.classes("{dataset}"),
     log:
         LAYOUT.log("data/{dataset}"),
     benchmark:
         LAYOUT.benchmark("data/{dataset}")
     wildcard_constraints:
-        dataset=PUBLISHED,
+        dataset=PIPELINE.names.published_datasets(PIPELINE.sources),
     conda:
         "../environment.yml"
     threads: threads_of("prepare_dataset")
     resources:
-        gpu=resource("prepare_dataset", "gpu"),
-        mem_mb=resource("prepare_dataset", "mem_mb"),
-        runtime=resource("prepare_dataset", "runtime"),
+        **resources_of("prepare_dataset"),
     params:
-        code=lambda wildcards: code(
-            "prepare_dataset",
-            f"seedbed.data.published.{PRESET.datasets[wildcards.dataset].kind}",
-        ),
-        kind=lambda wildcards: PRESET.datasets[wildcards.dataset].kind,
-        options=lambda wildcards: PRESET.datasets[wildcards.dataset].options,
-        licence=lambda wildcards: SOURCES.datasets[
-            PRESET.datasets[wildcards.dataset].kind
-        ].licence,
-        sources=lambda wildcards: wanted_sources(wildcards.dataset),
-        lock="data/lock.json",
+        **PIPELINE.parameters.prepare_dataset(),
     message:
         "Preparing {wildcards.dataset} (progress: {log})"
     script:

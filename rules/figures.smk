@@ -5,8 +5,7 @@ FIGURE = LAYOUT.figure("{paper}", "{figure}")
 
 rule draw_figure:
     input:
-        indices=figure_indices,
-        files=figure_files,
+        unpack(PIPELINE.page_inputs.draw_figure),
     output:
         picture=report(
             f"{FIGURE}.png",
@@ -21,32 +20,14 @@ rule draw_figure:
     benchmark:
         LAYOUT.benchmark(FIGURE)
     wildcard_constraints:
-        paper=paper_of_figures(drawn_from_numbers=False),
+        paper=PIPELINE.figures.of_kind(drawn_from_numbers=False),
     conda:
         "../environment.yml"
     threads: threads_of("draw_figure")
     resources:
-        gpu=resource("draw_figure", "gpu"),
-        mem_mb=resource("draw_figure", "mem_mb"),
-        runtime=resource("draw_figure", "runtime"),
+        **resources_of("draw_figure"),
     params:
-        code=lambda wildcards: code(
-            "draw_figure",
-            *modules.panel_modules(
-                panel
-                for group in figure_groups(wildcards)
-                for panel in group["panels"]
-            ),
-            pages=True,
-        ),
-        paper=lambda wildcards: PAPERS[wildcards.paper].head(),
-        figure=plain_figure,
-        title=figure_title,
-        groups=figure_groups,
-        notes=notes_of_figure,
-        preset=dict(
-            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
-        ),
+        **PIPELINE.page_parameters.draw_figure(),
     message:
         "Figure {wildcards.figure} of {wildcards.paper}"
     script:
@@ -55,7 +36,7 @@ rule draw_figure:
 
 rule draw_chart:
     input:
-        metrics=chart_metrics,
+        unpack(PIPELINE.page_inputs.draw_chart),
     output:
         picture=report(
             f"{FIGURE}.png",
@@ -72,24 +53,14 @@ rule draw_chart:
     benchmark:
         LAYOUT.benchmark(FIGURE)
     wildcard_constraints:
-        paper=paper_of_figures(drawn_from_numbers=True),
+        paper=PIPELINE.figures.of_kind(drawn_from_numbers=True),
     conda:
         "../environment.yml"
     threads: threads_of("draw_chart")
     resources:
-        gpu=resource("draw_chart", "gpu"),
-        mem_mb=resource("draw_chart", "mem_mb"),
-        runtime=resource("draw_chart", "runtime"),
+        **resources_of("draw_chart"),
     params:
-        code=code("draw_chart", pages=True),
-        paper=lambda wildcards: PAPERS[wildcards.paper].head(),
-        figure=plain_figure,
-        title=figure_title,
-        series=chart_series,
-        notes=notes_of_figure,
-        preset=dict(
-            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
-        ),
+        **PIPELINE.page_parameters.draw_chart(),
     message:
         "Figure {wildcards.figure} of {wildcards.paper}"
     script:

@@ -5,9 +5,7 @@ HEATMAPS = LAYOUT.heatmaps("{dataset}", "{split}", "{model}", "{explainer}", "{s
 
 rule explain:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
+        unpack(PIPELINE.inputs.explain),
     output:
         f"{HEATMAPS}/{{scatteritem}}.h5",
     log:
@@ -18,17 +16,9 @@ rule explain:
         "../environment.yml"
     threads: threads_of("explain")
     resources:
-        gpu=resource("explain", "gpu"),
-        mem_mb=resource("explain", "mem_mb"),
-        runtime=resource("explain", "runtime"),
+        **resources_of("explain"),
     params:
-        code=lambda wildcards: code(
-            "explain",
-            *modules.network_modules(network(wildcards)),
-            *modules.explainer_modules(explainer_section(wildcards)),
-        ),
-        explainer=explainer_section,
-        network=network,
+        **PIPELINE.parameters.explain(),
     message:
         "Explaining {wildcards.dataset} {wildcards.split} with {wildcards.explainer}, shard {wildcards.scatteritem}"
     script:
@@ -37,9 +27,7 @@ rule explain:
 
 rule score_heatmaps:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        heatmaps=shards(HEATMAPS, "h5"),
+        unpack(PIPELINE.inputs.score_heatmaps),
     output:
         f"{HEATMAPS}/heatmaps.json",
     log:
@@ -50,14 +38,9 @@ rule score_heatmaps:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        code=code("score_heatmaps"),
-        scoring=PRESET.scoring.plain(),
-        background=lambda wildcards: explainer_of(wildcards).background,
-        sweep=lambda wildcards: explainer_of(wildcards).sweep,
+        **PIPELINE.parameters.score_heatmaps(),
     message:
         "Scoring the heat maps of {wildcards.model}, {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"
     script:
@@ -66,9 +49,7 @@ rule score_heatmaps:
 
 rule run_protocol:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=classifier_weights,
+        unpack(PIPELINE.inputs.run_protocol),
     output:
         f"{HEATMAPS}/{{protocol}}/{{scatteritem}}.json",
     log:
@@ -76,24 +57,14 @@ rule run_protocol:
     benchmark:
         LAYOUT.benchmark(f"{HEATMAPS}/{{protocol}}/{{scatteritem}}")
     wildcard_constraints:
-        protocol=PROTOCOLS,
+        protocol=PIPELINE.parameters.protocols,
     conda:
         "../environment.yml"
     threads: threads_of("run_protocol")
     resources:
-        gpu=resource("run_protocol", "gpu"),
-        mem_mb=resource("run_protocol", "mem_mb"),
-        runtime=resource("run_protocol", "runtime"),
+        **resources_of("run_protocol"),
     params:
-        code=lambda wildcards: code(
-            "run_protocol",
-            *modules.measurement_modules(protocol_of(wildcards)["name"]),
-            *modules.network_modules(network(wildcards)),
-            *modules.explainer_modules(explainer_section(wildcards)),
-        ),
-        explainer=explainer_section,
-        network=network,
-        protocol=lambda wildcards: protocol_of(wildcards),
+        **PIPELINE.parameters.run_protocol(),
     message:
         "Measuring {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset}, shard {wildcards.scatteritem}"
     script:
@@ -102,8 +73,7 @@ rule run_protocol:
 
 rule merge_protocol:
     input:
-        card=LAYOUT.card("{dataset}"),
-        shards=shards(f"{HEATMAPS}/{{protocol}}", "json"),
+        unpack(PIPELINE.inputs.merge_protocol),
     output:
         f"{HEATMAPS}/{{protocol}}.json",
     log:
@@ -111,20 +81,14 @@ rule merge_protocol:
     benchmark:
         LAYOUT.benchmark(f"{HEATMAPS}/{{protocol}}")
     wildcard_constraints:
-        protocol=PROTOCOLS,
+        protocol=PIPELINE.parameters.protocols,
     conda:
         "../environment.yml"
     threads: threads_of("score")
     resources:
-        gpu=resource("score", "gpu"),
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **resources_of("score"),
     params:
-        code=lambda wildcards: code(
-            "merge_protocol",
-            *modules.measurement_modules(protocol_of(wildcards)["name"]),
-        ),
-        protocol=lambda wildcards: protocol_of(wildcards),
+        **PIPELINE.parameters.merge_protocol(),
     message:
         "Result of {wildcards.protocol} of {wildcards.explainer} on {wildcards.dataset} {wildcards.split}"
     script:

@@ -1,13 +1,11 @@
-# Masks as files: of your own pictures (`--config dataset=/path/to/folder -- my_masks`), or of the preset's.
+# Masks as files, of your own images (`--config dataset=FOLDER -- my_masks`) or the preset's, and scores of such files.
 
 
 rule export_split:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=own_masks,
+        unpack(PIPELINE.own.export_inputs),
     output:
-        directory(exported("{dataset}", "{split}")),
+        directory(LAYOUT.exports("{dataset}", "{split}")),
     log:
         LAYOUT.log("exports/{dataset}/{split}"),
     benchmark:
@@ -16,12 +14,9 @@ rule export_split:
         "../environment.yml"
     threads: threads_of("export_split")
     resources:
-        gpu=resource("export_split", "gpu"),
-        mem_mb=resource("export_split", "mem_mb"),
-        runtime=resource("export_split", "runtime"),
+        **resources_of("export_split"),
     params:
-        code=code("export_masks"),
-        scoring=PRESET.scoring.plain(),
+        **PIPELINE.own.export_parameters(),
     message:
         "Masks of {wildcards.dataset} {wildcards.split} as files: {output}"
     script:
@@ -30,45 +25,53 @@ rule export_split:
 
 rule my_masks:
     input:
-        lambda wildcards: exports_of(own_dataset()),
+        lambda wildcards: PIPELINE.own.masks(),
 
 
 rule export_masks:
     input:
-        lambda wildcards: exports_of(
-            own_dataset() if config.get("dataset") else PRESET.dataset_for("voc12")
-        ),
+        lambda wildcards: PIPELINE.own.exports(),
+
+
+rule score_masks:
+    input:
+        unpack(PIPELINE.scored.inputs),
+    output:
+        directory(PIPELINE.scored.folder),
+    log:
+        LAYOUT.log(PIPELINE.scored.folder),
+    benchmark:
+        LAYOUT.benchmark(PIPELINE.scored.folder)
+    conda:
+        "../environment.yml"
+    threads: threads_of("score")
+    resources:
+        **resources_of("score"),
+    params:
+        **PIPELINE.scored.parameters(),
+    message:
+        "Scoring masks made elsewhere: {output}"
+    script:
+        "../workflow_scripts/score_mask_files.py"
 
 
 rule explain_image:
     input:
-        unpack(image_inputs),
+        unpack(PIPELINE.image.inputs),
     output:
-        page=f"{LAYOUT.root}/explained/{image_name()}.png",
-        maps=f"{LAYOUT.root}/explained/{image_name()}.h5",
+        page=f"{PIPELINE.image.page}.png",
+        maps=f"{PIPELINE.image.page}.h5",
     log:
-        LAYOUT.log(f"explained/{image_name()}"),
+        LAYOUT.log(PIPELINE.image.page),
     benchmark:
-        LAYOUT.benchmark(f"explained/{image_name()}")
+        LAYOUT.benchmark(PIPELINE.image.page)
     conda:
         "../environment.yml"
     threads: threads_of("explain_image")
     resources:
-        gpu=resource("explain_image", "gpu"),
-        mem_mb=resource("explain_image", "mem_mb"),
-        runtime=resource("explain_image", "runtime"),
+        **resources_of("explain_image"),
     params:
-        code=code(
-            "explain_image",
-            *modules.every_module_of("explanation method"),
-            *modules.network_modules(image_classifier()["network"]),
-            *modules.modules_of("loss", image_classifier()["loss"]),
-        ),
-        network=image_classifier()["network"],
-        input=image_classifier()["input"],
-        loss=image_classifier()["loss"],
-        methods=image_methods(),
-        top=3,
+        **PIPELINE.image.parameters(),
     message:
         "Explaining {input.image}: {output.page}"
     script:

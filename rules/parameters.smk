@@ -8,7 +8,6 @@ rule params:
     conda:
         "../environment.yml"
     params:
-        code=code("print_params"),
         of=config.get("of"),
         files=[
             str(BASE / "params.yaml"),

@@ -3,9 +3,9 @@
 
 rule write_report:
     input:
-        fragments=table_files(headline_tables(), ".fragment.html"),
+        unpack(PIPELINE.page_inputs.write_report),
     output:
-        report(report_path(), caption="report/report.rst", category="Report"),
+        report(LAYOUT.report(), caption="report/report.rst", category="Report"),
     log:
         LAYOUT.log("report"),
     benchmark:
@@ -14,16 +14,9 @@ rule write_report:
         "../environment.yml"
     threads: threads_of("write_report")
     resources:
-        gpu=resource("write_report", "gpu"),
-        mem_mb=resource("write_report", "mem_mb"),
-        runtime=resource("write_report", "runtime"),
+        **resources_of("write_report"),
     params:
-        code=code("write_report", pages=True),
-        title="Seedbed: the papers' tables, reported and measured",
-        preset=dict(
-            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
-        ),
-        parameters=run_parameters(),
+        **PIPELINE.page_parameters.write_report(),
     message:
         "Report: {output}"
     script:
@@ -32,11 +25,9 @@ rule write_report:
 
 use rule write_report as write_full_report with:
     input:
-        fragments=built_sections(),
+        unpack(PIPELINE.page_inputs.write_full_report),
     output:
-        report(
-            report_path("full_report"), caption="report/report.rst", category="Report"
-        ),
+        report(LAYOUT.report("full_report"), caption="report/report.rst", category="Report"),
     log:
         LAYOUT.log("full_report"),
     benchmark:

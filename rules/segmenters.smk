@@ -1,18 +1,11 @@
 # Segmentation networks trained on pseudo masks, their predictions and scores.
 
-SEGMENTER = LAYOUT.segmenter(
-    "{dataset}", "{model}", "{explainer}", "{refiner}", "{segmenter}", "{seed}"
-)
+SEGMENTER = LAYOUT.segmenter("{dataset}", "{model}", "{explainer}", "{refiner}", "{segmenter}", "{seed}")
 
 
 rule train_segmenter:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=training_masks,
-        weights=lambda wildcards: initial_weights(
-            on(wildcards).segmenters[wildcards.segmenter].weights
-        ),
+        unpack(PIPELINE.inputs.train_segmenter),
     output:
         weights=f"{SEGMENTER}/model.safetensors",
         history=f"{SEGMENTER}/history.csv",
@@ -26,20 +19,9 @@ rule train_segmenter:
         "../environment.yml"
     threads: threads_of("train_segmenter")
     resources:
-        gpu=resource("train_segmenter", "gpu"),
-        mem_mb=resource("train_segmenter", "mem_mb"),
-        runtime=resource("train_segmenter", "runtime"),
+        **resources_of("train_segmenter"),
     params:
-        code=lambda wildcards: code(
-            "train_segmenter",
-            *modules.training_modules(
-                section("segmenters", wildcards.segmenter, on(wildcards))
-            ),
-        ),
-        segmenter=lambda wildcards: section(
-            "segmenters", wildcards.segmenter, on(wildcards)
-        ),
-        state=f"{SEGMENTER}/resume.pt",
+        **PIPELINE.parameters.train_segmenter(),
     message:
         "Training {wildcards.segmenter} on the masks of {wildcards.refiner}, seed {wildcards.seed} (progress: {log})"
     script:
@@ -48,9 +30,7 @@ rule train_segmenter:
 
 rule segment:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        weights=f"{SEGMENTER}/model.safetensors",
+        unpack(PIPELINE.inputs.segment),
     output:
         f"{SEGMENTER}/{{split}}/{{scatteritem}}.zip",
     log:
@@ -61,31 +41,18 @@ rule segment:
         "../environment.yml"
     threads: threads_of("segment")
     resources:
-        gpu=resource("segment", "gpu"),
-        mem_mb=resource("segment", "mem_mb"),
-        runtime=resource("segment", "runtime"),
+        **resources_of("segment"),
     params:
-        code=lambda wildcards: code(
-            "segment",
-            *modules.prediction_modules(
-                section("segmenters", wildcards.segmenter, on(wildcards))
-            ),
-        ),
-        segmenter=lambda wildcards: section(
-            "segmenters", wildcards.segmenter, on(wildcards)
-        ),
-        crf=lambda wildcards: crf(on(wildcards).segmenters[wildcards.segmenter].crf),
+        **PIPELINE.parameters.segment(),
     message:
         "Segmenting {wildcards.dataset} {wildcards.split} with {wildcards.segmenter}, shard {wildcards.scatteritem}"
     script:
         "../workflow_scripts/segment.py"
 
 
-use rule score_masks as score_segmentation with:
+use rule score_pseudo_masks as score_segmentation with:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
+        unpack(PIPELINE.inputs.score_segmentation),
     output:
         f"{SEGMENTER}/{{split}}/metrics.json",
     log:
@@ -93,16 +60,14 @@ use rule score_masks as score_segmentation with:
     benchmark:
         LAYOUT.benchmark(f"{SEGMENTER}/{{split}}/score")
     params:
-        code=code("score_masks"),
+        **PIPELINE.parameters.score_segmentation(),
     message:
         "Scoring the predictions of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split}"
 
 
 rule pack_submission:
     input:
-        index=LAYOUT.index("{dataset}"),
-        card=LAYOUT.card("{dataset}"),
-        masks=shards(f"{SEGMENTER}/{{split}}", "zip"),
+        unpack(PIPELINE.inputs.pack_submission),
     output:
         archive=f"{SEGMENTER}/{{split}}/submission.tgz",
         record=f"{SEGMENTER}/{{split}}/submission.json",
@@ -114,11 +79,9 @@ rule pack_submission:
         "../environment.yml"
     threads: threads_of("pack_submission")
     resources:
-        gpu=resource("pack_submission", "gpu"),
-        mem_mb=resource("pack_submission", "mem_mb"),
-        runtime=resource("pack_submission", "runtime"),
+        **resources_of("pack_submission"),
     params:
-        code=code("pack_submission"),
+        **PIPELINE.parameters.pack_submission(),
     message:
         "Archive of {wildcards.segmenter} on {wildcards.dataset} {wildcards.split} for the evaluation server"
     script:

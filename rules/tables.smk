@@ -5,8 +5,7 @@ TABLE = LAYOUT.table("{paper}", "{table}")
 
 rule make_table:
     input:
-        metrics=metrics_files,
-        checkpoints=checkpoint_files,
+        unpack(PIPELINE.page_inputs.make_table),
     output:
         csv=f"{TABLE}.csv",
         markdown=f"{TABLE}.md",
@@ -19,14 +18,9 @@ rule make_table:
         "../environment.yml"
     threads: threads_of("make_table")
     resources:
-        gpu=resource("make_table", "gpu"),
-        mem_mb=resource("make_table", "mem_mb"),
-        runtime=resource("make_table", "runtime"),
+        **resources_of("make_table"),
     params:
-        code=code("make_table"),
-        table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
-        cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
-        footnotes=lambda wildcards: footnotes_of(wildcards.paper, wildcards.table),
+        **PIPELINE.page_parameters.make_table(),
     message:
         "Table {wildcards.table} of {wildcards.paper}"
     script:
@@ -35,12 +29,7 @@ rule make_table:
 
 rule render_table:
     input:
-        metrics=metrics_files,
-        histories=history_files,
-        checkpoints=checkpoint_files,
-        archives=submission_files,
-        index=gallery_index,
-        shards=lambda wildcards: panel_files(gallery_panels(wildcards)),
+        unpack(PIPELINE.page_inputs.render_table),
     output:
         page=report(
             f"{TABLE}.html",
@@ -63,25 +52,9 @@ rule render_table:
         "../environment.yml"
     threads: threads_of("render_table")
     resources:
-        gpu=resource("render_table", "gpu"),
-        mem_mb=resource("render_table", "mem_mb"),
-        runtime=resource("render_table", "runtime"),
+        **resources_of("render_table"),
     params:
-        code=lambda wildcards: code(
-            "render_table",
-            *modules.panel_modules(gallery_panels(wildcards)),
-            pages=True,
-        ),
-        paper=lambda wildcards: PAPERS[wildcards.paper].head(),
-        table=lambda wildcards: table_of(wildcards.paper, wildcards.table).plain(),
-        cells=lambda wildcards: plain_cells(wildcards.paper, wildcards.table),
-        footnotes=lambda wildcards: footnotes_of(wildcards.paper, wildcards.table),
-        panels=gallery_panels,
-        histories=named_histories,
-        pictures=gallery_pictures,
-        preset=dict(
-            preset=PRESET.name, about=PRESET.about, comparable=PRESET.comparable
-        ),
+        **PIPELINE.page_parameters.render_table(),
     message:
         "Page of table {wildcards.table} of {wildcards.paper}"
     script:

@@ -3,13 +3,7 @@
 
 rule track_table:
     input:
-        csv=f"{TABLE}.csv",
-        markdown=f"{TABLE}.md",
-        metrics=f"{TABLE}.json",
-        page=f"{TABLE}.html",
-        gallery=f"{TABLE}.png",
-        sources=metrics_files,
-        histories=history_files,
+        unpack(PIPELINE.page_inputs.track_table),
     output:
         LAYOUT.tracking("{paper}", "{table}"),
     log:
@@ -20,14 +14,9 @@ rule track_table:
         "../environment.yml"
     threads: threads_of("track_table")
     resources:
-        gpu=resource("track_table", "gpu"),
-        mem_mb=resource("track_table", "mem_mb"),
-        runtime=resource("track_table", "runtime"),
+        **resources_of("track_table"),
     params:
-        code=code("track_table"),
-        rows=tracked_rows,
-        preset=PRESET.name,
-        results=lambda wildcards, output: str(Path(output[0]).parents[3]),
+        **PIPELINE.page_parameters.track_table(),
     message:
         "Logging table {wildcards.table} of {wildcards.paper} to MLflow"
     script:

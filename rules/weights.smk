@@ -1,9 +1,12 @@
 # Pretrained weights: shipped with the project, or published by timm; one safetensors file each.
 
 
+# Checksums prove what is shipped and what is fetched, so neither time stamps nor code are among what makes these run again.
+
+
 rule provide_shipped_weights:
     input:
-        file=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
+        file=lambda wildcards: ancient(PIPELINE.inputs.shipped_weights(wildcards)),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -11,17 +14,14 @@ rule provide_shipped_weights:
     benchmark:
         LAYOUT.benchmark("weights/{weights}")
     wildcard_constraints:
-        weights=names_of("shipped", PRESET.weights),
+        weights=names_of("shipped", "weights"),
     conda:
         "../environment.yml"
     threads: threads_of("provide_weights")
     resources:
-        gpu=resource("provide_weights", "gpu"),
-        mem_mb=resource("provide_weights", "mem_mb"),
-        runtime=resource("provide_weights", "runtime"),
+        **resources_of("provide_weights"),
     params:
-        code=code("provide_shipped_weights"),
-        sha256=lambda wildcards: PRESET.weights[wildcards.weights].sha256,
+        **PIPELINE.parameters.provide_shipped_weights(),
     message:
         "Checking the shipped weights {wildcards.weights}"
     script:
@@ -30,34 +30,30 @@ rule provide_shipped_weights:
 
 rule fetch_timm_weights:
     output:
-        LAYOUT.weights("{weights}"),
+        LAYOUT.timm_stamp("{tag}"),
     log:
-        LAYOUT.log("weights/{weights}"),
+        LAYOUT.log("archives/timm/{tag}"),
     benchmark:
-        LAYOUT.benchmark("weights/{weights}")
+        LAYOUT.benchmark("archives/timm/{tag}")
     wildcard_constraints:
-        weights=names_of("timm", PRESET.weights),
+        tag="[^/]+",
     retries: 2
     conda:
         "../environment.yml"
     threads: threads_of("provide_weights")
     resources:
-        gpu=resource("provide_weights", "gpu"),
-        mem_mb=resource("provide_weights", "mem_mb"),
-        runtime=resource("provide_weights", "runtime"),
+        **resources_of("provide_weights"),
     params:
-        code=code("fetch_timm_weights"),
-        tag=lambda wildcards: PRESET.weights[wildcards.weights].tag,
-        lock="data/lock.json",
+        **PIPELINE.parameters.fetch_timm_weights(),
     message:
-        "Fetching the timm weights {params.tag}"
+        "Verifying the timm weights {wildcards.tag}, or fetching them"
     script:
         "../workflow_scripts/fetch_timm_weights.py"
 
 
 rule convert_weights:
     input:
-        file=weights_file,
+        unpack(PIPELINE.inputs.convert_weights),
     output:
         LAYOUT.weights("{weights}"),
     log:
@@ -65,43 +61,47 @@ rule convert_weights:
     benchmark:
         LAYOUT.benchmark("weights/{weights}")
     wildcard_constraints:
-        weights=names_of("fetched", PRESET.weights),
+        weights=names_of("fetched", "weights"),
     conda:
         "../environment.yml"
     threads: threads_of("provide_weights")
     resources:
-        gpu=resource("provide_weights", "gpu"),
-        mem_mb=resource("provide_weights", "mem_mb"),
-        runtime=resource("provide_weights", "runtime"),
+        **resources_of("provide_weights"),
     params:
-        code=code("convert_weights"),
+        **PIPELINE.parameters.convert_weights(),
     message:
         "Converting the published weights {wildcards.weights}"
     script:
         "../workflow_scripts/convert_weights.py"
 
 
+use rule convert_weights as provide_timm_weights with:
+    input:
+        unpack(PIPELINE.inputs.provide_timm_weights),
+    wildcard_constraints:
+        weights=names_of("timm", "weights"),
+    message:
+        "Providing the timm weights {wildcards.weights}"
+
+
 rule compare_rebuilt_weights:
     input:
-        shipped=lambda wildcards: str(BASE / PRESET.weights[wildcards.weights].file),
-        rebuilt=lambda wildcards: rebuilt_weights(wildcards.weights),
+        unpack(PIPELINE.inputs.compare_rebuilt_weights),
     output:
-        f"{LAYOUT.root}/rebuilt/{{weights}}.json",
+        LAYOUT.rebuilt("{weights}"),
     log:
         LAYOUT.log("rebuilt/{weights}"),
     benchmark:
         LAYOUT.benchmark("rebuilt/{weights}")
     wildcard_constraints:
-        weights=names_of("shipped", PRESET.weights),
+        weights=names_of("shipped", "weights"),
     conda:
         "../environment.yml"
     threads: threads_of("provide_weights")
     resources:
-        gpu=resource("provide_weights", "gpu"),
-        mem_mb=resource("provide_weights", "mem_mb"),
-        runtime=resource("provide_weights", "runtime"),
+        **resources_of("provide_weights"),
     params:
-        code=code("compare_rebuilt_weights"),
+        **PIPELINE.parameters.compare_rebuilt_weights(),
     message:
         "Comparing the shipped weights {wildcards.weights} with {input.rebuilt}"
     script:
@@ -110,4 +110,4 @@ rule compare_rebuilt_weights:
 
 rule rebuild_weights:
     input:
-        lambda _: [f"{LAYOUT.root}/rebuilt/{name}.json" for name in shipped_weights()],
+        [LAYOUT.rebuilt(name) for name in PIPELINE.names.shipped_weights()],

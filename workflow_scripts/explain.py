@@ -7,7 +7,7 @@ from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard, together
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.pictures import picture_heatmaps
-from seedbed.io.heatmaps import write_heatmaps
+from seedbed.io.heatmaps import UnfinishedHeatMaps, write_heatmaps
 from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
 from seedbed.models.restored import restore_classifier
@@ -18,7 +18,9 @@ with job(snakemake) as this:
     model = restore_classifier(network, len(index.classes), snakemake.input.weights)
     split = index.split(snakemake.wildcards.split)
     records, explainer = shard(split, *this.shard), from_plain(HeatMapSettings, snakemake.params.explainer)
-    maps = picture_heatmaps(model, index, records, explainer, this.device, together(split))
-    write_heatmaps(
-        snakemake.output[0], progress(maps, len(records), "pictures"), this.provenance(data=read_checksum(root))
-    )
+    record, block = this.provenance(read_checksum(root)), together(split)
+    with UnfinishedHeatMaps.of_job(snakemake.output[0], records, record, weights=snakemake.input.weights) as kept:
+        maps = kept.resume(
+            records, lambda rest: picture_heatmaps(model, index, rest, explainer, this.device, block), block
+        )
+        write_heatmaps(snakemake.output[0], progress(maps, len(records), "pictures"), kept.record(record))

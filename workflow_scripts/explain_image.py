@@ -29,5 +29,5 @@ with job(snakemake) as this:
     for name, reason in explained.refused.items():
         logging.info("left out %s: %s", name, reason)
     record = this.provenance(image=snakemake.input.image)
-    write_heatmaps(snakemake.output.maps, as_heatmaps(explained, picture.shape[:2]), record)
+    write_heatmaps(snakemake.output.maps, as_heatmaps(explained, picture.shape[:2]), record, exact=True)
     write_bytes(snakemake.output.page, draw_explained(picture, explained, names))

@@ -8,7 +8,7 @@ from seedbed.data.index import read_index
 from seedbed.evaluate.scoring import ScoringSettings
 from seedbed.io.masks import MaskStore
 from seedbed.io.plain import from_plain
-from seedbed.report.export import export_masks
+from seedbed.report.export import export_masks, summary
 
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
@@ -16,4 +16,6 @@ with job(snakemake) as this:
     records, masks = index.split(snakemake.wildcards.split), MaskStore(snakemake.input.masks)
     scoring = from_plain(ScoringSettings, snakemake.params.scoring)
     record = this.provenance(data=read_checksum(root))
-    export_masks(snakemake.output[0], index, records, masks, scoring, record)
+    metrics = export_masks(snakemake.output[0], index, records, masks, scoring, record)
+    if metrics:
+        this.say(summary(metrics, index.classes, snakemake.wildcards.split))

@@ -1,12 +1,13 @@
-"""Fetch weights that timm publishes, hold them to the lock of data, and store them as safetensors."""
+"""Keep weights that timm publishes, held to the lock of data, and stamp them."""
+
+from pathlib import Path
 
 from job import job
-from seedbed.data.raw.lock import DataLock, Pin
-from seedbed.io.weights import weights_pin, write_weights
-from seedbed.models.published import fetch_timm_weights
+from seedbed.data.raw.stamp import stamped_file, write_stamp
+from seedbed.models.published import keep_timm_weights
 
-with job(snakemake) as this:
-    tag = snakemake.params.tag
-    weights = fetch_timm_weights(tag)
-    DataLock(snakemake.params.lock).hold(f"timm/{tag}", Pin(tag, *weights_pin(weights)))
-    write_weights(snakemake.output[0], weights, this.provenance())
+with job(snakemake):
+    tag, stamp = snakemake.wildcards.tag, snakemake.output[0]
+    made = Path("data/weights")
+    pin = keep_timm_weights(tag, stamped_file(stamp), lock_file=snakemake.params.lock, made=made)
+    write_stamp(stamp, f"timm/{tag}", pin)

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # What imports make lives as long as the job: looking through it for garbage is a third of a start. On again in `job`.
 gc.disable()
@@ -20,11 +20,15 @@ gc.disable()
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
+# The library beside the workflow, also where a job's environment holds only what it needs (`--sdm conda`, a container).
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
 from seedbed.devices.launch import launch, rank  # noqa: E402 (threads are counted when numpy and torch are imported)
 from seedbed.devices.lease import Lease, lease  # noqa: E402
 from seedbed.devices.torch_device import choose_device  # noqa: E402
 from seedbed.devices.visible import VARIABLE, wanted_devices  # noqa: E402
 from seedbed.errors import UserError  # noqa: E402
+from seedbed.io.notice import notice  # noqa: E402
 from seedbed.io.provenance import provenance  # noqa: E402
 
 
@@ -75,8 +79,17 @@ def _parent_of(pid: int) -> int | None:
 class Job:
     """A running rule."""
 
-    def __init__(self, snakemake: Any) -> None:
-        self.snakemake = snakemake
+    def __init__(self, snakemake: Any, terminal: Any) -> None:
+        self.snakemake, self.terminal = snakemake, terminal
+
+    def say(self, text: str) -> None:
+        """Put what a user should know on the terminal as well as into the log."""
+        logging.warning("%s", text)
+        self.show(f"Note of rule {self.snakemake.rule}: {text}")
+
+    def show(self, text: str) -> None:
+        """Put text on the terminal."""
+        print(f"\n{text}\n", file=self.terminal, flush=True)
 
     @property
     def seed(self) -> int | None:
@@ -104,6 +117,11 @@ class Job:
         if rank():
             raise SystemExit(0)
 
+    def identity(self, parameter: str) -> Any:
+        """What of a parameter decides the result: all of it, but for options that say what their absence says."""
+        given = self.snakemake.params[parameter]
+        return getattr(given, "identity", given)
+
     def provenance(self, data: str | None = None, **more: Any) -> dict[str, Any]:
         """The record for what this rule writes."""
         parameters = dict(self.snakemake.params.items()) | more
@@ -116,6 +134,18 @@ class Job:
         import torch
 
         return torch.cuda.get_device_name()
+
+
+@contextlib.contextmanager
+def _notices_shown(rule: str, terminal: TextIO) -> Iterator[None]:
+    """Show the library's notices in the terminal, as well as in the log."""
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter(f"Rule {rule}: %(message)s"))
+    notice.addHandler(handler)
+    try:
+        yield
+    finally:
+        notice.removeHandler(handler)
 
 
 @contextlib.contextmanager
@@ -137,12 +167,13 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
         level = logging.WARNING if rank() else logging.INFO
         logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(message)s", force=True)
         logging.captureWarnings(True)
+        stack.enter_context(_notices_shown(snakemake.rule, terminal))
         try:
             if isinstance(DEVICES, UserError):
                 raise DEVICES
             if shared and DEVICES is not None and len(DEVICES.devices) > 1:
                 raise SystemExit(launch([sys.executable, sys.argv[0]], len(DEVICES.devices)))
-            yield Job(snakemake)
+            yield Job(snakemake, terminal)
         except UserError as error:
             if rank():
                 time.sleep(10)  # the first process most likely says the same, and the launcher then ends this one

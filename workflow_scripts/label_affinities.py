@@ -5,7 +5,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
-from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
+from seedbed.io.heatmaps import HeatMapStore, UnfinishedHeatMaps, write_heatmaps
 from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
 from seedbed.refine.posteriors import PosteriorSettings, confident_posteriors
@@ -18,6 +18,10 @@ with job(snakemake) as this:
     labels = from_plain(PosteriorSettings, snakemake.params.labels)
     crf = from_plain(CrfSettings, snakemake.params.crf)
     store = HeatMapStore([snakemake.input.heatmaps])
-    pairs = list(progress(confident_posteriors(index, records, store, labels, crf), len(records), "pictures"))
-    write_heatmaps(snakemake.output.low, ((image, low) for image, low, _ in pairs), record)
-    write_heatmaps(snakemake.output.high, ((image, high) for image, _, high in pairs), record)
+    inputs = {"heatmaps": snakemake.input.heatmaps}
+    with UnfinishedHeatMaps.of_job(snakemake.output.low, records, record, **inputs) as kept:
+        found = kept.resume(records, lambda rest: confident_posteriors(index, rest, store, labels, crf))
+        pairs = list(progress(found, len(records), "pictures"))
+        record = kept.record(record)
+        write_heatmaps(snakemake.output.low, ((image, low) for image, low, _ in pairs), record)
+        write_heatmaps(snakemake.output.high, ((image, high) for image, _, high in pairs), record)

@@ -1,11 +1,11 @@
-"""The cost sheet of targets, and nothing else of the dry run that makes it."""
+"""The cost sheet of targets: a dry run writes its plan."""
 
-from dry_run import dry_run
+from dry_run import plan_of
 from job import job
+from seedbed.plan.cost import cost_lines
 
 with job(snakemake):
     asked = snakemake.params
-    printed = dry_run(asked.snakefile, snakemake.config, asked.cores, asked.targets, "rules", "reason")
-    _, head, sheet = printed.partition("cost at most")
-    print(f"\nCost of {', '.join(asked.targets)}, preset '{snakemake.config['preset']}':\n")
-    print(head + sheet.rstrip() if head else "nothing: everything is there.")
+    lines = cost_lines(plan_of(asked.snakefile, asked.config, asked.cores, asked.targets))
+    print(f"\nCost of {', '.join(asked.targets)}, preset '{asked.config['preset']}':\n")
+    print("\n".join(lines or ["nothing: everything is there."]))

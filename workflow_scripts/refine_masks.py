@@ -6,7 +6,7 @@ from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
 from seedbed.io.heatmaps import HeatMapStore
-from seedbed.io.masks import write_masks
+from seedbed.io.masks import UnfinishedMasks, write_masks
 from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
 from seedbed.refine.refiners import Given, build_refiner
@@ -26,5 +26,8 @@ with job(snakemake) as this:
     )
     make = build_refiner(params.refiner).start(given)
     records = shard(index.split(snakemake.wildcards.split), *this.shard)
-    masks = progress(make(records), len(records), "pictures")
-    write_masks(snakemake.output[0], masks, this.provenance(read_checksum(root)))
+    record = this.provenance(read_checksum(root))
+    inputs = {name: files.get(name) for name in ("heatmaps", "weights") if files.get(name)}
+    with UnfinishedMasks.of_job(snakemake.output[0], records, record, **inputs) as kept:
+        masks = kept.resume(records, make)
+        write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))

@@ -20,7 +20,7 @@ with job(snakemake) as this:
     params, read = snakemake.params, cache(read_json)
     table, cells = Table.model_validate(params.table), [Cell.from_plain(cell) for cell in params.cells]
     index = read_index(Path(snakemake.input.index).parent)
-    group = {"label": "", "panels": params.panels, **params.pictures}
+    group = {"label": "", "panels": params.panels, **params.images}
     gallery = draw_gallery([open_section(group, index, 6, this.device)])
     notes = [*params.footnotes, *counted_notes(table, cells, read)]
     notes += [checkpoint_note(read(path)) for path in snakemake.input.checkpoints]

@@ -5,7 +5,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
-from seedbed.io.masks import write_masks
+from seedbed.io.masks import UnfinishedMasks, write_masks
 from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress
 from seedbed.models.weights.loading import load_weights
@@ -20,5 +20,7 @@ with job(snakemake) as this:
     load_weights(model, snakemake.input.weights)
     records = shard(index.split(snakemake.wildcards.split), *this.shard)
     crf = from_plain(CrfSettings, params.crf) if params.crf else None
-    masks = predict_masks(model, index, records, settings, crf, this.device)
-    write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), this.provenance(read_checksum(root)))
+    record = this.provenance(read_checksum(root))
+    with UnfinishedMasks.of_job(snakemake.output[0], records, record, weights=snakemake.input.weights) as kept:
+        masks = kept.resume(records, lambda rest: predict_masks(model, index, rest, settings, crf, this.device))
+        write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))

@@ -7,10 +7,11 @@ from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
 from seedbed.evaluate.classification import evaluate_classifier, held_out_records
 from seedbed.io.atomic import write_json
+from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.plain import from_plain
-from seedbed.io.provenance import digest_files
-from seedbed.io.weights import write_weights
+from seedbed.io.weights import content_sha256, write_weights
 from seedbed.train.classifier import ClassifierSettings, train_classifier
+from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
 
 with job(snakemake, shared=True) as this:
@@ -19,16 +20,19 @@ with job(snakemake, shared=True) as this:
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     initial, held_out = list(snakemake.input.weights), held_out_records(index, plain["held_out"])
+    deciding = what_trains("classifier", this.identity("model"))
     model, history = train_classifier(
         index,
         settings,
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),
-        fingerprint={"provenance": record, "weights": digest_files(initial)},
+        fingerprint=fingerprint(record, deciding, weights=[content_sha256(path) for path in initial]),
+        circumstances=circumstances(record),
         device=this.device,
     )
     this.leave_the_rest_to_the_first()
+    record = with_changes(record, history.computed_on)
     metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)

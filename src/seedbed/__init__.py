@@ -4,4 +4,4 @@ The library behind the Snakemake pipeline; it knows nothing of Snakemake. Sub-pa
 ``io``, ``params``, ``data``, ``models``, ``explain``, ``refine``, ``train``, ``evaluate``, ``report``, ``tracking``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

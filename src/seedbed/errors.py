@@ -26,3 +26,9 @@ def nearest(word: object, known: Iterable[str]) -> str:
     """Return a hint for the end of a message, the nearest of the words that are known; empty if none is near."""
     near = get_close_matches(word, known, n=1) if isinstance(word, str) else ()
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def missing_extra(what: str, extra: str, error: ModuleNotFoundError) -> UserError:
+    """Return the error for something that needs a library of an extra: what, which library, and how to install it."""
+    library = str(error.name).partition(".")[0]
+    return UserError(f"{what} needs {library}, which is not installed: pip install 'seedbed[{extra}]'.")

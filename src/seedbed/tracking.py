@@ -1,25 +1,33 @@
 """MLflow: a table is a parent run, each of its reproduced rows a child run. Tracking never changes or stops a result.
 
-What is to be logged is written to disk first. If the tracking server cannot be reached, the record stays ``pending``
-and is sent by the next ``sync``. A run carries the key of what it logs, so sending twice makes one run.
+What is to be logged is written to disk first. If the tracking server cannot be reached, the record stays ``pending``,
+and a copy of it and of its artifacts waits to be sent by the next ``sync``: the record is a rule's output, which
+Snakemake deletes when the table is made anew. A run carries the key of what it logs, so sending twice makes one run.
 """
 
 import contextlib
-import fcntl
 import hashlib
+import itertools
 import json
 import logging
 import os
+import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from seedbed.io.atomic import read_json, write_json
+from seedbed.errors import UserError
+from seedbed.io.atomic import atomic_directory, read_json, write_json
+from seedbed.io.filelock import held
 
 log = logging.getLogger(__name__)
 KEY = "seedbed.key"
+WAITING = "waiting"
+"""Folder beside the records: one folder a record that could not be sent, named by its key."""
 _CHUNK = 100  # MLflow's limit on parameters in one request
 _LONGEST = 6000  # ... and on the length of one
 
@@ -43,12 +51,23 @@ def track(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
 
 
 def sync(folder: Path, uri: str) -> tuple[int, int]:
-    """Send every pending record of the folders ``tracking`` below ``folder``; returns how many were sent, and left."""
+    """Send what waits in the folders ``tracking`` below ``folder``; returns how many records were sent, and left."""
+    with contextlib.suppress(OSError, sqlite3.Error), _one_at_a_time(uri):
+        pass  # opens the store, so that a moved one finds its artifacts though nothing waits
     sent = left = 0
+    for entry in sorted(folder.rglob(f"tracking/**/{WAITING}/*/record.json")):
+        waiting = read_json(entry)
+        runs = _try(waiting["payload"], uri, entry)
+        sent, left = sent + (runs is not None), left + (runs is None)
+        if runs is not None:
+            record = entry.parents[2] / waiting["record"]
+            if payload := _pending(record, waiting["payload"]["key"]):
+                _note(record, payload, uri, runs)
+            shutil.rmtree(entry.parent)
     for record in sorted(folder.rglob("tracking/**/*.json")):
-        content = read_json(record)
-        if isinstance(content, dict) and content.get("status") == "pending" and "payload" in content:
-            done = _send_record(record, content["payload"], uri)
+        payload = None if WAITING in record.parts else _pending(record)
+        if payload and not _waiting(record, payload).exists():
+            done = _send_record(record, payload, uri)
             sent, left = sent + done, left + (not done)
     return sent, left
 
@@ -62,14 +81,60 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _send_record(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
+    runs = _try(payload, uri, record)
+    if runs is None:
+        try:
+            _let_wait(record, payload)
+        except (OSError, UserError) as error:
+            log.warning("%s cannot be copied and waits alone (%s)", record, error)
+        return False
+    _note(record, payload, uri, runs)
+    shutil.rmtree(_waiting(record, payload), ignore_errors=True)
+    return True
+
+
+def _try(payload: Mapping[str, Any], uri: str, record: Path) -> dict[str, str] | None:
     try:
-        runs = _send(payload, uri)
+        return _send(payload, uri)
     except Exception as error:
         # Whatever goes wrong over there, the result stands: the record waits on disk.
         log.warning("MLflow at %s cannot be reached (%s: %s); %s waits", uri, type(error).__name__, error, record)
-        return False
-    write_json(record, {"status": "sent", "uri": uri, "runs": runs, "payload": dict(payload)})
-    return True
+        return None
+
+
+def _note(record: Path, payload: Mapping[str, Any], uri: str, runs: Mapping[str, str]) -> None:
+    write_json(record, {"status": "sent", "uri": uri, "runs": dict(runs), "payload": dict(payload)})
+
+
+def _pending(record: Path, key: str | None = None) -> Mapping[str, Any] | None:
+    """The payload of a record that was not sent, and has that key if one is given; None otherwise."""
+    content = read_json(record) if record.exists() else None
+    if not isinstance(content, dict) or content.get("status") != "pending" or "payload" not in content:
+        return None
+    return content["payload"] if key in (None, content["payload"]["key"]) else None
+
+
+def _waiting(record: Path, payload: Mapping[str, Any]) -> Path:
+    return record.parent / WAITING / payload["key"]
+
+
+def _let_wait(record: Path, payload: Mapping[str, Any]) -> None:
+    """Copy a record and its artifacts to where no rule deletes or replaces them."""
+    with atomic_directory(_waiting(record, payload)) as folder:
+        final = _waiting(record, payload)
+        copies = itertools.count()
+
+        def with_copies(run: Mapping[str, Any]) -> dict[str, Any]:
+            artifacts = [f"{next(copies)}/{Path(path).name}" for path in run.get("artifacts", ())]
+            for path, name in zip(run.get("artifacts", ()), artifacts, strict=True):
+                (folder / name).parent.mkdir()
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(path, folder / name)
+            return {**run, "artifacts": [str(final / name) for name in artifacts]}
+
+        children = [with_copies(child) for child in payload["children"]]
+        waiting = {**with_copies(payload), "children": children}
+        write_json(folder / "record.json", {"record": record.name, "payload": waiting})
 
 
 def _send(payload: Mapping[str, Any], uri: str) -> dict[str, str]:
@@ -92,15 +157,42 @@ def _send(payload: Mapping[str, Any], uri: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Serialise writers of a SQLite store; two that create it at once would leave it broken."""
+    """Open a SQLite store to one writer at a time; two that create it at once would leave it broken."""
     if not uri.startswith("sqlite:///"):
         yield
         return
     path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(path.with_suffix(".lock")):
+        if path.exists():
+            _follow(path)
         yield
+
+
+def _artifacts_of(database: Path) -> str:
+    """Address of the folder of artifacts beside a SQLite store."""
+    return (database.resolve().parent / "mlartifacts").as_uri()
+
+
+def _follow(database: Path) -> None:
+    """Lead a store that was moved or copied to the artifacts beside it; MLflow keeps absolute addresses."""
+    here = _artifacts_of(database)
+    with contextlib.closing(sqlite3.connect(database)) as store, store:
+        if not store.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'runs'").fetchone():
+            return
+        moved = "artifact_location LIKE 'file://%/mlartifacts' AND artifact_location <> ?"
+        for (old,) in store.execute(
+            f"SELECT DISTINCT artifact_location FROM experiments WHERE {moved}", [here]
+        ).fetchall():
+            store.execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", [here, old])
+            for run, uri in store.execute("SELECT run_uuid, artifact_uri FROM runs").fetchall():
+                new = f"{here}{(uri or '').removeprefix(old)}"
+                if (uri or "").startswith(f"{old}/") and _path(new).exists():
+                    store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [new, run])
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
 
 
 def _experiment(client: Any, name: str, uri: str) -> str:
@@ -109,7 +201,7 @@ def _experiment(client: Any, name: str, uri: str) -> str:
         return found.experiment_id
     location = None
     if uri.startswith("sqlite:///"):
-        location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
+        location = _artifacts_of(Path(uri.removeprefix("sqlite:///")))
     return client.create_experiment(name, artifact_location=location)
 
 
@@ -135,7 +227,10 @@ def _log_run(client: Any, experiment: str, run: Mapping[str, Any], key: str, par
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     for path in run.get("artifacts", ()):
-        client.log_artifact(run_id, path)
+        if Path(path).exists():
+            client.log_artifact(run_id, path)
+        else:
+            log.warning("%s is gone, and is not logged with %s", path, run["name"])
     client.set_terminated(run_id)
     return run_id
 

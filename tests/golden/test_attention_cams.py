@@ -10,7 +10,6 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.explain import explain
 from seedbed.explain.attention_cams import patch_attention, refined_by_layer, unrefined
 from seedbed.explain.pictures import picture_heatmaps
-from seedbed.io.heatmaps import HeatMaps
 from seedbed.models import create_model, load_weights
 from seedbed.params.stages import AffinityLabels, Crf, Explainer
 from seedbed.refine.posteriors import confident_posteriors
@@ -34,29 +33,24 @@ def heatmaps_of(tmp_path, model, z, **settings):
 
 
 def test_mctformer_pipeline(tmp_path):
+    """To the posteriors that its affinity network learns from; the CRF saw the picture rebuilt from the input."""
     z = recorded("models_mctformer_pipeline")
     depth = sum(k.endswith("norm1.weight") for k in z)
     model = create_model("mctformerv2_small", 20, img_size=64, embed_dim=36, depth=depth, num_heads=3)
     load_weights(model, weights(z))
-    _, heat = heatmaps_of(
+    index, heat = heatmaps_of(
         tmp_path, model, z, method="mct_refined", options={"class_attention_layers": int(z["layer_index"])},
         input={"interpolation": "bicubic", "normalize": "imagenet"}, scales=z["scales"].tolist(), fusion="mctformer",
     )  # fmt: skip
     assert heat.classes.tolist() == z["cam_keys"].tolist()
     assert_close(torch.from_numpy(heat.maps), z["cams"])
-
-
-def test_mctformer_confident_posteriors(tmp_path):
-    """The CRF saw the picture rebuilt from the normalised input."""
-    z = {k.removeprefix("mctformer/"): v for k, v in recorded("refine_pipelines").items() if k.startswith("mctformer/")}
-    Image.fromarray(z["image"]).save(tmp_path / "one.png")
-    record = Record("one", ("train",), (), "one.png", None, z["image"].shape[:2])
-    index = DataIndex(tmp_path, CLASSES, (record,))
+    expected = recorded("refine_pipelines")
     labels = AffinityLabels(crf="psa", alpha_low=1, alpha_high=12, picture="rebuilt", rule="psa")
     crf = Crf(gaussian_sxy=3, gaussian_weight=3, bilateral_sxy=80, bilateral_srgb=13, bilateral_weight=10)
-    heat = HeatMaps(np.arange(len(z["cams"])), z["cams"], record.size)
-    ((_, _, high),) = confident_posteriors(index, [record], {"one": heat}, labels, crf)
-    assert np.abs(high.maps - z["crf_alpha12"]).max() < 1e-5
+    ((_, low, high),) = confident_posteriors(index, index.records, {"one": heat}, labels, crf)
+    for posteriors, key in ((low, "crf_alpha1"), (high, "crf_alpha12")):
+        assert (posteriors.classes + 1).tolist() == expected["mctformer/crf_keys"].tolist()
+        assert np.abs(posteriors.maps - expected[f"mctformer/{key}"]).max() < 2e-5
 
 
 def test_transcam_pipeline(tmp_path):

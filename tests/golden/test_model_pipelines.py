@@ -28,14 +28,17 @@ def scaled(image: np.ndarray, scale: float) -> torch.Tensor:
 
 
 def test_psa_cam_pipeline():
-    z, model = psa_classifier()
+    (z, model), inside = psa_classifier(), recorded("models_resnet38_pipeline")
     maps = []
     for scale in z["scales"]:
         images = scaled(z["image"], scale)
         maps.append(tuple(model.cam(x)[0, z["cam_keys"]] for x in (images, images.flip(-1))))
-    assert_close(maps[1][0], z["cam_raw_2"])
-    assert_close(maps[3][1], z["cam_raw_7"])
-    assert_close(fuse_maps(maps, z["image"].shape[:2], "psa"), z["norm_cam"])
+    for k, ours in enumerate(one for pair in maps for one in pair):
+        assert_close(ours, inside[f"cam_raw_{k}"])
+    fused = fuse_maps(maps, z["image"].shape[:2], "psa")
+    assert_close(fused, z["norm_cam"])
+    greatest = torch.from_numpy(inside["sum_cam"].max(axis=(1, 2), keepdims=True))
+    assert_close(fused * (greatest + 1e-5), inside["sum_cam"])
 
 
 def test_mctformer_cam_pipeline():

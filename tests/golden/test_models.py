@@ -56,6 +56,8 @@ def test_affinitynet():
     output = model(images)
     assert_close(output.features[0], z["f9"])
     assert_close(output.pairs[0], z["aff"])
+    batch = model(torch.cat([images, images.flip(-1)])).pairs
+    assert_close(batch, recorded("refine_walk")["psa/aff_batch2"])
 
 
 def psa_affinity_loss(pairs: torch.Tensor, z: dict[str, np.ndarray], step: int) -> torch.Tensor:
@@ -114,19 +116,27 @@ def test_mctformer(case, network):
         "cams_refined": maps.refined,
     }.items():
         assert_close(ours[0], z[f"eval{case}/{name}"])
-    # V2's recording judges a picture by its class tokens.
-    assert_close(output.logits[0], z[f"eval{case}/logits" if network is mctformer_plus else f"eval{case}/cls_logits"])
+    assert_close(output.logits[0], z[f"eval{case}/logits"])  # V2's are those of its class tokens
 
 
-def test_mctformer_inside():
-    z, model = mctformer_v2()
-    images = torch.from_numpy(z["eval1/x"])
+@pytest.mark.parametrize("network", [mctformer_v2, mctformer_plus])
+@pytest.mark.parametrize("case", range(4))
+def test_mctformer_inside(case, network):
+    z, model = network()
+    images = torch.from_numpy(z[f"eval{case}/x"])
+    assert images.shape[-2:] == tuple(z[f"eval{case}/size"])
     class_tokens, patch_tokens = model.tokens(images)
-    assert_close(model.positions(tuple(images.shape[-2:]))[0], z["eval1/pos_embed"])
-    assert_close(class_tokens[0], z["eval1/cls_tokens"])
-    assert_close(patch_tokens[0].flatten(1).T, z["eval1/patch_tokens"])
-    assert_close(torch.cat(model(images, attention="mean").attention), z["eval1/attn_head_mean"])
-    assert_close(mctformer_maps(model, images).affinity[0], z["eval1/patch_attn"])
+    positions = model.positions(tuple(images.shape[-2:]))[0]
+    # V2's table begins with its class tokens; the other one has tables of their own.
+    assert_close(positions if network is mctformer_v2 else positions[model.num_classes :], z[f"eval{case}/pos_embed"])
+    assert_close(class_tokens[0], z[f"eval{case}/cls_tokens"])
+    assert_close(patch_tokens[0].flatten(1).T, z[f"eval{case}/patch_tokens"])
+    assert_close(torch.cat(model(images, attention="mean").attention), z[f"eval{case}/attn_head_mean"])
+    assert_close(mctformer_maps(model, images).affinity[0], z[f"eval{case}/patch_attn"])
+
+
+def test_mctformer_heads():
+    z, model = mctformer_v2()
     heads = model(torch.from_numpy(z["eval0/x"]), attention="heads").attention
     assert_close(heads[0][0], z["eval0/attn_layer0_heads"])
 
@@ -143,16 +153,6 @@ def test_mctformer_training():
     assert without == set(z["train/no_grad_params"])
     norms = [0.0 if name in without else p.grad.norm().item() for name, p in model.named_parameters()]
     np.testing.assert_allclose(norms, z["train/grad_norms"], rtol=1e-4, atol=1e-4)
-
-
-def test_mctformer_plus_inside():
-    z, model = mctformer_plus()
-    images = torch.from_numpy(z["eval1/x"])
-    class_tokens, patch_tokens = model.tokens(images)
-    assert_close(model.positions(tuple(images.shape[-2:]))[0, model.num_classes :], z["eval1/pos_embed"])
-    assert_close(class_tokens[0], z["eval1/cls_tokens"])
-    assert_close(patch_tokens[0].flatten(1).T, z["eval1/patch_tokens"])
-    assert_close(torch.cat(model(images, attention="mean").attention), z["eval1/attn_head_mean"])
 
 
 def test_mctformer_plus_training():
@@ -207,9 +207,9 @@ def test_conformer(case):
         "last_x": features[0],
         "last_tokens": tokens[0],
     }
-    compared = [name for name in ours if f"{case}/{name}" in z]
-    assert len(compared) >= 6
-    for name in compared:
+    of_case = {name.removeprefix(f"{case}/") for name in z if name.startswith(f"{case}/")} - {"x"}
+    assert of_case <= set(ours) and len(of_case) >= 12
+    for name in of_case:
         assert_close(ours[name], z[f"{case}/{name}"])
 
 
@@ -221,6 +221,12 @@ def test_conformer_training():
     assert_close(output.trans_logits, z["train/trans_logits"])
     loss = F.multilabel_soft_margin_loss((output.conv_logits + output.trans_logits)[:, 1:], label[:, 1:])
     assert loss.item() == pytest.approx(float(z["train/loss"]), rel=2e-5)
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    parts = (recorded(f"models_conformer_weights_{part}") for part in ("early", "late"))
+    order = [name for part in parts for name in weights(part) if name in parameters]  # the heads come first
+    norms = [parameters[name].grad.norm().item() for name in order]
+    np.testing.assert_allclose(norms, z["train/grad_norms"], rtol=1e-3, atol=1e-4)
 
 
 def test_deeplab_v1_of_mctformer():

@@ -8,12 +8,18 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from seedbed.data.index import DataIndex, Record
+from seedbed.data.normalise import normalise
+from seedbed.data.scaling import cv2_nearest
 from seedbed.data.transforms import build_transform
+from seedbed.evaluate import ConfusionMatrix
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models import create_model, load_weights
 from seedbed.params.stages import AffinityNetwork, Crf, Segmenter
+from seedbed.refine.crf import CrfSettings, dense_crf
+from seedbed.refine.fusion import fuse_scales
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
+from seedbed.train import segmentation
 from seedbed.train.affinity import ConfidentPictures
 from seedbed.train.loop import fit
 from seedbed.train.schedule import Schedule, build_optimizer
@@ -55,13 +61,18 @@ def affinity_sample(tmp_path, monkeypatch, picture, low, high, rule, recording):
     return data[0, 0]
 
 
-@pytest.mark.parametrize("case", ["ds1", "ds2"])
+def psa_sample(case):
+    if case == "ds0":  # as large as the crop, and not mirrored
+        return recorded("train_affinity_sample_whole")
+    pictures = {k.removeprefix(f"psa/{case}/"): v for k, v in recorded("train_affinity_samples").items()}
+    return pictures | {k.removeprefix(f"{case}/"): v for k, v in recorded("refine_confident").items()}
+
+
+@pytest.mark.parametrize("case", ["ds0", "ds1", "ds2"])
 def test_psa_affinity_sample(case, tmp_path, monkeypatch):
-    z = {k.removeprefix(f"{case}/"): v for k, v in recorded("refine_confident").items()}
-    pictures = recorded("train_affinity_samples")
-    arguments = (pictures[f"psa/{case}/image"], z["la"], z["ha"], "psa", z)
-    pixels, label = affinity_sample(tmp_path, monkeypatch, *arguments)
-    np.testing.assert_allclose(pixels.numpy(), pictures[f"psa/{case}/input"], atol=1e-6)
+    z = psa_sample(case)
+    pixels, label = affinity_sample(tmp_path, monkeypatch, z["image"], z["la"], z["ha"], "psa", z)
+    np.testing.assert_allclose(pixels.numpy(), z["input"], atol=1e-6)
     assert np.array_equal(label.numpy(), z["label"])
     for ours, key in zip(affinity_labels(label, 5), ("bg", "fg", "neg"), strict=True):
         assert np.array_equal(ours.numpy(), z[key])
@@ -81,17 +92,42 @@ def test_transcam_affinity_sample(case, tmp_path, monkeypatch):
         assert np.array_equal(ours.numpy(), z[key])
 
 
-@pytest.mark.parametrize("key", ["resize_long_40", "resize_long_96", "resize_long_T_96"])
-def test_psa_long_side(key):
-    z = recorded("train_published")
+@pytest.mark.parametrize("turned", ["", "T_"])
+@pytest.mark.parametrize("side", [40, 96, 131])
+def test_psa_long_side(side, turned):
+    z, key = recorded("train_published"), f"resize_long_{turned}{side}"
     picture = torch.from_numpy(z["misc/image"]).permute(2, 0, 1)
-    picture = picture.mT if "_T_" in key else picture
-    side = int(key.rsplit("_", 1)[1])
+    picture = picture.mT if turned else picture
     ours = build_transform([{"resize_long_side": [side, side]}])(tv_tensors.Image(picture))
     assert np.array_equal(ours.permute(1, 2, 0).numpy(), z[f"misc/{key}"])
 
 
-@pytest.mark.parametrize("percent", [70, 130])
+def test_psa_normalisation():
+    z = recorded("train_published")
+    ours = normalise(torch.from_numpy(z["misc/image"]).permute(2, 0, 1), "imagenet").permute(1, 2, 0)
+    np.testing.assert_allclose(ours.numpy(), z["misc/normalised"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "top_left"), [(40, (8, 22)), (70, (6, 6))])
+def test_psa_crop_and_padding(size, top_left, monkeypatch):
+    """Its crop from the middle, by the random crop's steps: offsets into the picture, or of it where it is smaller."""
+    z = recorded("train_published")
+    fixed_offsets(monkeypatch, top_left[::-1])
+    picture = tv_tensors.Image(torch.from_numpy(z["misc/image"]).permute(2, 0, 1))
+    ours = build_transform([{"crop": size}])(picture).permute(1, 2, 0)
+    assert np.array_equal(ours.numpy(), z[f"misc/center_crop_{size}"])
+
+
+@pytest.mark.parametrize(("key", "height", "width"), [("0125", 57, 83), ("0125_64", 48, 80)])
+def test_labels_of_cells(key, height, width):
+    """An eighth of a label map, nearest: each cell's first pixel."""
+    z = recorded("train_published")
+    labels, expected = torch.from_numpy(z["misc/image"][:height, :width, 0]), z[f"misc/rescale_nearest_{key}"]
+    assert np.array_equal(cv2_nearest(labels, expected.shape, 0.125).numpy(), expected)
+    assert np.array_equal(labels[::8, ::8][: expected.shape[0], : expected.shape[1]].numpy(), expected)
+
+
+@pytest.mark.parametrize("percent", [70, 117, 130])
 def test_scaling_of_segmentation_training(percent):
     z, scale = recorded("train_published"), percent / 100
     picture = tv_tensors.Image(torch.from_numpy(z["aug/image"]).permute(2, 0, 1))
@@ -162,9 +198,9 @@ class RecordedSteps:
     def __call__(self, model, _):
         step = f"step{len(self.losses)}"
         pictures, *pairs = (torch.from_numpy(self.z[f"{step}/{key}"]) for key in ("input", "bg", "fg", "neg"))
-        loss = affinity_loss(model(pictures).pairs, *pairs).total
-        self.losses.append(loss.item())
-        return loss, {}
+        loss = affinity_loss(model(pictures).pairs, *pairs)
+        self.losses.append([part.item() for part in (loss.total, loss.background, loss.foreground, loss.negative)])
+        return loss.total, {}
 
 
 class NothingNeeded(torch.utils.data.Dataset):
@@ -184,17 +220,33 @@ def test_psa_affinity_training(tmp_path):
     objective = RecordedSteps(z)
     options = {"seed": 0, "state_path": tmp_path / "state", "fingerprint": {}, "device": CPU}
     trained, _ = fit(model, NothingNeeded(), objective, published_sgd(z, epochs=1), **options)
-    np.testing.assert_allclose(objective.losses, [z[f"step{k}/loss"] for k in range(4)], rtol=2e-5)
+    parts = ("loss", "bg_loss", "fg_loss", "neg_loss")
+    np.testing.assert_allclose(
+        objective.losses, [[z[f"step{k}/{part}"] for part in parts] for k in range(4)], rtol=2e-5
+    )
     after, ours = weights(z, "w_after/"), trained.state_dict()
-    assert len(after) >= 12
+    assert len(after) == 39
     for name, expected in after.items():
         assert (ours[name] - expected).abs().max() <= 2e-5 * expected.abs().max(), name
         assert not torch.equal(expected, torch.from_numpy(start[f"w/{name}"]))
 
 
-def test_mctformer_segmentation(tmp_path):
+@pytest.mark.parametrize("step", range(4))
+def test_psa_affinity_counts(step):
+    """The pairs that each loss is divided by, seen where all affinities are a half."""
+    z = recorded("models_affinitynet_training") | recorded("train_affinitynet")
+    labels = [torch.from_numpy(z[f"step{step}/{key}"]).double() for key in ("bg", "fg", "neg")]
+    loss = affinity_loss(torch.full_like(labels[0], 0.5), *labels)
+    for kind, given, ours in zip(("bg", "fg", "neg"), labels, loss[1:], strict=True):
+        count = given.sum().item() * -np.log(0.5 + 1e-5) / ours.item()
+        assert count == pytest.approx(float(z[f"step{step}/{kind}_cnt"]), rel=1e-7)
+
+
+def test_mctformer_segmentation(tmp_path, monkeypatch):
     """Scaled tensors, the maximum of the softmaxes, and a CRF on the picture itself, to the recorded label maps."""
     network, z = recorded("models_deeplab_mctformer"), recorded("train_published")
+    inside, fused = recorded("train_mctformer_segmentation"), []
+    monkeypatch.setattr(segmentation, "fuse_scales", lambda *a, **k: fused.append(fuse_scales(*a, **k)) or fused[-1])
     model = create_model("deeplab_v1_resnet38_mctformer", 21, width_divisor=int(network["divisor"]), head_width=8)
     load_weights(model, weights(network))
     index = one_picture(tmp_path, z["seg/image"])
@@ -206,3 +258,9 @@ def test_mctformer_segmentation(tmp_path):
     for given, key in ((None, "seg/pred"), (crf, "seg/pred_crf")):
         ((_, mask),) = predict_masks(model, index, index.records, settings, given, CPU)
         assert np.array_equal(mask, z[key])
+        np.testing.assert_allclose(fused[-1].numpy(), inside["max_fused_probs"], atol=1e-6)
+    posteriors = dense_crf(z["seg/image"], fused[-1].numpy(), CrfSettings(**crf.plain()))
+    np.testing.assert_allclose(posteriors[:6], inside["crf_probs"], atol=2e-5)
+    matrix = ConfusionMatrix(21)
+    matrix.update(z["seg/pred"], inside["gt"])
+    assert matrix.miou("in_either") == pytest.approx(float(inside["miou"]), rel=1e-9)

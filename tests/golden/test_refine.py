@@ -9,10 +9,8 @@ import torch.nn.functional as F
 
 from seedbed.explain.cues import merge_mirrored, relevance_to_cue
 from seedbed.refine import (
-    CrfSettings,
     affinity_labels,
     affinity_loss,
-    affinity_matrix,
     affinity_offsets,
     affinity_pair_indices,
     attention_affinity_labels,
@@ -21,19 +19,12 @@ from seedbed.refine import (
     chebyshev_window,
     confident_labels,
     confident_labels_from_scores,
-    dense_crf,
-    dense_crf_labels,
-    dense_crf_many,
-    label_crf,
     mean_pool,
-    picture_for_crf,
-    picture_from_normalised,
     pixel_adaptive_refinement,
     propagate_sharpened,
     propagate_with_background,
     random_walk,
     refine_cams_with_background,
-    shrink_radius,
     with_background,
     with_constant_background,
 )
@@ -98,6 +89,27 @@ def test_par_image_scale_dilations_and_flat_image():
     assert np.abs(flat.numpy() - z["par1/flat_out10"]).max() < PAR
 
 
+def test_par_neighbours():
+    """Distances and neighbours of the kernel, seen through it: on a flat image only distances count."""
+    z = recorded("refine_par")
+    position = torch.from_numpy(-((z["par0/pos"] / z["par0/pos"].std(ddof=1) / 0.3) ** 2)).softmax(dim=0)
+    weights = 1 / 48 + 0.01 * position.numpy()
+    picture = torch.from_numpy(z["par0/image"]).permute(2, 0, 1) / 255
+    flat = torch.full_like(picture, 0.5)
+    ours = pixel_adaptive_refinement(flat, picture, iterations=1)[:, ::3, ::5]
+    neighbours = z["par0/neighbors"]  # of every third row and fifth column
+    assert np.abs(ours.numpy() - np.einsum("n,cnij->cij", weights, neighbours)).max() < PAR
+    # A single lit pixel spreads to its neighbours alone, each by its distance.
+    lit = torch.zeros(1, 99, 99)
+    lit[0, 49, 49] = 1
+    spread_out = pixel_adaptive_refinement(torch.full((3, 99, 99), 0.5), lit, iterations=1)[0]
+    rings = torch.tensor([spread_out[49 + d, 49] for d in (1, 2, 4, 8, 12, 24)])
+    corners = torch.tensor([spread_out[49 + d, 49 + d] for d in (1, 2, 4, 8, 12, 24)])
+    # The rows of eight neighbours start with a corner.
+    np.testing.assert_allclose(corners.numpy(), weights[::8], rtol=1e-5)
+    np.testing.assert_allclose(rings.numpy(), weights[1::8], rtol=1e-5)
+
+
 def test_par_batch():
     z = recorded("refine_par")
     image, masks = torch.from_numpy(z["par0/image"]).permute(2, 0, 1) / 255, torch.from_numpy(z["par0/masks"])
@@ -141,61 +153,6 @@ def test_afa_window_and_propagation(afa):
     torch.testing.assert_close(joint, afa["prop/out_bkg"], rtol=0, atol=1e-6)
 
 
-def test_dense_crf_backgrounds_share_a_lattice():
-    z = recorded("refine_crf")
-    alphas = (1, 4, 32)
-    ours = dense_crf_many(z["s0/image"], [with_background(z["s0/cams"], alpha) for alpha in alphas])
-    for alpha, posteriors in zip(alphas, ours, strict=True):
-        assert np.abs(posteriors - z[f"s0/crf_alpha{alpha}"]).max() < CRF
-
-
-@pytest.mark.parametrize(
-    ("key", "preset", "options"),
-    [
-        ("s0/psa_t0", "psa", {"iterations": 0}),
-        ("s0/psa_t1", "psa", {"iterations": 1}),
-        ("s0/psa_scale2_t10", "psa", {"scale_factor": 2}),
-        ("s1/seg_t10", "mctformer_seg", {}),
-        ("s1/deeplab_t1", "deeplab_transcam", {}),
-        ("flat/psa_t10", "psa", {}),
-    ],
-)
-def test_dense_crf_presets(key, preset, options):
-    z = recorded("refine_crf")
-    scene = key.split("/")[0]
-    ours = dense_crf(z[f"{scene}/image"], z[f"{scene}/probs"], preset, **options)
-    assert np.abs(ours - z[key]).max() < CRF
-
-
-@pytest.mark.parametrize(
-    ("scene", "labels", "count"), [("s0", "labels", 3), ("s0", "labels21", 21), ("s1", "labels", 4)]
-)
-def test_label_crf(scene, labels, count):
-    z = recorded("refine_crf")
-    ours = label_crf(z[f"{scene}/image"], z[f"{scene}/{labels}"], count)
-    assert np.array_equal(ours, z[f"{scene}/label_crf_n{count}"])
-
-
-def test_label_crf_on_all_labels_equals_merged():
-    z = recorded("refine_crf")
-    ours = label_crf(z["s1/image"], z["s1/labels21"], 21, merge_absent=False)
-    assert np.array_equal(ours, z["s1/label_crf_n21"])
-
-
-def test_crf_stage_of_the_pipelines():
-    z = recorded("refine_pipelines")
-    ids = np.concatenate([[0], z["transcam/cam_keys"] + 1])
-    for score, key in ((0.60, "crf_060"), (0.25, "crf_025")):
-        labels = ids[with_constant_background(z["transcam/norm_cam"], score).argmax(axis=0)]
-        assert np.array_equal(label_crf(z["transcam/image"], labels, 21), z[f"transcam/{key}"])
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-    normalised = ((z["mctformer/image"].astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)
-    picture = picture_from_normalised(normalised)
-    assert np.array_equal(picture, z["mctformer/image_used_by_crf"])
-    ours = dense_crf(picture, with_background(z["mctformer/cams"], 12))
-    assert np.abs(ours - z["mctformer/crf_alpha12"]).max() < CRF
-
-
 @pytest.mark.parametrize("case", [0, 1, 2])
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
 def test_affinity_labels(case, kind):
@@ -235,47 +192,6 @@ def test_confident_labels_transcam(case):
     if z[f"{case}/flip"]:
         low, high = low[..., ::-1], high[..., ::-1]
     assert np.array_equal(confident_labels(low[::8, ::8], high[::8, ::8], "transcam"), z[f"{case}/label"])
-
-
-@pytest.mark.parametrize("kind", ["pairs", "dense", "sparse", "torch"])
-def test_random_walk_psa(kind):
-    z = {k.removeprefix("psa/"): v for k, v in recorded("refine_walk").items() if k.startswith("psa/")}
-    matrix = affinity_matrix(z["aff"], 10, 14)
-    assert np.array_equal(matrix.toarray(), z["dense"])
-    cells = mean_pool(spread(with_background(z["cams"], int(z["alpha"])), z["cam_keys"], 21, (80, 112)))
-    assert np.abs(cells.reshape(21, -1) - z["cam_vec"]).max() < 1e-6
-    affinity = {"pairs": z["aff"], "dense": z["dense"], "sparse": matrix, "torch": torch.from_numpy(z["aff"])}[kind]
-    walked = random_walk(cells, affinity, int(z["beta"]), 2 ** int(z["logt"]))
-    assert np.abs(walked.reshape(21, -1) - z["cam_rw_small"]).max() < WALK
-    assert np.array_equal(upsampled(walked, (80, 112)).argmax(axis=0)[:75, :109], z["pred"])
-
-
-def test_random_walk_transcam():
-    z = {k.removeprefix("transcam/"): v for k, v in recorded("refine_walk").items() if k.startswith("transcam/")}
-    (h, w), size = z["image"].shape[:2], (80, 136)
-    assert shrink_radius(10, 17) == z["radius_used"]
-    scores = with_constant_background(z["cams"], float(z["bkg"]))
-    cells = mean_pool(spread(scores, z["cam_keys"], 21, size))
-    # The recorded matrix is already raised to beta.
-    up = upsampled(random_walk(cells, z["aff_beta"], 1, 2 ** int(z["logt"])), size)
-    assert np.abs(up[[0, *(z["cam_keys"] + 1)]] - z["cam_rw_up"]).max() < WALK
-    labels = up.argmax(axis=0)
-    assert np.array_equal(labels[:h, :w], z["pred_nocrf"])
-    # The CRF saw the padded picture, rebuilt from the network's input, whose padding is zero after normalisation.
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    padded = np.zeros((3, *size), np.float32)
-    padded[:, :h, :w] = ((z["image"] / 255 - mean) / std).transpose(2, 0, 1)
-    assert np.array_equal(label_crf(picture_from_normalised(padded), labels, 21)[:h, :w], z["pred_crf"])
-
-
-@pytest.mark.parametrize(("how", "exact"), [("rebuilt_float64", True), ("rebuilt", False), ("own", False)])
-def test_transcam_segmentation_crf(how, exact):
-    """TransCAM's test shows the CRF a picture that was normalised in float64, and no other one."""
-    z = recorded("refine_transcam_segmentation")
-    assert np.array_equal(z["fused"].argmax(axis=0), z["pred"])
-    field = CrfSettings(3, 3, 32, 13, 10, iterations=1)
-    ours = dense_crf_labels(picture_for_crf(z["image"], how), z["fused"], field)
-    assert np.array_equal(ours, z["pred_crf"]) == exact
 
 
 @pytest.mark.parametrize(("walk", "beta", "steps"), [("b16_t8", 16, 256), ("b8_t3", 8, 8)])

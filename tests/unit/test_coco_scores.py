@@ -295,3 +295,17 @@ def test_mistakes_are_named():
         scores.merge(scores)
     with pytest.raises(DataError, match="nothing to measure"):
         InstanceScores().result()
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [{"size": [8, 8], "counts": [64]}, [[0, 0, 7, 0, 7, 7]]],
+)
+def test_truth_of_another_size_is_refused(segmentation):
+    with pytest.raises(DataError, match=r"Picture 'a': a true instance of . x . pixels and maps of 4 x 4 differ"):
+        InstanceScores().update("a", np.eye(4)[None], [0], [1.0], [Instance(0, segmentation, 64.0)])
+
+
+def test_boxes_outside_their_mask_are_refused():
+    with pytest.raises(DataError, match=r"lies outside the mask of 4 x 4 pixels"):
+        mask_instances(np.ones((4, 4), np.uint8), [(0, Box("cat", 1, 1, 8, 4))])

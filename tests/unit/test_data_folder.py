@@ -75,7 +75,7 @@ def test_files_saved_by_a_spreadsheet(source, tmp_path):
         ("dog cat", "dog cta", r"labels\.csv, line 2: Unknown label 'cta'. Did you mean 'cat'\?"),
         ("dog cat", "dog,cat", r"labels\.csv, line 2: 4 values for 3 columns. .*separated by spaces, not commas"),
         ("two,val", "two,test", r"labels\.csv, line 3: Unknown split 'test'.*Known: train, val"),
-        ("two,val", "two,Val", r"labels\.csv, line 3: Unknown split 'Val'. Did you mean 'val'\?"),
+        ("two,val", "two,vla", r"labels\.csv, line 3: Unknown split 'vla'. Did you mean 'val'\?"),
         ("two,val", "four,val", r"labels\.csv, line 3: there is no picture 'four' in .*images"),
         ("two,val", "two.PNG,val", r"labels\.csv, line 3: there is no picture 'two\.PNG'.*Leave the extension out"),
         ("two,val", "../images/two,val", r"labels\.csv, line 3: there is no picture '\.\./images/two'"),

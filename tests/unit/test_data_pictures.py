@@ -153,3 +153,65 @@ def test_the_first_value_beyond_the_classes_is_named(tmp_path, value, classes):
     with pytest.raises(DataError, match=f"value {value} is neither"):
         read_mask(tmp_path / "a.png", (2, 2), classes)
     assert (read_mask(tmp_path / "a.png", (2, 2), value) == value).all()
+
+
+VALUES = np.array([[0, 1, 2, 3], [4, 5, 6, 7]])
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (VALUES.astype(np.float32) / 7, [0, 36, 73, 109, 146, 182, 219, 255]),
+        (VALUES.astype(np.float32) * 30, [0, 30, 60, 90, 120, 150, 180, 210]),
+        (VALUES.astype(np.float32) * 257 * 30, [0, 30, 60, 90, 120, 150, 180, 210]),
+        (VALUES.astype(np.int32) * 30, [0, 30, 60, 90, 120, 150, 180, 210]),
+        (VALUES.astype(np.int32) * 257 * 30, [0, 30, 60, 90, 120, 150, 180, 210]),
+        (VALUES.astype(np.uint16) * 257 * 30, [0, 30, 60, 90, 120, 150, 180, 210]),
+    ],
+)
+def test_depths_are_read_by_their_own_range(tmp_path, stored, expected):
+    """Rounded half up, by hand: 1/7 of 255 is 36.4, 2/7 is 72.9."""
+    path = write(tmp_path / "a.tif", Image.fromarray(stored), "TIFF")
+    found = read_picture(path)
+    assert found[..., 0].ravel().tolist() == expected and (found == found[..., :1]).all()
+
+
+def test_signed_and_unsigned_integers_of_32_bits_fill_their_range(tmp_path):
+    signed = np.array([[0, 2**30, 2**31 - 1]], np.int32)
+    assert read_picture(write(tmp_path / "a.tif", Image.fromarray(signed), "TIFF"))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("stored", "found"),
+    [
+        (np.array([[-0.5, 0.5]], np.float32), "floats of 32 bits in -0.5..0.5"),
+        (np.array([[0, np.nan]], np.float32), "values that are not finite"),
+        (np.array([[0, 1e9]], np.float32), r"in 0\.\.1e\+09"),
+        (np.array([[-5, 5]], np.int32), r"integers of 32 bits in -5\.\.5"),
+        (np.array([[0, 100_000]], np.int32), r"in 0\.\.100000"),
+    ],
+)
+def test_ranges_that_cannot_be_told_are_refused(tmp_path, stored, found):
+    path = write(tmp_path / "a.tif", Image.fromarray(stored), "TIFF")
+    with pytest.raises(DataError, match=rf"a\.tif: .*{found}.*Save it with 8 or 16 bits"):
+        read_picture(path)
+
+
+def test_pictures_with_too_many_pixels_say_so(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.png", Image.fromarray(picture(60, 60)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for read in (read_picture, picture_size):
+        with pytest.raises(DataError, match=r"a\.png: has more than 0 megapixels.*mogrify -resize"):
+            read(path)
+
+
+def test_pictures_that_may_not_be_read_say_so(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.png", Image.fromarray(picture()))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    for read in (read_picture, picture_size):
+        with pytest.raises(DataError, match=r"a\.png: may not be read \(permission denied\)"):
+            read(path)

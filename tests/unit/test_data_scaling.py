@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from seedbed.data.datasets import LabelledPictures, MaskedPictures
 from seedbed.data.normalise import normalise
 from seedbed.data.pictures import read_picture
-from seedbed.data.scaling import cv2_nearest
+from seedbed.data.scaling import cv2_cubic, cv2_nearest
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import view
 from seedbed.errors import ParameterError
@@ -46,17 +46,68 @@ def test_nearest_neighbour_covers_the_picture(old, new):
     assert all(abs(row - k * old / new) <= 1 for k, row in enumerate(rows))
 
 
-@pytest.mark.parametrize(("name", "mode"), [("cv2_linear", "bilinear"), ("cv2_cubic", "bicubic")])
-def test_published_filters_do_not_blur_first(name, mode):
+def test_mctformers_filter_goes_by_the_sides():
     picture = torch.randn(3, 9, 12, generator=torch.Generator().manual_seed(0))
     mask = torch.arange(108).reshape(9, 12).to(torch.uint8)
-    options = {"bounds": [0.4, 0.4], "filter": name}
+    options = {"bounds": [0.4, 0.4], "filter": "cv2_linear"}
     pixels, labels = scaled(options, tv_tensors.Image(picture), tv_tensors.Mask(mask))
-    expected = F.interpolate(picture[None], (4, 5), mode=mode, align_corners=False)[0]
+    expected = F.interpolate(picture[None], (4, 5), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(pixels.as_subclass(torch.Tensor), expected)
     assert torch.equal(labels.as_subclass(torch.Tensor), cv2_nearest(mask, (4, 5)))
-    with pytest.raises(ParameterError, match=f"'random_scale' with {name} must come after 'normalize'"):
+    with pytest.raises(ParameterError, match="'random_scale' with cv2_linear must come after 'normalize'"):
         scaled(options, tv_tensors.Image(torch.zeros(3, 8, 8, dtype=torch.uint8)))
+
+
+def cubic_by_hand(line, new, factor):
+    """Four taps of the cubic kernel with a = -0.75 around (i + 0.5) / factor - 0.5, the border repeated."""
+    out = []
+    for i in range(new):
+        place = (i + 0.5) / factor - 0.5
+        first = int(np.floor(place)) - 1
+        taps = [(k, abs(place - k)) for k in range(first, first + 4)]
+        weights = [1.25 * d**3 - 2.25 * d**2 + 1 if d <= 1 else -0.75 * (d**3 - 5 * d**2 + 8 * d - 4) for _, d in taps]
+        out.append(sum(w * line[min(max(k, 0), len(line) - 1)] for (k, _), w in zip(taps, weights, strict=True)))
+    return np.array(out)
+
+
+@pytest.mark.parametrize(("factor", "size"), [(0.4, (4, 5)), (1.37, (12, 16)), (1.21, (11, 15))])
+def test_transcams_filter_goes_by_the_factor(factor, size):
+    picture = torch.randn(3, 9, 12, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(108).reshape(9, 12).to(torch.uint8)
+    options = {"bounds": [factor, factor], "filter": "cv2_cubic"}
+    pixels, labels = scaled(options, tv_tensors.Image(picture), tv_tensors.Mask(mask))
+    rows = np.apply_along_axis(cubic_by_hand, 1, picture.numpy().astype(np.float64), size[0], factor)
+    expected = np.apply_along_axis(cubic_by_hand, 2, rows, size[1], factor)
+    assert pixels.dtype == torch.float32
+    np.testing.assert_allclose(pixels.numpy(), expected, rtol=0, atol=1e-6)
+    places = [[min(int(i * (1 / factor)), old - 1) for i in range(new)] for new, old in zip(size, (9, 12), strict=True)]
+    assert torch.equal(labels.as_subclass(torch.Tensor), mask[places[0]][:, places[1]])
+    assert not torch.equal(labels.as_subclass(torch.Tensor), cv2_nearest(mask, size))
+
+
+def test_8_bit_overshoot_is_clipped_and_rounded():
+    edge = torch.tensor([0, 0, 255, 255], dtype=torch.uint8).expand(3, 4, 4)
+    line = cubic_by_hand([0, 0, 255, 255], 6, 1.5)
+    assert line.min() < 0 and line.max() > 255
+    found = cv2_cubic(edge, (6, 6), 1.5)
+    assert found.dtype == torch.uint8
+    assert (found == torch.from_numpy(line.clip(0, 255).round()).to(torch.uint8)).all()
+
+
+def test_what_has_its_size_stays_as_it_is():
+    """As in OpenCV, where a factor near 1 rounds to the old sides."""
+    picture = torch.randint(0, 256, (3, 30, 41), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    options = {"bounds": [1.01, 1.01], "filter": "cv2_cubic"}
+    pixels, labels = scaled(options, tv_tensors.Image(picture), tv_tensors.Mask(picture[0]))
+    assert torch.equal(pixels.as_subclass(torch.Tensor), picture)
+    assert torch.equal(labels.as_subclass(torch.Tensor), picture[0])
+
+
+@pytest.mark.parametrize(("size", "target", "expected"), [((375, 500), 278, (208, 278)), ((500, 375), 278, (278, 208))])
+def test_the_short_side_is_multiplied_before_it_is_divided(size, target, expected):
+    """208.5 exactly, half to even; the ratio first gives 208.50000000000003 and one pixel more."""
+    picture = tv_tensors.Image(torch.zeros(3, *size, dtype=torch.uint8))
+    assert build_transform([{"resize_long_side": [target, target]}])(picture).shape[-2:] == expected
 
 
 def test_rounding_of_the_sides():
@@ -156,7 +207,7 @@ def test_segmentation_of_scaled_tensors(shapes):
     ((image, mask),) = predict_masks(model, shapes, [record], settings, None, CPU)
     assert image == record.image
     assert np.array_equal(mask, expected.numpy())
-    for change in ({"scaling": "picture"}, {"rounding": "nearest"}):
+    for change in ({"scaling": "picture"}, {"scaling": "cv2_cubic"}, {"rounding": "nearest"}):
         changed = Segmenter.model_validate({**values, **change})
         ((_, other),) = predict_masks(model, shapes, [record], changed, None, CPU)
         assert not np.array_equal(mask, other)

@@ -1,6 +1,7 @@
 """The call itself: targets, options, images and the registry."""
 
 import pytest
+import timm
 import torch
 from explain_models import build, images_for, methods_for_any_vit
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import count_undefined, explain, explainer, methods, min_max, supports, upsample
 from seedbed.explain import registry as table
+from seedbed.explain.targets import Pairs
 
 PAPERS = [
     "attention_guided_cam", "cam", "generic_attribution", "gradcam", "lrp", "partial_lrp", "raw_attention", "rollout",
@@ -151,3 +153,60 @@ def test_constant_and_undefined_maps():
     assert (count_undefined(zeroed), count_undefined(published)) == (1, 2)
     with pytest.raises(ParameterError, match="constant must be"):
         min_max(maps, constant="one")
+
+
+def test_whether_pairs_are_the_batch_itself_is_found_out_once(monkeypatch):
+    compared, arange = [], torch.arange
+    monkeypatch.setattr(torch, "arange", lambda *args, **options: compared.append(args) or arange(*args, **options))
+    rows, order = torch.tensor([[5.0], [6.0]]), torch.tensor([0, 1])
+    whole, turned = Pairs(order, order, 2), Pairs(order.flip(0), order, 2)
+    for _ in range(3):
+        assert whole.take(rows) is rows
+        assert turned.take(rows).tolist() == [[6.0], [5.0]]
+    assert len(compared) == 2
+
+
+@pytest.mark.parametrize("target", [10, -2])
+def test_methods_without_classes_refuse_classes_that_the_model_lacks(target):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=f"There is no class {target}: the model has 10 classes"):
+        explain(model, torch.zeros(1, 3, 32, 32), [target], "rollout")
+
+
+@pytest.mark.parametrize("targets", [[[1, 2], [3]], ["cat", "dog"], [None, 1], object()])
+def test_ragged_and_textual_targets_are_refused(targets):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match="Targets must be integer class indices"):
+        explain(model, torch.zeros(2, 3, 32, 32), targets, "rollout")
+
+
+@pytest.mark.parametrize("method", ["cam", "rollout", "lrp"])
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 4, 32, 32), (1, 3, 33, 47), (1, 3, 4, 4)])
+def test_images_that_the_model_cannot_take_are_refused(method, shape):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=r"[Tt]he model (takes 3|does not take images of shape)"):
+        explain(model, torch.zeros(shape), [1], method)
+
+
+def test_no_image_gives_no_map():
+    model = timm.create_model("resnet10t", num_classes=3).eval()
+    assert explain(model, torch.zeros(0, 3, 64, 64), None, "cam").shape[0] == 0
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "generic_attribution"])
+def test_what_others_hang_on_a_model_is_refused_where_it_changes_the_answer(method):
+    model, images = build("class_token"), images_for("class_token", count=1)
+    expected, seen = explain(model, images, [1], method), []
+    watching = model.blocks[0].register_forward_hook(lambda _, __, output: seen.append(output.shape))
+    torch.testing.assert_close(explain(model, images, [1], method), expected)
+    assert seen
+    watching.remove()
+    doubling = model.blocks[1].register_forward_hook(lambda _, __, output: 2 * output + 1)
+    with pytest.raises(UserError, match=r"on blocks\.1 change what this VisionTransformer answers"):
+        explain(model, images, [1], method)
+    doubling.remove()
+    model.head.forward = lambda x: x[:, :5] * 3
+    with pytest.raises(UserError, match="patched forward on head"):
+        explain(model, images, [1], method)
+    del model.head.forward
+    torch.testing.assert_close(explain(model, images, [1], method), expected)

@@ -93,3 +93,32 @@ def test_psas_classifier_is_explained_by_its_own_maps():
     torch.testing.assert_close(maps[0].relu(), expected[0, [2, 0]])
     torch.testing.assert_close(maps[1, 0].mean(), logits[1, 1])
     assert not maps[1, 1].any()
+
+
+@pytest.mark.parametrize("name", ["convnextv2_atto", "convnext_atto", "mobilenetv3_small_050", "resnet10t"])
+def test_what_cannot_be_mapped_is_known_beforehand(name):
+    """The head is tried on a small feature map, so ``supports`` says what ``explain`` will."""
+    model = timm.create_model(name, num_classes=4).eval()
+    assert supports(model, "cam") == (name == "resnet10t")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_refuses_what_float32_refuses(dtype):
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, 64, 64, dtype=dtype)
+    pooled = timm.create_model("resnet10t", num_classes=4, global_pool="max").eval()
+    for model in (pooled, timm.create_model("convnextv2_atto", num_classes=4).eval()):
+        assert not supports(model, "cam")
+        with pytest.raises(UserError, match="'cam' is not defined for this"):
+            explain(model.to(dtype), images, [1], "cam")
+    model = timm.create_model("resnet10t", num_classes=4).eval()
+    half = explain(model.to(dtype), images, [1], "cam").float()
+    exact = explain(model.float(), images.float(), [1], "cam")
+    torch.testing.assert_close(half, exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize(("wrap", "inner"), [(torch.nn.DataParallel, "module"), (torch.compile, "_orig_mod")])
+def test_wrapped_networks_name_the_remedy(wrap, inner):
+    model = wrap(timm.create_model("resnet10t", num_classes=4).eval())
+    with pytest.raises(UserError, match=rf"wraps the network; explain the network itself: model\.{inner}"):
+        explain(model, torch.zeros(1, 3, 64, 64), [1], "cam")

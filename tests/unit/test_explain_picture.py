@@ -11,7 +11,7 @@ from PIL import Image
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain, min_max, supports, upsample
-from seedbed.explain.picture import as_heatmaps, explain_picture, map_size
+from seedbed.explain.picture import as_heatmaps, explain_picture, map_size, signed_range
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.models import create_model
 from seedbed.models.published import open_classifier
@@ -103,3 +103,32 @@ def test_weights_and_class_names_of_ones_own(tmp_path):
     network = {"architecture": "vit_tiny_patch8_96", "options": {}}
     model, names = open_classifier(network, str(WEIGHTS), str(tmp_path / "classes.txt"))
     assert list(names) == list("abcdef") and model.num_classes == 6
+
+
+def test_signed_maps_lie_around_zero_and_a_few_spikes_do_not_flatten_them():
+    maps = torch.linspace(-1, 1, 1000).reshape(1, 20, 50)
+    spiked = maps.clone()
+    spiked[0, 0, :5] = 1e4
+    found = signed_range(spiked)
+    assert found[0, 0, 0] == 1 and abs(float(found[0, 10, 0]) - 0.5) < 0.01
+    assert float(found.std()) > 0.25  # by extremes nearly all pixels would lie at one value
+    assert signed_range(torch.zeros(2, 3, 4)).eq(0.5).all()
+    assert signed_range(torch.full((1, 2, 2), torch.nan)).isnan().all()
+    one = signed_range(torch.tensor([[[0.0] * 399 + [-2.0]]]).reshape(1, 20, 20))
+    assert one[0, 19, 19] == 0 and one[0, 0, 0] == 0.5
+
+
+def test_the_file_keeps_what_the_method_gives(tmp_path, vit, picture):
+    explained = explain_picture(vit, picture, ["lrp", "rollout"], top=1)
+    inputs = view(picture, size=(48, 48), interpolation="bicubic", normalisation="half")[None]
+    raw = upsample(explain(vit, inputs, [explained.classes.tolist()], "lrp")[0], (40, 60)).numpy()
+    assert "lrp" in explained.signed and "rollout" not in explained.signed and (raw < 0).any()
+    write_heatmaps(tmp_path / "maps.h5", as_heatmaps(explained, (40, 60)), {}, exact=True)
+    np.testing.assert_allclose(HeatMapStore([tmp_path / "maps.h5"])["lrp"].maps, raw, rtol=1e-5, atol=1e-12)
+
+
+def test_a_network_in_half_precision_is_explained(picture):
+    torch.manual_seed(0)
+    model = create_model("vit_tiny_patch16_224", 5, img_size=48, patch_size=8, depth=1, embed_dim=16, num_heads=2)
+    explained = explain_picture(model.bfloat16(), picture, ["rollout"], top=1)
+    assert explained.maps["rollout"].shape == (1, 40, 60)

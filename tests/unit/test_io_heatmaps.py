@@ -177,3 +177,24 @@ def test_loader_processes_read_at_the_same_time(tmp_path):
         process.start()
     assert [results.get(timeout=60) for _ in processes] == [expected * 5] * 3
     assert [float(pickle.loads(pickle.dumps(store))[image].maps.sum()) for image in images] == expected
+
+
+def test_the_content_has_one_checksum_however_it_is_divided(tmp_path):
+    """Small maps lie in the file as they are, large ones compressed."""
+    items = [("a", heat(0)), ("b", heat(1, shape=(80, 90))), ("c/d", heat(2, classes=()))]
+    write_heatmaps(tmp_path / "all.h5", items, {"device": "A100"})
+    whole = HeatMapStore([tmp_path / "all.h5"]).content_sha256()
+    (tmp_path / "moved").mkdir()
+    shards = [tmp_path / "moved" / f"{number}.h5" for number in range(3)]
+    for shard, item in zip(shards, items, strict=True):
+        write_heatmaps(shard, [item], {"device": "H100"})
+    assert HeatMapStore(shards[::-1]).content_sha256() == whole
+    for change in (
+        ("a", heat(3)),
+        ("e", heat(0)),
+        ("a", heat(0, classes=(0, 5))),
+        ("a", heat(0, size=(48, 81))),
+        ("a", heat(0, shape=(5, 3))),
+    ):
+        write_heatmaps(shards[0], [change], {})
+        assert HeatMapStore(shards).content_sha256() != whole

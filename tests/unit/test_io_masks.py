@@ -197,3 +197,16 @@ def test_loader_processes_read_at_the_same_time(tmp_path):
         process.start()
     assert [results.get(timeout=60) for _ in processes] == [expected * 20] * 3
     assert [int(pickle.loads(pickle.dumps(store))[image].sum()) for image in images] == expected
+
+
+def test_the_content_has_one_checksum_however_it_is_divided(tmp_path):
+    items = [("a", mask(0)), ("b/c", mask(1))]
+    write_masks(tmp_path / "all.zip", items, {"device": "A100"})
+    whole = MaskStore([tmp_path / "all.zip"]).content_sha256()
+    shards = [tmp_path / "2.zip", tmp_path / "1.zip"]
+    for shard, item in zip(shards, items, strict=True):
+        write_masks(shard, [item], {"device": "H100"})
+    assert MaskStore(shards).content_sha256() == whole
+    for change in (("a", mask(2)), ("d", mask(0))):
+        write_masks(shards[0], [change], {})
+        assert MaskStore(shards).content_sha256() != whole

@@ -7,7 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from seedbed.errors import DataError
-from seedbed.io.weights import compare_weights, read_weights, read_weights_provenance, weights_pin, write_weights
+from seedbed.io.weights import (
+    compare_weights,
+    content_sha256,
+    read_weights,
+    read_weights_provenance,
+    weights_pin,
+    write_weights,
+)
 
 
 def tensors():
@@ -82,3 +89,14 @@ def test_a_pin_tells_values_names_and_types_but_no_order():
         {"a": tensors["a"].half()},
     ):
         assert weights_pin(other)[1] != digest
+
+
+def test_the_content_has_one_checksum_wherever_it_lies_and_whoever_made_it(tmp_path):
+    (tmp_path / "moved").mkdir()
+    write_weights(tmp_path / "a.safetensors", tensors(), {"device": "A100"})
+    write_weights(tmp_path / "moved" / "b.safetensors", tensors(), {"device": "H100"})
+    write_weights(tmp_path / "c.safetensors", {**tensors(), "count": torch.tensor(8)}, {"device": "A100"})
+    one, moved, other = (
+        content_sha256(tmp_path / name) for name in ("a.safetensors", "moved/b.safetensors", "c.safetensors")
+    )
+    assert one == moved != other

@@ -135,3 +135,12 @@ def test_wrong_predictions_can_be_scored():
         scored.merge(BoxLocalization())
     with pytest.raises(ParameterError, match="Unknown rule for wrong predictions 'odd'"):
         BoxLocalization(wrong="odd")
+
+
+def test_boxes_of_another_size_are_refused():
+    """A map of 4 x 4 cells against boxes of a mask of 8 x 8: what does not fit was cut off, and recall was 1."""
+    heat = np.zeros((4, 4))
+    heat[1:, 1:] = 1
+    with pytest.raises(DataError, match=r"boxes reach x = 6 and y = 7, the map is 4 x 4: .*see scale_boxes"):
+        BoxLocalization().update(heat, [[2, 2, 6, 7]], label=0, predicted=0)
+    assert BoxLocalization().update(heat, [[1, 1, 4, 4]], label=0, predicted=0)["recall"] == 1

@@ -79,3 +79,19 @@ def test_mistakes_are_named():
         fuse_maps([(PLAIN, None)], (1, 2), "mctformers")
     with pytest.raises(DataError, match="no maps"):
         fuse_maps([], (1, 2), "psa")
+
+
+@pytest.mark.parametrize("variant", ["psa", "mctformer", "afa"])
+@pytest.mark.parametrize("value", [0.37, -0.37])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5)])
+def test_a_constant_map_stays_constant(variant, value, shape):
+    """Enlarging leaves rounding of 1e-8, which stretching would make a map of the full range."""
+    fused = fuse_maps([(torch.full((1, *shape), value), None)], (37, 53), variant)
+    assert (fused == fused[..., :1, :1]).all()
+    if value < 0 or variant != "psa":
+        assert not fused.any()
+
+
+def test_psas_fusion_of_a_class_without_evidence_is_empty():
+    """A negative maximum would turn the map over: -1 / (-0.5 + 1e-5) = 2."""
+    assert not fuse_maps([(torch.tensor([[[-1.0, -0.5]]]), None)], (1, 2), "psa").any()

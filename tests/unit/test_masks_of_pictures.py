@@ -185,6 +185,9 @@ class Pairs(nn.Module):
         ]
         return SimpleNamespace(pairs=torch.exp(-self.scale * torch.stack(differences, 1).flatten(2)))
 
+    def features(self, pictures):
+        return F.avg_pool2d(pictures, self.stride)
+
 
 TRAIN = {"augment": [], "loss": "affinity", "lr": 0.1, "batch_size": 1, "epochs": 1}
 
@@ -281,6 +284,54 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
     expected = label_crf(picture_for_crf(picture, how), labels, 7, preset=CRF)
     found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
     assert len(np.unique(expected)) > 1 and float((np.array([0, 2, 5])[found] == expected).mean()) > 0.99
+
+
+def transcam_walk(**changes):
+    fixed = {"kind": "random_walk", "network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
+    return RandomWalk(**fixed, **changes)
+
+
+def test_the_crf_may_see_the_padded_picture():
+    """Its result is cropped, so that the padding, of the mean colour and without scores, speaks along the border."""
+    settings = transcam_walk(crf="c", crf_on="labels", crf_extent="padded")
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, (45, 41, 3), np.uint8)
+    heat = HeatMaps(np.array([1, 4]), rng.random((2, 45, 41), np.float32), (45, 41))
+    padded = np.zeros((3, 48, 44), np.float32)
+    padded[:, :45, :41] = np.concatenate([np.full((1, 45, 41), 0.45, np.float32), heat.maps])
+    cells = mean_pool(padded.astype(np.float64), 4)
+    pixels = F.pad(view(picture, size=None, normalisation="half"), (0, 3, 0, 3))
+    with torch.no_grad():
+        pairs = Pairs(3, 4)(pixels[None]).pairs[0].double().numpy()
+    walked = F.interpolate(torch.from_numpy(dense_walk(cells, pairs, 2, 4))[None], (48, 44), mode="bilinear")[0].numpy()
+    shown = np.full((48, 44, 3), [123, 116, 103], np.uint8)
+    shown[:45, :41] = picture
+    expected = label_crf(shown, np.array([0, 2, 5])[walked.argmax(0)], 7, preset=CRF)
+    found = random_walk_refiner(settings, network(None), Pairs(3, 4), CRF, CPU, 7)(picture, heat)
+    assert found.shape == (45, 41) and len(np.unique(expected)) > 1
+    assert float((np.array([0, 2, 5])[found] == expected[:45, :41]).mean()) > 0.99
+
+
+@pytest.mark.parametrize(("size", "radius"), [((44, 28), 3), ((44, 24), 2), ((20, 44), 2)])
+def test_the_radius_shrinks_on_small_images(size, radius):
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (*size, 3), np.uint8)
+    heat = HeatMaps(np.array([1]), rng.random((1, *size), np.float32), size)
+    refine = random_walk_refiner(transcam_walk(shrink_radius=True), network(None), Pairs(3, 4), None, CPU, 3)
+    pixels = view(picture, size=None, normalisation="half")
+    with torch.no_grad():
+        pairs = Pairs(radius, 4)(pixels[None]).pairs[0].double().numpy()
+    cells = mean_pool(np.concatenate([np.full((1, *size), 0.45), heat.maps.astype(np.float64)]), 4)
+    walked = dense_walk(cells, pairs, 2, 4)
+    expected = F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear")[0].numpy().argmax(0)
+    assert float((refine(picture, heat) == expected).mean()) > 0.99
+
+
+def test_an_image_too_small_for_any_radius_is_refused():
+    picture = np.zeros((16, 44, 3), np.uint8)
+    refine = random_walk_refiner(transcam_walk(shrink_radius=True), network(None), Pairs(3, 4), None, CPU, 3)
+    with pytest.raises(DataError, match="4 x 11 cells has no pairs to walk over: needs 5 cells a side"):
+        refine(picture, HeatMaps(np.array([1]), np.zeros((1, 16, 44), np.float32), (16, 44)))
 
 
 def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):

@@ -165,7 +165,7 @@ def test_annotations_of_boxes_alone_give_labels_without_masks(tmp_path):
     [
         ({"val_names": ("big dog", "cow")}, r"instances_val2014\.json: other categories than in instances_train2014"),
         ({"place": "pictures"}, r"instances_train2014\.json: its picture a\.jpg is in none of"),
-        ({"val": [shape(3, 0, 5, 6), shape(4, 0, 5, 6, segmentation=[])]}, "the segmentation of annotation 4"),
+        ({"val": [shape(3, 0, 5, 6), shape(4, 0, 9, 6)]}, "annotation 4 has the unknown category 9"),
     ],
 )
 def test_what_is_wrong_in_cocos_layout_is_named(tmp_path, change, message):

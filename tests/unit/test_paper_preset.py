@@ -45,6 +45,15 @@ def test_training_sections_build(section):
                 assert entry.weights, name
 
 
+@pytest.mark.parametrize("section", ["models", "affinity_networks", "segmenters"])
+def test_trainings_of_hours_save_their_state_every_ten_minutes(section):
+    """A gigabyte a minute would keep a GPU waiting; the demo's trainings last a minute and save each."""
+    demo = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": "demo"})
+    for preset, seconds in ((PRESET, 600), (demo, 60)):
+        entries = getattr(preset, section).values()
+        assert {entry.train.save_every_seconds for entry in entries if entry.train is not None} == {seconds}
+
+
 def test_weights_are_in_the_table_of_sources_with_their_own_normalisation():
     sources = load_sources()
     tags = {source.tag: source.normalize for source in sources.values() if isinstance(source, TimmSource)}

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seedbed.data.published.coco14 import CLASSES as COCO_CLASSES
+from seedbed.data.voc import VOC_CLASSES
+
 PAPERS = Path(__file__).parents[2] / "papers"
 IDS = ("exvit", "vit_affinity", "aream", "agcam")
 
@@ -266,6 +269,15 @@ def test_printed_deltas_are_differences_of_rows(network, suffix):
     before = reported("aream", "table1", f"{network}{suffix}")
     for column, delta in row["printed_delta"].items():
         assert row["reported"][column] - before[column] == pytest.approx(delta, abs=1e-9)
+
+
+def test_subjects_are_classes_of_their_data_set():
+    """A class spelled otherwise would drop out of a figure, with a note that the data set does not have it."""
+    for paper in IDS:
+        for figure in load(paper)["figures"]:
+            of_dataset = {"voc12": set(VOC_CLASSES), "coco14": set(COCO_CLASSES)}.get(figure["pipeline"].get("dataset"))
+            if of_dataset is not None:
+                assert set(figure.get("subjects", ())) <= of_dataset, (paper, figure["id"])
 
 
 def test_abpc_is_the_difference_of_the_areas():

@@ -59,7 +59,9 @@ def test_what_a_figure_lacks_is_named():
 def test_notes_of_a_figure():
     drawn = figure([{"label": "a", **CURVE, "axes": "left"}, {"label": "b", **CURVE, "axes": "b"}])
     notes = figure_notes(drawn, figure_panels(drawn, PRESET, LAYOUT), PRESET)
-    assert notes[0].startswith("left a, b: shapes train, network vit, maps maps, layer by layer")
+    assert notes[0].startswith(
+        "left a, b: shapes train, network vit, maps maps (input 96 x 96, scale 1, float32), layer by layer"
+    )
     assert notes[1] == "Mean ± standard deviation over 2 seeds (3, 5)."
     panels = [
         {"label": "Image", "shows": "image"},

@@ -16,7 +16,7 @@ from seedbed.plan.describe import describe, footnotes
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
 CRF = {"gaussian_sxy": 3, "gaussian_weight": 3, "bilateral_sxy": 80, "bilateral_srgb": 13, "bilateral_weight": 10}
-EXPLAINER = {"method": "cam", "input": INPUT, "fusion": "raw", "background": 0.4, "sweep": False}
+EXPLAINER = {"method": "cam", "input": {"size": (96, 96)}, "fusion": "raw", "background": 0.4, "sweep": False}
 PRESET = Preset.model_validate(
     {
         "name": "small",
@@ -33,7 +33,11 @@ PRESET = Preset.model_validate(
             "vit": {"architecture": "vit", "input": INPUT, "train": TRAIN},
             "fixed": {"architecture": "vit", "input": INPUT, "weights": "w"},
         },
-        "explainers": {"maps": EXPLAINER, "swept": {**EXPLAINER, "sweep": True}},
+        "explainers": {
+            "maps": EXPLAINER,
+            "swept": {**EXPLAINER, "sweep": True},
+            "coarse": {**EXPLAINER, "input": {}, "scales": [0.5, 1], "flip": True, "store_stride": 4},
+        },
         "crf": {"psa": CRF},
         "affinity_networks": {
             "net": {
@@ -50,6 +54,10 @@ PRESET = Preset.model_validate(
             "walk": {"kind": "random_walk", "network": "net", "alpha": 16, "beta": 8, "log2_steps": 8},
             "flat_walk": {
                 "kind": "random_walk", "network": "net", "background": 0.3, "beta": 8, "log2_steps": 2, "crf": "psa",
+            },
+            "padded_walk": {
+                "kind": "random_walk", "network": "net", "background": 0.3, "beta": 8, "log2_steps": 2, "crf": "psa",
+                "crf_on": "labels", "crf_extent": "padded",
             },
         },
         "segmenters": {
@@ -243,9 +251,23 @@ def test_histories_of_the_whole_chain():
         (measured(stage="masks", refiner="flat_walk"), "(constant background 0.3, random walk beta 8, t 4, CRF 'psa'"),
         (
             measured(stage="segmentation", refiner="argmax", segmenter="voc", split="val"),
-            "then voc (scales 0.5/1 and mirrored, CRF 'psa'",
+            "then voc (the picture's own size, scales 0.5/1 and mirrored, CRF 'psa'",
         ),
-        (measured(stage="segmentation", refiner="argmax", segmenter="deeplab"), "then deeplab (scales 1, no CRF)"),
+        (
+            measured(stage="segmentation", refiner="argmax", segmenter="deeplab"),
+            "deeplab (the picture's own size, scale 1, no CRF)",
+        ),
+        (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded picture)"),
+        (measured(), "maps maps (input 96 x 96, scale 1, stored as float16), background"),
+        (
+            measured(explainer="coarse"),
+            "(the picture's own size, scales 0.5/1 and mirrored, stored as float16 at 1/4 of",
+        ),
+        (
+            measured(stage="layerwise", explainer="coarse"),
+            "(the picture's own size, scales 0.5/1 and mirrored, float32)",
+        ),
+        (measured(stage="localization", explainer="coarse"), "maps coarse (the picture's own size, scale 1, float32)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
         (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
@@ -263,7 +285,7 @@ def test_footnotes():
     rows = [row("ours"), row("theirs", status="cited"), row("big", pipeline={"model": "big"})]
     given = table(rows)
     notes = footnotes(given, table_cells(given, PRESET, LAYOUT), PRESET)
-    assert notes[0].startswith("Ours: shapes train, network vit, maps maps, background threshold")
+    assert notes[0].startswith("Ours: shapes train, network vit, maps maps (input 96 x 96, scale 1, stored as float16)")
     assert notes[1:] == [
         "mIoU is the mean over all classes of the data set (a class in neither map counts 0).",
         "`not run`: preset 'small' has no model big.",

@@ -8,7 +8,7 @@ import pytest
 import seedbed
 from seedbed.errors import ParameterError
 from seedbed.io.catalogue import Catalogue
-from seedbed.io.identity import source_closure
+from seedbed.io.identity import deciding_files
 from seedbed.io.registrations import registrations
 from seedbed.params import read_params, resolve
 from seedbed.plan import code
@@ -32,7 +32,7 @@ def preset(request):
 
 
 def files_of(script, *modules):
-    return {path.stem for path in source_closure(ROOT / "workflow_scripts" / f"{script}.py", *modules)}
+    return {path.stem for path in deciding_files(ROOT / "workflow_scripts" / f"{script}.py", *modules)}
 
 
 def test_a_script_alone_brings_no_method():
@@ -44,7 +44,7 @@ def test_the_classifier_of_re_depends_on_no_other_method(preset):
     found = files_of("train_classifier", *code.training_modules(preset.models["vit_hybrid"].plain()))
     assert not {name for name in found if name.startswith(OTHERS)}
     assert {"classification_losses", "any_network", "transforms"} <= found
-    assert len(found) < 45
+    assert len(found) < 36
 
 
 def test_a_training_depends_on_its_loss_layout_and_augmentation(preset):

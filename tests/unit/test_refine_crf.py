@@ -205,3 +205,11 @@ def test_picture_for_crf_is_its_own_or_at_most_one_grey_level_darker():
     assert low["rebuilt"].sum() < low["rebuilt_float64"].sum()
     with pytest.raises(ParameterError, match=r"'owm'.*'own'"):
         picture_for_crf(picture, "owm")
+
+
+@pytest.mark.parametrize("how", ["own", "rebuilt", "rebuilt_float64"])
+def test_a_padded_picture_has_the_mean_colour_below_and_right(how):
+    picture = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    padded = picture_for_crf(picture, how, (8, 8))
+    assert np.array_equal(padded[:5, :6], picture_for_crf(picture, how))
+    assert (padded[5:] == [123, 116, 103]).all() and (padded[:, 6:] == [123, 116, 103]).all()

@@ -171,3 +171,10 @@ def test_fusion_errors():
         fuse_scales([torch.zeros(1, 2, 2, 2)], (2, 2), "mean_logits")
     with pytest.raises(DataError, match="more class scores"):
         fuse_scales([torch.zeros(2, 2, 2)], (2, 2), "mean_logits", mirrored=[])
+
+
+def test_a_peak_a_hair_above_one_leaves_no_background():
+    """(1 - 1.000001) ** 1.5 is no number."""
+    cams = np.array([[[1.000001, 0.5]]], np.float32)
+    for maps in (cams, torch.from_numpy(cams)):
+        assert np.asarray(with_background(maps, 1.5))[0, 0].tolist() == pytest.approx([0, 0.5**1.5])

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine import pixel_adaptive_refinement
+from seedbed.refine import par, pixel_adaptive_refinement
 
 torch.set_num_threads(1)
 
@@ -67,14 +67,35 @@ def test_a_constant_map_grows_by_the_gain_unless_removed():
     torch.testing.assert_close(pixel_adaptive_refinement(image, ones, remove_gain=True), ones)
 
 
-def test_batch_equals_one_by_one_and_leaves_its_input_alone():
-    scenes = [scene(seed) for seed in range(3)]
+@pytest.mark.parametrize("at_once", [1, 800, 1 << 22])
+def test_batch_equals_one_by_one_and_leaves_its_input_alone(at_once, monkeypatch):
+    monkeypatch.setitem(par.PIXELS_AT_ONCE, "cpu", at_once)
+    scenes = [scene(seed, classes=4) for seed in range(5)]
     images, maps = (torch.stack(parts) for parts in zip(*scenes, strict=True))
+    maps[0, 1:3] = maps[2] = maps[4, 0] = 0  # each image has channels of its own, one has none
     before = maps.clone()
     together = pixel_adaptive_refinement(images, maps, iterations=2)
     assert torch.equal(maps, before)
     for result, image, stack in zip(together, images, maps, strict=True):
-        assert torch.equal(result, pixel_adaptive_refinement(image, stack, iterations=2))
+        torch.testing.assert_close(result, stacked_refinement(image, stack, par.DILATIONS, 2), rtol=0, atol=1e-12)
+        alone = pixel_adaptive_refinement(image, stack, iterations=2)
+        torch.testing.assert_close(result, alone, rtol=0, atol=1e-14)
+        assert torch.equal(result.any((1, 2)), stack.any((1, 2)))
+    single = pixel_adaptive_refinement(images.float(), maps.float())
+    for result, image, stack in zip(single, images.float(), maps.float(), strict=True):
+        torch.testing.assert_close(result, pixel_adaptive_refinement(image, stack), rtol=0, atol=1e-6)
+
+
+def test_the_batch_takes_one_pass(monkeypatch):
+    passes, kernel = [], par._kernel
+    monkeypatch.setattr(par, "_kernel", lambda images, *rest: passes.append(len(images)) or kernel(images, *rest))
+    pixel_adaptive_refinement(torch.rand(16, 3, 12, 12), torch.rand(16, 2, 12, 12))
+    assert passes == [16]
+
+
+def test_no_image_and_no_channel():
+    assert pixel_adaptive_refinement(torch.rand(0, 3, 6, 5), torch.rand(0, 2, 6, 5)).shape == (0, 2, 6, 5)
+    assert not pixel_adaptive_refinement(torch.rand(2, 3, 6, 5), torch.zeros(2, 2, 3, 3)).any()
 
 
 def test_empty_channels_stay_empty_and_do_not_change_the_others():

@@ -1,5 +1,7 @@
 """Random walk against dense matrix powers, for every kind of affinity."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine import affinity_matrix, affinity_pair_indices, random_walk
+from seedbed.refine import affinity_matrix, affinity_pair_indices, random_walk, walk
 
 
 def grid(h=9, w=12, radius=3, channels=4, seed=0):
@@ -121,3 +123,19 @@ def test_errors_name_the_fault():
     isolated[7, 7] = 0
     with pytest.raises(DataError, match="Cell 7"):
         random_walk(maps, isolated, 2, 8)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 8, 31, 256, 257, 1000])
+def test_series_of_a_power_is_the_exact_one(steps):
+    """Every coefficient from its own binomial, in whole numbers."""
+    exact = [2 * comb(steps, (steps - k) // 2) / 2**steps if (steps - k) % 2 == 0 else 0.0 for k in range(steps + 1)]
+    exact[0] /= 2
+    found = walk._chebyshev_power(steps)
+    assert found.tolist() == [*exact, 0.0][: len(found)] and sum(exact[len(found) :]) < 1e-13
+
+
+@pytest.mark.parametrize("steps", [2**13, 2**14])
+def test_series_of_a_high_power_is_short_and_sums_to_one(steps):
+    """x^t is 1 at x = 1, where every Chebyshev polynomial is 1."""
+    found = walk._chebyshev_power(steps)
+    assert len(found) < 8 * steps**0.5 and abs(found.sum() - 1) < 2e-13

@@ -311,3 +311,9 @@ def test_truth_of_a_row_with_a_class_is_that_class(shapes):
         row = Row(shapes, record, label)
         expected = overlay_mask(row.picture(), np.where(mask == label + 1, mask, 0))
         np.testing.assert_array_equal(Truth().draw(row), expected)
+
+
+@pytest.mark.parametrize("name", ["$x$", "a_$b", "\\frac{1}{0}$\\alpha", "<b>&'\"", "%d{0}", "käfer 昆虫"])
+def test_names_of_any_characters_are_drawn_as_they_are(name):
+    image = np.zeros((8, 8, 3), np.uint8)
+    assert draw_grid([[image]], [name], [name]).startswith(b"\x89PNG")

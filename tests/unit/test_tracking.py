@@ -173,6 +173,58 @@ def test_a_server_that_is_down_costs_seconds_and_the_record_waits(results, tmp_p
     assert len(runs(results, "late")) == 3
 
 
+def test_what_waits_survives_the_table_that_is_made_anew(results, tmp_path):
+    """The record is a rule's output: Snakemake deletes it, and the files that it names are replaced."""
+    record, page = tmp_path / "tracking" / "one" / "table1.json", tmp_path / "page.html"
+    page.write_text("old")
+    content = payload("waits", artifacts=[page], metrics={"ours.miou": 1.0})
+    assert track(record, content, DOWN) is False
+    record.unlink()
+    page.write_text("new")
+    assert track(record, payload("waits", artifacts=[page], metrics={"ours.miou": 2.0}), DOWN) is False
+    assert sync(tmp_path, DOWN) == (0, 2)
+    assert sync(tmp_path, uri(results)) == (2, 0)
+    tables = [run for run in runs(results, "waits") if run.info.run_name == "table1"]
+    logged = {
+        run.data.metrics["ours.miou"]: Path(
+            client(results).download_artifacts(run.info.run_id, "page.html")
+        ).read_text()
+        for run in tables
+    }
+    assert logged == {1.0: "old", 2.0: "new"}
+    assert read_json(record)["status"] == "sent"
+    assert not list((tmp_path / "tracking/one/waiting").iterdir())
+
+
+def test_a_record_that_waits_is_sent_by_the_job_that_runs_again(results, tmp_path):
+    record = tmp_path / "tracking" / "one" / "table1.json"
+    assert track(record, payload("again"), DOWN) is False
+    assert track(record, payload("again"), uri(results))
+    assert sync(tmp_path, uri(results)) == (0, 0) and len(runs(results, "again")) == 3
+
+
+def test_a_store_that_was_moved_writes_artifacts_beside_itself(tmp_path):
+    pytest.importorskip("mlflow")
+    old, new = tmp_path / "old place" / "results", tmp_path / "new" / "results"
+    file = tmp_path / "table.csv"
+    file.write_text("before")
+    assert track(old / "tracking/a.json", payload("moved", artifacts=[file]), uri(old))
+    new.parent.mkdir()
+    old.rename(new)
+    file.write_text("after")
+    assert track(new / "tracking/b.json", payload("moved", "table2", artifacts=[file]), uri(new))
+    assert not old.exists()
+    found = by_name(run for run in runs(new, "moved") if run.info.run_name.startswith("table"))
+    for name, text in (("table1", "before"), ("table2", "after")):
+        assert found[name].info.artifact_uri.startswith((new / "mlartifacts").as_uri())
+        assert Path(client(new).download_artifacts(found[name].info.run_id, "table.csv")).read_text() == text
+    again = tmp_path / "again"
+    new.rename(again)
+    assert sync(again, uri(again)) == (0, 0)  # what `make ui` does first: nothing waits, and the runs are led along
+    (run,) = (run for run in runs(again, "moved") if run.info.run_name == "table1")
+    assert run.info.artifact_uri.startswith((again / "mlartifacts").as_uri())
+
+
 @pytest.mark.parametrize("bad", ["sqlite:////proc/nowhere/mlflow.db", "nonsense://x"])
 def test_no_store_of_any_kind_stops_the_work(tmp_path, bad):
     pytest.importorskip("mlflow")

@@ -292,3 +292,10 @@ def test_mistakes_are_named():
         with pytest.raises(ParameterError, match="of a MCTformer; the network is a Conformer"):
             build_objective(name).bind(network("conformer"))
     build_objective("conformer").bind(network("conformer"))
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_not_asked_how_far_the_warm_up_has_come():
+    objective = build_objective("mctformer_aream", **OPTIONS).cuda()
+    assert objective.steps.device == CPU
+    assert objective.state_dict()["steps"].device == CPU

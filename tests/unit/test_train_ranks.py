@@ -11,6 +11,7 @@ import pytest
 import ranks_program
 import torch
 import torch.nn.functional as F
+import training_toys as toys
 from hypothesis import given
 from hypothesis import strategies as st
 from timm.layers import DropPath
@@ -20,6 +21,7 @@ from seedbed.data.datasets import MaskedPictures, ResumableBatches, share
 from seedbed.devices.launch import launch
 from seedbed.errors import ParameterError
 from seedbed.train.ranks import Divided, Ranks
+from seedbed.train.state import save_state
 
 PROGRAM = Path(ranks_program.__file__)
 
@@ -53,6 +55,30 @@ def test_the_resume_state_is_that_of_one_process(divided, case, tmp_path):
     assert (found["fingerprint"], found["step"]) == (expected["fingerprint"], expected["step"])
     for part in ("model", "objective", "ema"):
         close(found[part], expected[part])
+
+
+@pytest.mark.parametrize("begun_by", ["this run", "another run"])
+def test_several_processes_agree_on_the_state_to_go_on_from(tmp_path, begun_by, capfd):
+    """What the first sets aside, none goes on from; what it takes up, all do."""
+
+    def kill(_, step):
+        if step == 3:
+            raise toys.Killed
+
+    with pytest.raises(toys.Killed):
+        ranks_program.train("points", tmp_path, kill)
+    state = tmp_path / "points.state"
+    if begun_by == "another run":
+        save_state(state, {"lr": 0.5}, load_state_of(state))
+    assert launch([sys.executable, str(PROGRAM), str(tmp_path), "points"], 2) == 0
+    model, _ = ranks_program.train("points", tmp_path / "alone")
+    close(torch.load(tmp_path / "points.pt", weights_only=True)["model"], model.state_dict())
+    assert len(list(tmp_path.glob("points.state.set-aside-*"))) == (begun_by == "another run")
+    assert capfd.readouterr().err.count("It is kept as") == (begun_by == "another run")
+
+
+def load_state_of(path):
+    return {key: value for key, value in state_in(path).items() if key != "fingerprint"}
 
 
 def state_in(path):

@@ -55,6 +55,12 @@ def test_poly_by_step(power):
     assert first(rates(9, 4, schedule="poly", power=power)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_poly_that_is_longer_than_the_run():
+    """TransCAM's segmentation network: lr * (1 - step / 20,001) ** 0.9 for 20,000 steps."""
+    expected = [0.1 * (1 - step / 10) ** 0.9 for step in range(9)]
+    assert first(rates(9, 4, schedule="poly", power=0.9, schedule_extra=1)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_poly_by_epoch_as_vit_affinity_trains():
     """[Re], section 4.3: twenty epochs at lr * (1 - epoch / 20), constant within an epoch."""
     expected = [0.1 * (1 - epoch / 20) for epoch in range(20) for _ in range(7)]
@@ -115,7 +121,8 @@ def test_length_of_a_run():
 
 def test_the_fingerprint_leaves_out_what_cannot_change_the_result():
     base = TrainSettings(lr=1, batch_size=1, epochs=3)
-    neutral = TrainSettings(lr=1, batch_size=1, epochs=3, save_every_seconds=1, loader_workers=5)
+    changes = {"save_every_seconds": 1, "log_every": 3, "loader_workers": 5, "compute_threads": 2}
+    neutral = TrainSettings(lr=1, batch_size=1, epochs=3, **changes)  # threads matter on a CPU: see test_train_loop
     assert base.fingerprint() == neutral.fingerprint()
-    for change in ({"lr": 2}, {"epochs": 4}, {"compute_threads": 2}, {"log_every": 3}, {"lr_scales": {"a": 2.0}}):
+    for change in ({"lr": 2}, {"epochs": 4}, {"bf16": False}, {"lr_scales": {"a": 2.0}}):
         assert TrainSettings(**{"lr": 1, "batch_size": 1, "epochs": 3} | change).fingerprint() != base.fingerprint()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.workflow
 
 LIMIT = f"""
 checked = lambda call, *arguments: call(*arguments)
-include: "{REPOSITORY}/rules/devices.smk"
+include: "{REPOSITORY}/rules/engine.smk"
 rule all:
     input: expand("{{number}}.done", number=range(4))
 rule one:

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 SNAKEFILE = f"""
 import threading
 
-include: "{REPOSITORY / "rules/scheduler.smk"}"
+include: "{REPOSITORY / "rules/engine.smk"}"
 
 rule all:
     input: expand("{{k}}.txt", k=range(12))

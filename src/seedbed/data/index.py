@@ -4,6 +4,9 @@ Columns: ``image`` (id), ``splits`` and ``labels`` (names separated by spaces), 
 data set's folder; ``mask`` may be empty), ``height``, ``width``, ``boxes`` (``label:xmin,ymin,xmax,ymax`` separated by
 spaces, 1-based and inclusive as in PASCAL VOC). ``classes.txt`` names the classes: line k is class index k of the
 masks.
+
+Files of your own data lie elsewhere: the link ``source`` in the data set's folder leads there. On disk they are named
+by it, so that the index does not depend on the place; in memory they are absolute, so that messages name the true file.
 """
 
 import csv
@@ -16,6 +19,12 @@ from pathlib import Path
 from seedbed.errors import DataError, unknown_name
 from seedbed.io.atomic import write_text
 
+NO_CLASSES = {
+    **dict.fromkeys(("background", "_background_", "__background__"), "it is no class, but value 0 of every mask"),
+    **dict.fromkeys(("__ignore__", "ignored", "void"), "it is no class, but value 255 of every mask"),
+}
+"""Names that tools write among the classes, in lower case, and what they stand for."""
+LINK = "source"
 COLUMNS = ("image", "splits", "labels", "path", "mask", "height", "width", "boxes")
 
 
@@ -38,8 +47,8 @@ class Record:
         image: id, unique in the data set.
         splits: names of the splits that hold it.
         labels: class names present, without background; may be empty.
-        path: picture file, relative to the data set's folder.
-        mask: ground-truth mask file, relative to the folder, or None.
+        path: picture file, relative to the data set's folder, or absolute where it lies elsewhere.
+        mask: ground-truth mask file, likewise, or None.
         size: (height, width) in pixels.
         boxes: labelled boxes; empty where the data set has none.
     """
@@ -136,8 +145,26 @@ def write_index(index: DataIndex) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_to_row(record) for record in index.records)
+    linked = linked_folder(index.root)
+    writer.writerows(_to_row(record, linked) for record in index.records)
     write_text(index.root / "index.csv", text.getvalue())
+
+
+def linked_folder(root: Path) -> Path | None:
+    """The folder that the data set's link leads to; None where it has none."""
+    link = Path(root) / LINK
+    return link.readlink() if link.is_symlink() else None
+
+
+def stored_name(path: str, linked: Path | None) -> str:
+    """How a file is named on disk: by the link, if it lies in the folder that this leads to."""
+    if linked is None or not Path(path).is_relative_to(linked):
+        return path
+    return f"{LINK}/{Path(path).relative_to(linked).as_posix()}"
+
+
+def _placed_name(path: str, linked: Path | None) -> str:
+    return str(linked / path.removeprefix(f"{LINK}/")) if linked and path.startswith(f"{LINK}/") else path
 
 
 def read_index(root: str | Path) -> DataIndex:
@@ -162,18 +189,27 @@ def read_classes(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. It must name the classes, one a line.")
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        return parse_classes(path.read_text(encoding="utf-8-sig"), path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text ({error}).") from None
+
+
+def parse_classes(text: str, source: str | Path) -> tuple[str, ...]:
+    """Class names of a text with one a line; see `read_classes`. ``source`` is what messages name.
+
+    Raises:
+        DataError: there is no name, or one comes twice, holds a space, comma or colon, or stands for the background.
+    """
+    names = [name for name in (line.strip().lstrip("\ufeff") for line in text.splitlines()) if name]
     if not names:
-        raise DataError(f"{path}: names no class.")
+        raise DataError(f"{source}: names no class.")
     for name, count in Counter(names).items():
         if count > 1:
-            raise DataError(f"{path}: class '{name}' is named {count} times.")
+            raise DataError(f"{source}: class '{name}' is named {count} times.")
         if any(char in ",:" or char.isspace() for char in name):
-            raise DataError(f"{path}: class name '{name}' must not hold a space, comma or colon.")
-        if name == "background":
-            raise DataError(f"{path}: leave out 'background'; it is no class, but value 0 of every mask.")
+            raise DataError(f"{source}: class name '{name}' must not hold a space, comma or colon.")
+        if name.lower() in NO_CLASSES:
+            raise DataError(f"{source}: leave out '{name}'; {NO_CLASSES[name.lower()]}.")
     return tuple(names)
 
 
@@ -223,14 +259,14 @@ def validate_records(records: Iterable[Record], classes: Sequence[str], source: 
     return tuple(records)
 
 
-def _to_row(record: Record) -> dict[str, str | int]:
+def _to_row(record: Record, linked: Path | None) -> dict[str, str | int]:
     boxes = (f"{box.label}:{box.xmin},{box.ymin},{box.xmax},{box.ymax}" for box in record.boxes)
     return {
         "image": record.image,
         "splits": " ".join(record.splits),
         "labels": " ".join(record.labels),
-        "path": record.path,
-        "mask": record.mask or "",
+        "path": stored_name(record.path, linked),
+        "mask": stored_name(record.mask, linked) if record.mask else "",
         "height": record.size[0],
         "width": record.size[1],
         "boxes": " ".join(boxes),
@@ -241,9 +277,10 @@ def _read_records(path: Path, classes: set[str]) -> Iterator[Record]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Prepare the data set first.")
     seen: set[str] = set()
+    linked = linked_folder(path.parent)
     for line, row in read_rows(path, COLUMNS):
         try:
-            record = _from_row(row)
+            record = _from_row(row, linked)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}.") from None
         if record.image in seen:
@@ -255,13 +292,13 @@ def _read_records(path: Path, classes: set[str]) -> Iterator[Record]:
         yield record
 
 
-def _from_row(row: dict[str, str]) -> Record:
+def _from_row(row: dict[str, str], linked: Path | None) -> Record:
     return Record(
         image=row["image"],
         splits=tuple(row["splits"].split()),
         labels=tuple(row["labels"].split()),
-        path=row["path"],
-        mask=row["mask"] or None,
+        path=_placed_name(row["path"], linked),
+        mask=_placed_name(row["mask"], linked) or None,
         size=(int(row["height"]), int(row["width"])),
         boxes=tuple(_parse_box(text) for text in row["boxes"].split()),
     )

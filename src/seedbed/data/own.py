@@ -1,73 +1,70 @@
-"""Your own data in one of three layouts, told apart by what lies in the folder.
+"""Your own data, in the layouts that people have; told apart by what lies in the folder.
 
 - ``images/``, ``labels.csv``, ``classes.txt``, optional ``masks/``: `seedbed.data.folder`;
-- PASCAL VOC's, ``JPEGImages/``, ``Annotations/``, ``ImageSets/``, optional ``SegmentationClass/``:
-  `seedbed.data.own_voc`;
-- COCO's, ``annotations/*train*.json`` and ``*val*.json`` beside folders of pictures: `seedbed.data.own_coco`.
+- PASCAL VOC's, ``JPEGImages/``, ``Annotations/``, ``ImageSets/``, optional ``SegmentationClass/``, and how annotation
+  tools and published lists vary it: `seedbed.data.own_voc`;
+- COCO's, ``annotations/*train*.json`` and ``*val*.json`` beside folders of images, or ``train/_annotations.coco.json``:
+  `seedbed.data.own_coco`;
+- YOLO's, ``images/``, ``labels/``, ``data.yaml``: `seedbed.data.own_yolo`;
+- ``metadata.jsonl`` beside the images of each split: `seedbed.data.own_metadata`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
-from seedbed.data.folder import read_folder
-from seedbed.data.index import DataIndex, Record
-from seedbed.data.own_coco import find_annotations, read_own_coco
-from seedbed.data.own_voc import find_voc, read_own_voc
-from seedbed.data.pictures import read_mask, read_picture
-from seedbed.errors import DataError
+from seedbed.data.folder import draft_folder
+from seedbed.data.index import DataIndex
+from seedbed.data.own_check import index_draft
+from seedbed.data.own_coco import draft_coco
+from seedbed.data.own_draft import Draft
+from seedbed.data.own_layout import Found, find_layout
+from seedbed.data.own_metadata import draft_metadata
+from seedbed.data.own_voc import draft_voc
+from seedbed.data.own_yolo import draft_yolo
 
-_SHOWN = 20
 
+def read_own(
+    source: str | Path,
+    root: str | Path,
+    *,
+    workers: int | None = None,
+    say: Callable[[str], None] = logging.warning,
+) -> DataIndex:
+    """Index the images in ``source`` under the data set folder ``root``; every image and mask is decoded once.
 
-def read_own(source: str | Path, root: str | Path, *, workers: int | None = None) -> DataIndex:
-    """Index the pictures in ``source`` under the data set folder ``root``; every picture and mask is decoded once.
-
-    Pictures are not copied; only COCO's polygons are painted, as masks below ``root``. A ``labels.csv`` decides for the
-    first layout, whatever else lies there.
+    Images are not copied: the index names them by the link ``root/source``. Only masks that are painted from polygons,
+    or numbered otherwise than ours, are written, below ``root``. A ``labels.csv`` decides for the first layout,
+    whatever else lies there.
 
     Args:
         source: the folder, which is not written to.
         root: the data set's folder.
-        workers: processes that paint masks; None takes all processors.
+        workers: processes or threads; None takes all processors.
+        say: takes what is right but should be known, such as masks that show what no image is labelled with.
 
     Raises:
-        DataError: the folder has none of the layouts or two of them, or its content is at fault; what, is named.
+        DataError: the folder has none of the layouts or two of them, or its content is at fault; all of it is listed.
     """
-    source, root = Path(source), Path(root)
-    if not source.is_dir():
-        raise DataError(f"{source}: no such folder. Give the folder of your own data.")
-    if (source / "labels.csv").is_file() or ((source / "images").is_dir() and (source / "classes.txt").is_file()):
-        return read_folder(source, root)
-    voc, coco = find_voc(source), find_annotations(source)
-    if voc and coco:
-        raise DataError(f"{source}: holds both VOC's layout ({voc}) and COCO's ({coco['train']}). Give one of them.")
-    if not voc and not coco:
-        raise DataError(
-            f"{source}: holds no data in a known layout. It needs images/, labels.csv and classes.txt; or VOC's "
-            "JPEGImages/, Annotations/ and ImageSets/; or COCO's annotations/ with a file of 'train' and one of 'val'."
-        )
-    index = read_own_voc(voc, root) if voc else read_own_coco(source, coco, root, workers=workers)
-    _require_readable(index)
-    return index
+    source = Path(source)
+    found = find_layout(source)
+    draft = _draft(source, found)
+    if found.kind != "table" and "val" not in found.splits:
+        draft.remarks.append(f"{source}: has no split 'val'; all its images are 'train'.")
+    if found.left_out:
+        draft.remarks.append(f"{source}: only train and val are read; left out: {', '.join(found.left_out)}.")
+    return index_draft(draft, Path(root), workers=workers, say=say)
 
 
-def _require_readable(index: DataIndex) -> None:
-    """Decode every picture and mask once, and list every problem found."""
-    with ThreadPoolExecutor() as pool:
-        outcomes = pool.map(lambda record: _problem(index, record), index.records)
-        problems = [problem for problem in outcomes if problem]
-    if problems:
-        more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError("\n".join(problems[:_SHOWN]) + more)
-
-
-def _problem(index: DataIndex, record: Record) -> str | None:
-    try:
-        size = read_picture(index.root / record.path).shape[:2]
-        if size != record.size:
-            raise DataError(f"{record.path}: is {size[0]} x {size[1]}, its annotations are for {record.size}.")
-        if record.mask:
-            read_mask(index.root / record.mask, size, len(index.classes))
-    except DataError as error:
-        return str(error)
-    return None
+def _draft(source: Path, found: Found) -> Draft:
+    match found.kind:
+        case "table":
+            return draft_folder(source)
+        case "voc":
+            return draft_voc(source, found.base, found.splits)
+        case "coco":
+            return draft_coco(source, found.splits)
+        case "yolo":
+            return draft_yolo(source, found.splits)
+        case _:
+            return draft_metadata(source, found.splits)

@@ -8,26 +8,37 @@ from PIL import Image, ImageOps
 from seedbed.errors import DataError
 from seedbed.io.masks import UNREADABLE, decode_mask
 
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+_BYTE, _WORD, _WIDEST = 255, 65_535, 2.0**32 - 1
+_UNSIGNED, _SIGNED = 1, 2  # TIFF's numbers for the format of a sample
+_SAMPLE_FORMAT = 339
 
 
 def read_picture(path: str | Path) -> np.ndarray:
     """Return a picture as uint8 [H, W, 3] RGB.
 
-    Greyscale, palette, CMYK and 16-bit pictures are converted, transparency is laid on white, EXIF rotation is applied.
+    Greyscale, palette, CMYK and other depths are converted, transparency is laid on white, EXIF rotation is applied.
+    16 bits go from 0 to 65535; values of 32 bits, integers or floats, from 0 to the first of 1 (floats alone), 255,
+    65535 and 2^32 - 1 (2^31 - 1 where the file says that they are signed) that holds them all.
 
     Raises:
-        DataError: the file is missing, empty, truncated or not a picture.
+        DataError: the file is missing, empty, truncated or not a picture, may not be read, has too many pixels, or
+            values whose range cannot be told.
     """
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty. Fetch it again or take the image out of the list.")
         with Image.open(path) as picture:
+            signed = _is_signed(picture)
             picture = ImageOps.exif_transpose(picture)
-            return np.asarray(_to_rgb(picture))
+            return np.asarray(_to_rgb(picture, path, signed))
     except FileNotFoundError:
         raise DataError(f"{path}: no such picture; the list of images names it.") from None
+    except PermissionError:
+        raise DataError(f"{path}: may not be read (permission denied). Ask its owner, or: chmod a+r.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: {_too_large()}") from None
     except UNREADABLE as error:
         raise DataError(
             f"{path}: corrupt or not a picture ({error}). Fetch it again or take the image out of the list."
@@ -47,6 +58,10 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if rotated else (height, width)
     except FileNotFoundError:
         raise DataError(f"{path}: no such picture; the list of images names it.") from None
+    except PermissionError:
+        raise DataError(f"{path}: may not be read (permission denied). Ask its owner, or: chmod a+r.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: {_too_large()}") from None
     except UNREADABLE as error:
         raise DataError(f"{path}: corrupt or not a picture ({error}).") from None
 
@@ -54,10 +69,12 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 def read_mask(path: str | Path, size: tuple[int, int], num_classes: int) -> np.ndarray:
     """Return a ground-truth mask as uint8 [H, W]: 0 background, 1..num_classes, 255 void.
 
+    Palette or greyscale of 1 to 32 bits; the numbers are those in the file.
+
     Raises:
         DataError: the file is missing or corrupt, its size is not ``size``, or it holds another value.
     """
-    mask = decode_mask(path)
+    mask = decode_mask(path, any_depth=True)
     if mask.shape != size:
         raise DataError(f"{path}: the mask is {mask.shape[0]} x {mask.shape[1]}, its picture {size[0]} x {size[1]}.")
     counts = np.bincount(mask.ravel(), minlength=256)
@@ -68,12 +85,59 @@ def read_mask(path: str | Path, size: tuple[int, int], num_classes: int) -> np.n
     return mask
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _too_large() -> str:
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    return (
+        f"has more than {limit / 1e6:.0f} megapixels, which are not decoded. Make it smaller, such as by: "
+        "mogrify -resize 25% <file>"
+    )
+
+
+def _to_rgb(picture: Image.Image, path: Path, signed: bool) -> Image.Image:
     if picture.mode in _SIXTEEN_BIT:
-        wide = np.asarray(picture).astype(np.float64)
-        return Image.fromarray(np.clip(wide / 257.0 + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        return _scaled(np.asarray(picture).astype(np.float64), _WORD)
+    if picture.mode in ("I", "F"):
+        return _scaled(*_wide_values(picture, path, signed))
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return picture.convert("RGB")
+
+
+def _scaled(values: np.ndarray, highest: float) -> Image.Image:
+    """Values [H, W] in 0..highest as 8-bit grey in RGB, rounded."""
+    bytes_ = values * (_BYTE / highest) if highest < _BYTE else values / (highest / _BYTE)
+    return Image.fromarray(np.clip(bytes_ + 0.5, 0, _BYTE).astype(np.uint8)).convert("RGB")
+
+
+def _wide_values(picture: Image.Image, path: Path, signed: bool) -> tuple[np.ndarray, float]:
+    """Values of 32 bits and the highest that their range allows.
+
+    Raises:
+        DataError: they are negative or not finite, or lie in no usual range.
+    """
+    values = np.asarray(picture)
+    if picture.mode == "I" and not signed:
+        values = values.view(np.uint32)
+    values = values.astype(np.float64)
+    lowest, highest = (float(values.min()), float(values.max())) if np.isfinite(values).all() else (np.nan, np.nan)
+    widest = _WIDEST if picture.mode == "I" and not signed else 2.0**31 - 1
+    if lowest >= 0:
+        for limit in (1.0, _BYTE, _WORD) if picture.mode == "F" else (_BYTE, _WORD):
+            if highest <= limit:
+                return values, limit
+        if picture.mode == "I" and highest > widest / _BYTE:
+            return values, widest
+    found = f"{lowest:g}..{highest:g}" if np.isfinite(lowest) else "values that are not finite"
+    raise DataError(
+        f"{path}: {'floats' if picture.mode == 'F' else 'integers'} of 32 bits in {found}; read are 0..1 (floats), "
+        "0..255 and 0..65535. Save it with 8 or 16 bits."
+    )
+
+
+def _is_signed(picture: Image.Image) -> bool:
+    """Whether integers of 32 bits are signed: as a TIFF says; those of other formats are."""
+    tags = getattr(picture, "tag_v2", None)
+    formats = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)) if tags is not None else (_SIGNED,)
+    return (formats if isinstance(formats, int) else formats[0]) != _UNSIGNED

@@ -13,12 +13,15 @@ from torchvision.transforms import InterpolationMode, v2
 
 from seedbed.errors import ParameterError
 
-CV2_MODES = {"cv2_linear": "bilinear", "cv2_cubic": "bicubic"}
+FILTERS = ("pil", "cv2_linear", "cv2_cubic")
 ROUNDINGS: dict[str, Callable[[float], int]] = {"nearest": round, "down": int}
 
 
 class ResizeLongSide(v2.Transform):
-    """Resize so that the longer side has a length drawn uniformly from ``low..high`` (PSA's training scale)."""
+    """Resize so that the longer side has a length drawn uniformly from ``low..high`` (PSA's training scale).
+
+    The shorter side is multiplied, then divided, then rounded half to even: 375 x 500 to 278 gives 208, from 208.5.
+    """
 
     def __init__(self, low: int, high: int) -> None:
         super().__init__()
@@ -27,8 +30,8 @@ class ResizeLongSide(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.functional.get_size(flat_inputs[0])
-        scale = int(torch.randint(self.low, self.high + 1, ())) / max(height, width)
-        return {"size": [max(1, round(height * scale)), max(1, round(width * scale))]}
+        target, longer = int(torch.randint(self.low, self.high + 1, ())), max(height, width)
+        return {"size": [max(1, round(side * target / longer)) for side in (height, width)]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return resize(inpt, params["size"])
@@ -40,9 +43,9 @@ class RandomScale(v2.Transform):
     Args:
         low, high: bounds of the factor.
         filter: ``pil`` (bicubic, with antialiasing), or OpenCV's, without: ``cv2_linear`` (MCTformer's segmentation
-            network) and ``cv2_cubic`` (TransCAM's). OpenCV's take float pictures, so put ``normalize`` before: linear
-            filters and normalisation commute.
-        rounding: of the new sides: ``nearest``, or ``down`` as the published segmentation code does.
+            network) samples by the ratio of the sides and takes float pictures, so put ``normalize`` before;
+            ``cv2_cubic`` (TransCAM's) samples by the factor and takes both, see `cv2_cubic`. Labels follow suit.
+        rounding: of the new sides: ``nearest``, half to even, or ``down`` as MCTformer's segmentation code does.
         per_batch: one factor for all samples of a batch (MCTformer's segmentation network); see `start_batch`.
     """
 
@@ -51,7 +54,7 @@ class RandomScale(v2.Transform):
     ) -> None:
         super().__init__()
         require(0 < low <= high, "need 0 < low <= high")
-        require(filter in ("pil", *CV2_MODES), f"filter must be one of pil, {', '.join(CV2_MODES)}")
+        require(filter in FILTERS, f"filter must be one of {', '.join(FILTERS)}")
         require(rounding in ROUNDINGS, f"rounding must be one of {', '.join(ROUNDINGS)}")
         self.low, self.high, self.filter, self.rounding, self.per_batch = low, high, filter, rounding, per_batch
         self.factor: float | None = None
@@ -63,20 +66,24 @@ class RandomScale(v2.Transform):
         height, width = v2.functional.get_size(flat_inputs[0])
         if self.per_batch and self.factor is None:
             raise ParameterError("random_scale: per_batch is for segmentation networks; these samples have no batch.")
-        scale = self.factor if self.per_batch else self.draw()
-        return {"size": [max(1, ROUNDINGS[self.rounding](side * scale)) for side in (height, width)]}
+        factor = self.factor if self.per_batch else self.draw()
+        return {"size": scaled_sides((height, width), factor, self.rounding), "factor": factor}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return resize(inpt, params["size"]) if self.filter == "pil" else self._like_opencv(inpt, params["size"])
-
-    def _like_opencv(self, inpt: Any, size: list[int]) -> Any:
-        if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.wrap(cv2_nearest(inpt.as_subclass(Tensor), size), like=inpt)
-        if not inpt.is_floating_point():
-            raise ParameterError(f"Augmentation step 'random_scale' with {self.filter} must come after 'normalize'.")
-        mode = CV2_MODES[self.filter]
-        scaled = F.interpolate(inpt.as_subclass(Tensor)[None], size=size, mode=mode, align_corners=False)[0]
+        if self.filter == "pil":
+            return resize(inpt, params["size"])
+        scaled = self._like_opencv(inpt, **params)
         return tv_tensors.wrap(scaled, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else scaled
+
+    def _like_opencv(self, inpt: Any, size: list[int], factor: float) -> Tensor:
+        pixels, by_factor = inpt.as_subclass(Tensor), self.filter == "cv2_cubic"
+        if isinstance(inpt, tv_tensors.Mask):
+            return cv2_nearest(pixels, size, factor if by_factor else None)
+        if by_factor:
+            return cv2_cubic(pixels, size, factor)
+        if not pixels.is_floating_point():
+            raise ParameterError(f"Augmentation step 'random_scale' with {self.filter} must come after 'normalize'.")
+        return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def start_batch(transform: Callable) -> None:
@@ -87,13 +94,39 @@ def start_batch(transform: Callable) -> None:
         transform.factor = transform.draw()
 
 
-def cv2_nearest(labels: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize [..., H, W] to ``size`` by OpenCV's nearest neighbour: source ``floor(i * (1 / (new / old)))``.
+def scaled_sides(size: Sequence[int], factor: float, rounding: str) -> list[int]:
+    """``size`` (height, width) times ``factor``, rounded as a name of ``ROUNDINGS`` says, at least 1."""
+    return [max(1, ROUNDINGS[rounding](side * factor)) for side in size]
 
-    In float64: where a product is a whole number, the usual float32 factor takes another neighbour.
+
+def cv2_cubic(pixels: Tensor, size: Sequence[int], factor: float) -> Tensor:
+    """Scale [C, H, W] by OpenCV's bicubic filter (a = -0.75, four taps an axis, no antialiasing, repeated border).
+
+    Cell ``i`` looks at ``(i + 0.5) / factor - 0.5``: by the factor, not by the ratio of the sides, which is another one
+    where ``size`` was rounded. Overshoot is kept in float pictures and clipped in 8-bit ones, which are rounded. A
+    picture that has the size already is returned as it is, as OpenCV does.
+
+    Returns:
+        [C, *size] of the kind of ``pixels``.
     """
+    if tuple(size) == tuple(pixels.shape[-2:]):
+        return pixels
+    # In float64, since float32 places a far cell 1e-5 of a pixel off; ATen's operator alone takes size and factor.
+    wide = pixels[None].double()
+    scaled = torch.ops.aten.upsample_bicubic2d(wide, list(size), False, factor, factor)[0]
+    return scaled.to(pixels.dtype) if pixels.is_floating_point() else scaled.round().clamp(0, 255).to(pixels.dtype)
+
+
+def cv2_nearest(labels: Tensor, size: Sequence[int], factor: float | None = None) -> Tensor:
+    """Resize [..., H, W] to ``size`` by OpenCV's nearest neighbour: source ``floor(i * (1 / factor))``.
+
+    Without a factor it is ``new / old`` of each side. In float64: where a product is a whole number, the usual float32
+    factor takes another neighbour.
+    """
+    if tuple(size) == tuple(labels.shape[-2:]):
+        return labels
     rows, columns = (
-        (torch.arange(new, dtype=torch.float64) * (1 / (new / old))).floor().long().clamp(max=old - 1)
+        (torch.arange(new, dtype=torch.float64) * (1 / (factor or new / old))).floor().long().clamp(max=old - 1)
         for new, old in zip(size, labels.shape[-2:], strict=True)
     )
     return labels[..., rows[:, None], columns]

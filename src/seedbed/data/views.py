@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from seedbed.data.normalise import normalise
-from seedbed.data.scaling import ROUNDINGS
+from seedbed.data.scaling import scaled_sides
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,11 +49,10 @@ def view(
         scale: factor on that size.
         flip: mirror left to right.
         interpolation: PIL's filter, applied to the 8-bit picture.
-        rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down, as the
-            published segmentation code does.
+        rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down.
         normalisation: a name of ``seedbed.data.normalise.NORMALISATIONS``.
     """
-    height, width = (max(1, ROUNDINGS[rounding](side * scale)) for side in size or picture.shape[:2])
+    height, width = scaled_sides(size or picture.shape[:2], scale, rounding)
     if (height, width) != picture.shape[:2]:
         picture = np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
     pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)

@@ -4,7 +4,6 @@ The kernel drops an advisory lock with the last process that has it open, SIGKIL
 clean up. The files themselves stay: deleting one would let two jobs lock two files of the same name.
 """
 
-import fcntl
 import os
 import random
 import stat
@@ -16,6 +15,7 @@ from typing import IO, NamedTuple
 
 from seedbed.devices.visible import VARIABLE, lock_names, visible_devices
 from seedbed.errors import UserError
+from seedbed.io.filelock import Lock, lock
 
 FOLDER_VARIABLE = "SEEDBED_DEVICE_LOCKS"
 _PAUSE = (0.1, 0.3)  # seconds between tries, at random, so that two who block each other part
@@ -37,8 +37,8 @@ class Lease(NamedTuple):
 
     def give_back(self) -> None:
         """Let others have them."""
-        for lock in self.locks:
-            lock.close()
+        for file in self.locks:
+            file.close()
 
 
 def lease(
@@ -50,7 +50,8 @@ def lease(
     """Wait until ``count`` GPUs of the pool are free at once, and take them.
 
     Whoever waits keeps the gate shut behind it, so that jobs are served in the order in which they came and a large one
-    is not starved by small ones; and it holds no GPU while it waits, so that nobody waits in a circle.
+    is not starved by small ones; and it holds no GPU while it waits, so that nobody waits in a circle. Where the
+    folder's file system has no locks, a warning says so and the GPUs are drawn at random.
 
     Args:
         count: how many; 0 takes none.
@@ -77,10 +78,13 @@ def lease(
     start = time.monotonic()
     gate = _opened(folder / f"gate-{'-'.join(sorted(names.values()))[:200]}.lock")
     with gate:
-        if not _locked(gate):
+        found = lock(gate, wait=False)
+        if found is Lock.NONE:  # nobody's GPUs can be seen: at random, so that jobs spread at least
+            return Lease(tuple(sorted(random.sample(pool, count), key=pool.index)), count, 0.0, ())
+        if found is Lock.BUSY:
             _tell(on_wait, count, pool)
             on_wait = None
-            fcntl.flock(gate, fcntl.LOCK_EX)
+            lock(gate)
         while True:
             taken = _take(count, {device: folder / f"gpu-{name}.lock" for device, name in names.items()})
             if taken:
@@ -119,28 +123,20 @@ def _take(count: int, paths: dict[str, Path]) -> dict[str, IO]:
     """Lock ``count`` of the files, by device, or none of them."""
     taken: dict[str, IO] = {}
     for device, path in paths.items():
-        lock = _opened(path)
-        if not _locked(lock):
-            lock.close()
+        file = _opened(path)
+        if lock(file, wait=False) is Lock.BUSY:
+            file.close()
             continue
-        taken[device] = lock
+        taken[device] = file
         if len(taken) == count:
             return taken
-    for lock in taken.values():
-        lock.close()
+    for file in taken.values():
+        file.close()
     return {}
 
 
 def _opened(path: Path) -> IO:
     return path.open("a")
-
-
-def _locked(file: IO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _tell(on_wait: Callable[[str], None] | None, count: int, pool: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def evaluate_classifier(
     if not records:
         return {"images": 0}
     scores = predict_scores(model, index, records, settings, device)
-    return classification_metrics(scores.numpy(), label_matrix(index, records).numpy())
+    return classification_metrics(scores.numpy(), label_matrix(index, records).numpy(), index.classes)
 
 
 @torch.inference_mode()
@@ -67,17 +67,20 @@ def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
     return labels
 
 
-def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def classification_metrics(
+    scores: np.ndarray, labels: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Mean average precision and top-1 accuracy.
 
     Args:
         scores: float [N, C], any monotone score.
         labels: bool [N, C]; a picture may have several.
+        names: of the classes; their indices without it.
 
     Returns:
         ``map``: mean over the classes that occur of their average precision; ``top1``: share of pictures whose
-        highest score is one of their labels; ``images``; ``ap_<k>`` of each class index that occurs. Fractions;
-        ``map`` is NaN where no class occurs.
+        highest score is one of their labels; ``images``; ``ap_<name>`` of every class, NaN for one that does not
+        occur, or without names ``ap_<k>`` of each that does. Fractions; ``map`` is NaN where no class occurs.
     """
     from sklearn.metrics import average_precision_score
 
@@ -90,8 +93,14 @@ def classification_metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, 
         "map": float(np.mean(list(precisions.values()))) if precisions else math.nan,
         "top1": float(hit.mean()),
         "images": len(labels),
-        **{f"ap_{k}": value for k, value in precisions.items()},
+        **_named(precisions, names),
     }
+
+
+def _named(precisions: Mapping[int, float], names: Sequence[str] | None) -> dict[str, float]:
+    if names is None:
+        return {f"ap_{k}": value for k, value in precisions.items()}
+    return {f"ap_{name}": precisions.get(k, math.nan) for k, name in enumerate(names)}
 
 
 def _batched(views: Iterable[Tensor], size: int) -> Iterable[Tensor]:

@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.evaluate.instance_regions import Instance, check_connectivity, map_instances
+from seedbed.evaluate.instance_regions import Instance, check_connectivity, check_sizes, map_instances
 
 METRICS = ("ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large")
 MOST_INSTANCES = 100  # of a class in a picture that COCO counts, the best first
@@ -84,6 +84,7 @@ class InstanceScores:
             )
         if not all(0 <= probability <= 1 for probability in probabilities):
             raise DataError(f"Picture '{image}': probabilities must lie in 0..1; they are {list(probabilities)}.")
+        check_sizes(image, truth, maps.shape[1:])
         self._images[image] = maps.shape[1:]
         self._truth += [_truth_entry(image, instance) for instance in truth]
         before = len(self._found)

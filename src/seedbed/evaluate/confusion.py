@@ -91,11 +91,13 @@ class ConfusionMatrix:
             convention: ``all_classes`` (a class in neither map counts 0), ``in_truth`` (classes in the ground truth) or
                 ``in_either`` (classes in either map).
         """
+        return float(np.nan_to_num(self.iou())[self.counted(convention)].mean())
+
+    def counted(self, convention: str = "all_classes") -> np.ndarray:
+        """Which classes `miou` is the mean over, ``[num_classes]`` bool."""
         if convention not in CONVENTIONS:
             raise ParameterError(unknown_name("mIoU convention", convention, CONVENTIONS))
-        iou = self.iou()
-        chosen = CONVENTIONS[convention](self._counts.sum(axis=1) > 0, ~np.isnan(iou))
-        return float(np.nan_to_num(iou)[chosen].mean())
+        return CONVENTIONS[convention](self._counts.sum(axis=1) > 0, ~np.isnan(self.iou()))
 
     def false_positive_rate(self) -> float:
         """Mean over all classes of the pixels wrongly given to a class, over its union; 0 for one in neither map."""
@@ -106,6 +108,18 @@ class ConfusionMatrix:
         """Mean over all classes of the pixels missed of a class, over its union; 0 for one in neither map."""
         true = self._counts.sum(axis=1)
         return float(np.nan_to_num(self._over_union(true - self._intersection())).mean())
+
+    def true_pixels(self) -> np.ndarray:
+        """Pixels of each class in the ground truth, ``[num_classes]`` int64, those predicted void among them."""
+        return self._counts.sum(axis=1)
+
+    def labelled(self) -> int:
+        """Labelled pixels that were counted."""
+        return int(self._counts.sum())
+
+    def void(self) -> int:
+        """Labelled pixels whose prediction was void."""
+        return int(self._counts[:, -1].sum())
 
     def pixel_accuracy(self) -> float:
         """Share of labelled pixels that are right."""

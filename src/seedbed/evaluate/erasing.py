@@ -41,9 +41,12 @@ def prepared(
     """Check and normalise pictures in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
-        DataError: shapes do not fit.
+        DataError: shapes do not fit, or images or maps are not floating point.
         ParameterError: mean or std are not one number per channel.
     """
+    for name, given in (("images", images), ("maps", maps)):
+        if not isinstance(given, Tensor):
+            raise DataError(f"The {name} must be a torch.Tensor, not {type(given).__name__}.")
     labels = torch.as_tensor(labels, device=images.device)
     shape = (len(images), *images.shape[2:])
     if images.ndim != 4 or tuple(maps.shape) != shape or tuple(labels.shape) != shape[:1]:
@@ -51,6 +54,8 @@ def prepared(
             f"Images {tuple(images.shape)}, maps {tuple(maps.shape)} and labels {tuple(labels.shape)} must be "
             "[B, channels, H, W], [B, H, W] and [B]."
         )
+    if not (images.is_floating_point() and maps.is_floating_point()):
+        raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)

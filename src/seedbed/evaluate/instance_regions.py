@@ -9,13 +9,14 @@ import numpy as np
 from pycocotools import mask as rle_tools
 from scipy import ndimage
 
-from seedbed.data.coco import CocoImage
+from seedbed.data.coco import CocoImage, is_crowd
 from seedbed.data.index import Box
-from seedbed.errors import ParameterError
+from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.soft_segmentation import unit_range
 
 LEVELS = 256  # of the histogram of Otsu's threshold
 VOID = 255
+_SLACK = 1.1  # published polygons leave their pictures by a little
 _NEIGHBOURS = {4: ndimage.generate_binary_structure(2, 1), 8: ndimage.generate_binary_structure(2, 2)}
 
 
@@ -39,6 +40,29 @@ class Instance(NamedTuple):
     segmentation: Any
     area: float
     crowd: bool = False
+
+
+def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) -> None:
+    """Raise DataError where a true instance is of another size than the picture's maps, (height, width).
+
+    Run lengths say their size; of polygons only points far outside tell.
+    """
+    for instance in truth:
+        shape = instance.segmentation
+        if not shape:
+            continue
+        if isinstance(shape, Mapping):
+            found = tuple(int(side) for side in shape["size"])
+            fits = found == tuple(size)
+        else:
+            points = np.concatenate([np.asarray(polygon, float).reshape(-1, 2) for polygon in shape])
+            found = tuple(float(side) for side in points.max(axis=0)[::-1])
+            fits = all(most <= _SLACK * side + 1 for most, side in zip(found, size, strict=True))
+        if not fits:
+            raise DataError(
+                f"Picture '{image}': a true instance of {found[0]:g} x {found[1]:g} pixels and maps of {size[0]} x "
+                f"{size[1]} differ in size."
+            )
 
 
 def map_instances(heat: np.ndarray, connectivity: int = 8) -> list[tuple[dict[str, Any], float]] | None:
@@ -87,6 +111,10 @@ def mask_instances(
         boxes: (class index, box) of each object.
         connectivity: 4 or 8, without boxes.
     """
+    mask = np.asarray(mask)
+    for _, box in boxes or ():
+        if box.xmax > mask.shape[1] or box.ymax > mask.shape[0]:
+            raise DataError(f"The box {box} lies outside the mask of {mask.shape[0]} x {mask.shape[1]} pixels.")
     labels = [int(value) - 1 for value in np.unique(mask) if value not in (0, VOID)]
     if boxes is not None:
         return [instance for label in labels for instance in _boxed(mask == label + 1, label, boxes)]
@@ -100,9 +128,7 @@ def mask_instances(
 def coco_instances(image: CocoImage, labels: Mapping[int, int]) -> list[Instance]:
     """True instances of a COCO picture as its annotations have them; ``labels`` gives class indices of category ids."""
     return [
-        Instance(
-            labels[entry["category_id"]], entry["segmentation"], float(entry["area"]), bool(entry.get("iscrowd", 0))
-        )
+        Instance(labels[entry["category_id"]], entry["segmentation"], float(entry["area"]), is_crowd(entry))
         for entry in image.annotations
     ]
 

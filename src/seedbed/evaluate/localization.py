@@ -54,6 +54,7 @@ class BoxLocalization:
             heat: [H, W] floating, the map of the predicted class at evaluation size, any range. One that holds NaN or
                 is constant lights nothing up and is counted as undefined.
             boxes: true boxes (x_min, y_min, x_max, y_max) in the map's pixels, ends inclusive; see ``scale_boxes``.
+                Ends may lie one pixel outside, as those of boxes that are counted from 1.
             label, predicted: true and predicted class; if they differ, the picture is skipped and counted, unless
                 wrong predictions are scored.
 
@@ -61,13 +62,14 @@ class BoxLocalization:
             The picture's own scores by name, or None if it is skipped.
 
         Raises:
-            DataError: the map is not [H, W], or there is no box, or one is not four ordered numbers.
+            DataError: the map is not [H, W], or there is no box, or one is not four ordered numbers or lies outside.
         """
         true = _checked_boxes(boxes)
         if label != predicted and self.wrong == "skip":
             self._skipped += 1
             return None
         scaled = unit_range(heat)
+        check_inside(true, np.shape(heat), "map")
         if scaled is None:
             self._undefined += 1
             found = np.zeros((0, 4), np.int64)
@@ -167,6 +169,17 @@ def scale_boxes(
     array = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     widths, scales = np.array(size)[[1, 0, 1, 0]], np.array(to)[[1, 0, 1, 0]]
     return (array / widths * scales).astype(np.int64)
+
+
+def check_inside(boxes: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
+    """Raise DataError where boxes [n, 4] reach more than one pixel beyond ``shape``: they are of another size."""
+    height, width = shape
+    if len(boxes) and (boxes[:, 2].max() > width or boxes[:, 3].max() > height):
+        x, y = boxes[:, 2].max(), boxes[:, 3].max()
+        raise DataError(
+            f"True boxes reach x = {x} and y = {y}, the {kind} is {height} x {width}: they must be in the {kind}'s "
+            "pixels (see scale_boxes)."
+        )
 
 
 def _checked_boxes(boxes: Sequence[Sequence[int]]) -> np.ndarray:

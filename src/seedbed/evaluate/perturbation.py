@@ -280,6 +280,10 @@ class AreaBetweenCurves:
 
 def _measures(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
     """Return each measure [S, B] of the logits ``after`` [S, B, C], given those before any erasing [1, B, C]."""
+    if after.shape[-1] < 2:
+        raise DataError(
+            "A model of one class has no second largest probability; perturbation needs two classes or more."
+        )
     old, new = before.softmax(-1), after.softmax(-1)
     of_label = of_labels(new, labels)
     values = (

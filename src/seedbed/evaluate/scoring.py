@@ -35,8 +35,7 @@ def score_masks(
     """Compare masks (uint8 [H, W], by image id) with ground truth.
 
     Returns:
-        ``miou``, by each convention ``miou_<convention>``, ``pixel_accuracy``, ``fp``, ``fn`` as fractions,
-        ``iou_<class>``, ``images``.
+        What `quality` returns, by each convention ``miou_<convention>``, and ``images``.
 
     Raises:
         DataError: a picture has no ground-truth mask, or sizes or labels do not fit.
@@ -45,7 +44,7 @@ def score_masks(
     for record in records:
         matrix.update(masks[record.image], ground_truth(index, record), void="miss")
     means = {f"miou_{convention}": matrix.miou(convention) for convention in CONVENTIONS}
-    return {**_metrics(matrix, index, scoring), **means, "images": len(records)}
+    return {**quality(matrix, index.classes, scoring.miou), **means, "images": len(records)}
 
 
 def score_heatmaps(
@@ -84,7 +83,7 @@ def score_heatmaps(
     best = int(np.argmax(curve))
     chosen = best if sweep else grid.index(background)
     return {
-        **_metrics(confusions[chosen], index, scoring),
+        **quality(confusions[chosen], index.classes, scoring.miou),
         **{f"miou_{name}": float(means.max() if sweep else means[chosen]) for name, means in curves.items()},
         "background": grid[chosen],
         "miou_at_background": float(curve[grid.index(background)]),
@@ -108,10 +107,22 @@ def ground_truth(index: DataIndex, record: Record) -> np.ndarray:
     return read_mask(index.root / record.mask, record.size, len(index.classes))
 
 
-def _metrics(matrix: ConfusionMatrix, index: DataIndex, scoring: ScoringSettings) -> dict[str, Any]:
-    names = ("background", *index.classes)
+def quality(matrix: ConfusionMatrix, classes: Sequence[str], convention: str) -> dict[str, Any]:
+    """Quality of masks from their confusion matrix.
+
+    Args:
+        matrix: of the background and ``classes``.
+        classes: class names, the background excluded.
+        convention: over which classes ``miou`` is the mean; see `seedbed.evaluate.confusion.CONVENTIONS`.
+
+    Returns:
+        ``miou``, ``pixel_accuracy``, ``fp``, ``fn`` as fractions, ``classes_left_out``: how many classes the mean
+        leaves out, ``iou_<class>``: NaN for a class in neither map.
+    """
+    names = ("background", *classes)
     return {
-        "miou": matrix.miou(scoring.miou),
+        "miou": matrix.miou(convention),
+        "classes_left_out": int((~matrix.counted(convention)).sum()),
         "pixel_accuracy": matrix.pixel_accuracy(),
         "fp": matrix.false_positive_rate(),
         "fn": matrix.false_negative_rate(),

@@ -11,6 +11,8 @@ from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import Readout, evaluating, read_readout
 from seedbed.models.resnet38 import ResNet38Classifier
 
+_STEPS, _STEPS_OF_HALF = 100, 4
+_TRIED = (3, 5)
 _TIMM_STEPS = ("forward_features", "forward_head", "get_classifier")
 
 
@@ -85,8 +87,36 @@ def not_a_cam_cnn(model: nn.Module) -> str | None:
         return f"it lacks timm's {', '.join(_TIMM_STEPS)}"
     classifier = model.get_classifier()
     if isinstance(classifier, nn.Linear) or (isinstance(classifier, nn.Conv2d) and classifier.kernel_size == (1, 1)):
-        return None
+        return _odd_head(model, classifier)
     return f"its classifier is {type(classifier).__name__}, neither linear nor a 1x1 convolution"
+
+
+@torch.no_grad()
+def _odd_head(model: nn.Module, classifier: nn.Module) -> str | None:
+    """Say why logits are not the classifier applied to averaged features; None if they are.
+
+    The head alone is tried, on a small feature map of random numbers, which costs nothing beside the network.
+    """
+    weight = classifier.weight.detach().flatten(1)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(1, weight.shape[1], *_TRIED, generator=generator).to(weight)
+    given = features.permute(0, 2, 3, 1) if _channels_last(model) else features
+    with evaluating(model):
+        try:
+            logits = model.forward_head(given)
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+            return f"{_undefined(model)}: its head takes other features than its classifier"
+    if not isinstance(logits, Tensor) or not _is_linear(features, Linear(weight, classifier.bias), logits.flatten(1)):
+        return f"{_undefined(model)}: its logits are not its classifier applied to the average of its feature map"
+    return None
+
+
+def _undefined(model: nn.Module) -> str:
+    return f"'cam' is not defined for this {type(model).__name__}"
+
+
+def _channels_last(model: nn.Module) -> bool:
+    return getattr(getattr(model, "head", None), "input_fmt", "NCHW") == "NHWC"
 
 
 @explainer("cam", needs=not_a_cam_cnn)
@@ -108,7 +138,7 @@ def cam_of_cnn(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         logits = model.forward_head(features)
     classifier = model.get_classifier()
     weight = classifier.weight.detach().flatten(1)
-    if getattr(getattr(model, "head", None), "input_fmt", "NCHW") == "NHWC":
+    if _channels_last(model):
         features = features.permute(0, 3, 1, 2)
     _check_linear(model, features, Linear(weight, classifier.bias), logits.flatten(1))
 
@@ -144,12 +174,27 @@ def cam_of_resnet38(model: ResNet38Classifier, images: Tensor, targets: Tensor |
 
 
 def _check_linear(model: nn.Module, features: Tensor, head: Linear, logits: Tensor) -> None:
-    if features.ndim == 4 and features.shape[1] == head.weight.shape[1]:
-        from_pooled = head(features.mean((2, 3)))
-        tolerance = 100 * torch.finfo(features.dtype).eps * (features.abs().mean((2, 3)) @ head.weight.abs().T).amax()
-        if (from_pooled - logits).abs().max() <= tolerance + torch.finfo(features.dtype).tiny:
-            return
-    raise UserError(
-        f"'cam' is not defined for this {type(model).__name__}: its logits are not its classifier applied to the "
-        "average of its feature map. Use another method, or a network whose head has no hidden layers."
-    )
+    if not _is_linear(features, head, logits):
+        raise UserError(
+            f"{_undefined(model)}: its logits are not its classifier applied to the average of its feature map. Use "
+            "another method, or a network whose head has no hidden layers."
+        )
+
+
+def _is_linear(features: Tensor, head: Linear, logits: Tensor) -> bool:
+    """Whether the logits [B, C] are the head applied to the average of the features [B, D, h, w], but for rounding.
+
+    Half precision rounds what enters and leaves the head, which sums in float32 itself; so few of its steps are allowed
+    that another pooling shows.
+    """
+    if features.ndim != 4 or features.shape[1] != head.weight.shape[1]:
+        return False
+    if not features.numel():
+        return True
+    precision = torch.finfo(features.dtype)
+    steps = _STEPS_OF_HALF if precision.bits < 32 else _STEPS
+    weight, bias = head.weight.float(), 0 if head.bias is None else head.bias.float()
+    exact = features.float() if precision.bits < 32 else features
+    from_pooled = head(features.mean((2, 3))) if precision.bits >= 32 else exact.mean((2, 3)) @ weight.T + bias
+    tolerance = steps * precision.eps * (exact.abs().mean((2, 3)) @ head.weight.to(exact).abs().T).amax()
+    return not ((from_pooled - logits).abs() > tolerance + precision.tiny).any()  # undefined images prove nothing

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.fusion import Size, view_fusion
+from seedbed.explain.heatmaps import constants_kept
 
 
 def relevance_to_cue(relevance: Tensor, *, scale: int = 16, root: float = 3.0) -> Tensor:
@@ -60,4 +61,4 @@ def cues(views: list[Tensor], flips: list[bool], size: Size, *, scale: int = 16,
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     flat = maps.reshape(1, -1, *maps.shape[-2:])
     resized = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
-    return resized.reshape(*maps.shape[:-2], *size)
+    return constants_kept(maps, resized.reshape(*maps.shape[:-2], *size))

@@ -8,9 +8,21 @@ from seedbed.errors import ParameterError
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge maps [..., h, w] to [..., *size], bilinear, ``align_corners=False``."""
+    """Enlarge maps [..., h, w] to [..., *size], bilinear, ``align_corners=False``; a constant map stays constant."""
     flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    return F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False).reshape(*maps.shape[:-2], *size)
+    enlarged = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False)
+    return constants_kept(maps, enlarged.reshape(*maps.shape[:-2], *size))
+
+
+def constants_kept(maps: Tensor, enlarged: Tensor) -> Tensor:
+    """``enlarged`` [..., H, W], with every map [..., h, w] that was constant exactly so again.
+
+    The weights of an interpolation do not sum to 1 to the last bit; stretching to 0..1 would make a map of the rest.
+    """
+    if not maps.numel():
+        return enlarged
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return torch.where(low == high, low.to(enlarged.dtype), enlarged)
 
 
 def min_max(maps: Tensor, constant: str = "zero") -> Tensor:

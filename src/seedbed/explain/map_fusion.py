@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.explain.heatmaps import constants_kept
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def fuse_maps(scales: Sequence[tuple[Tensor, Tensor | None]], size: tuple[int, i
         size: (H, W) of the result, the image's own.
         variant: whose fusion; all upsample bilinearly without aligned corners and un-mirror first:
 
-            - ``psa``: sum, divided by (maximum + 1e-5); an empty map stays 0;
+            - ``psa``: sum, divided by (maximum + 1e-5); a class without evidence (no positive sum) is 0;
             - ``mctformer``: sum, minus minimum, over (range + 1e-8);
             - ``transcam``: sum, negatives to 0, values below minimum + 1e-5 to 0, then (x - minimum - 1e-5) over
               (range + 1e-5). As published, a class without any evidence becomes -1 everywhere, and where the minimum
@@ -60,7 +61,8 @@ def fuse_maps(scales: Sequence[tuple[Tensor, Tensor | None]], size: tuple[int, i
 
 def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     batched = maps.float().reshape(-1, 1, *maps.shape[-2:])
-    return F.interpolate(batched, size=size, mode="bilinear", align_corners=False).reshape(*maps.shape[:-2], *size)
+    enlarged = F.interpolate(batched, size=size, mode="bilinear", align_corners=False)
+    return constants_kept(maps.float(), enlarged.reshape(*maps.shape[:-2], *size))
 
 
 def _extremes(maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +70,8 @@ def _extremes(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _over_maximum(maps: Tensor) -> Tensor:
-    return maps / (_extremes(maps)[1] + 1e-5)
+    high = _extremes(maps)[1]
+    return torch.where(high <= 0, 0.0, maps / (high + 1e-5))  # a negative maximum would turn the map over
 
 
 def _over_range(maps: Tensor) -> Tensor:

@@ -27,13 +27,18 @@ class Explained(NamedTuple):
         classes: int [K], the classes explained, most probable first.
         probabilities: float [K].
         maps: method -> float32 [K, h, w] in 0..1, in the picture's proportions, its size if no side is above
-            ``LONGEST_SIDE``. A map that is 0/0 is NaN.
+            ``LONGEST_SIDE``. A map that is 0/0 is NaN. A signed map has 0 at 0.5 and ends at a percentile of its
+            magnitudes (`signed_range`), since a few pixels hold most of it; others go from least to largest.
+        raw: method -> the same as the method gives them, float32.
+        signed: methods with a map that has negative values.
         refused: method -> why it cannot explain this network; only if all methods were asked for.
     """
 
     classes: np.ndarray
     probabilities: np.ndarray
     maps: dict[str, np.ndarray]
+    raw: dict[str, np.ndarray]
+    signed: frozenset[str]
     refused: dict[str, str]
 
 
@@ -65,23 +70,42 @@ def explain_picture(
     """
     device = device or torch.device("cpu")
     model = model.to(device).eval()
-    inputs = network_input(model, picture, how).to(device)
+    inputs = network_input(model, picture, how).to(device, next(model.parameters()).dtype)
     with torch.no_grad():
         logits = logits_of(model(inputs))[0].float().cpu()
     probabilities = logits.sigmoid() if multi_label else logits.softmax(0)
     values, classes = probabilities.topk(min(top, len(probabilities)))
-    maps, refused = {}, {}
+    raw, refused = {}, {}
     size = map_size(picture.shape[:2])
     for name in _chosen(names):
         reason = get_method(name).why_not(model)
         if reason is not None and list(names) == [ALL]:
             refused[name] = reason
             continue
-        raw = explain(model, inputs, classes[None].to(device), name)[0]
-        maps[name] = min_max(upsample(raw.float(), size)).cpu().numpy()
-    if not maps:
+        found = explain(model, inputs, classes[None].to(device), name)[0]
+        raw[name] = upsample(found.float(), size).cpu()
+    if not raw:
         raise UserError(f"No method can explain this {type(model).__name__}: {next(iter(refused.values()))}.")
-    return Explained(classes.numpy(), values.numpy(), maps, refused)
+    signed = frozenset(name for name, maps in raw.items() if (maps < 0).any())
+    maps = {name: (signed_range if name in signed else min_max)(found).numpy() for name, found in raw.items()}
+    return Explained(
+        classes.numpy(), values.numpy(), maps, {name: found.numpy() for name, found in raw.items()}, signed, refused
+    )
+
+
+def signed_range(maps: Tensor, share: float = 0.99) -> Tensor:
+    """Scale signed maps [..., h, w] to [0, 1]: 0 becomes 0.5, the ends are a quantile of the magnitudes.
+
+    Args:
+        maps: floating; a map that holds NaN stays NaN throughout, a map of zeros becomes 0.5.
+        share: of the pixels that are not cut.
+    """
+    magnitudes = np.abs(maps.flatten(-2).numpy())
+    limit = torch.from_numpy(np.quantile(magnitudes, share, axis=-1)).to(maps)[..., None, None]
+    largest = maps.abs().amax((-2, -1), keepdim=True)
+    limit = torch.where(limit > 0, limit, largest)  # nearly all zeros
+    scaled = 0.5 + 0.5 * (maps / torch.where(limit > 0, limit, 1.0)).clamp(-1, 1)
+    return torch.where(largest.isnan(), torch.nan, scaled)
 
 
 def map_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -103,8 +127,8 @@ def network_input(model: nn.Module, picture: np.ndarray, how: InputView | None =
 
 
 def as_heatmaps(explained: Explained, size: tuple[int, int]) -> list[tuple[str, HeatMaps]]:
-    """Entries of a heat-map store, one a method."""
-    return [(name, HeatMaps(explained.classes, maps, size)) for name, maps in explained.maps.items()]
+    """Entries of a heat-map store, one a method: the maps as the method gives them."""
+    return [(name, HeatMaps(explained.classes, maps, size)) for name, maps in explained.raw.items()]
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

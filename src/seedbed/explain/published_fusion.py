@@ -7,7 +7,7 @@ from seedbed.explain.map_fusion import fuse_maps
 
 
 @view_fusion("psa")
-def psa(views: list[Tensor], flips: list[bool], size: Size, *, cut: bool = False) -> Tensor:
+def psa(views: list[Tensor], flips: list[bool], size: Size, *, cut: bool = True) -> Tensor:
     """PSA's; ``cut`` takes the negative part out of every view before, as PSA and IRN do with class activation maps."""
     return _summed(views, flips, size, "psa", cut)
 

@@ -53,6 +53,11 @@ class Method:
 
 
 _METHODS: dict[str, Method] = {}
+_WRAPPERS = {
+    "module": ("DataParallel", "DistributedDataParallel", "AveragedModel", "ModelEma", "ModelEmaV2", "ModelEmaV3"),
+    "_orig_mod": ("OptimizedModule",),
+}
+"""Attribute that holds the network -> classes that wrap one."""
 
 
 def explainer(
@@ -98,7 +103,15 @@ def supports(model: nn.Module, method: str) -> bool:
 
 
 def implementation_for(model: nn.Module, method: str) -> Implementation:
-    """Return what runs ``method`` on ``model``; ``UserError`` with the reason and the methods that can, otherwise."""
+    """Return what runs ``method`` on ``model``; ``UserError`` with the reason and the methods that can, otherwise.
+
+    A network that a parallel, compiled or averaging model wraps is not unwrapped: the error says where it is.
+    """
+    if not isinstance(model, nn.Module):
+        raise ParameterError(f"A model must be a torch.nn.Module, not {type(model).__name__}.")
+    inner = next((name for name, wrapper in _WRAPPERS.items() if type(model).__name__ in wrapper), None)
+    if inner is not None and isinstance(getattr(model, inner, None), nn.Module):
+        raise UserError(f"A {type(model).__name__} wraps the network; explain the network itself: model.{inner}.")
     found = get_method(method).implementation(model)
     if found is None:
         able = [other.name for other in methods() if other.why_not(model) is None]

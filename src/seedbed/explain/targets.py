@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,10 +26,11 @@ class Pairs:
 
     def take(self, x: Tensor) -> Tensor:
         """Return row ``image[p]`` of ``x`` [B, ...] for each pair: [P, ...], or [1, ...] to broadcast if B is 1."""
-        return x if self.batch == 1 or self._one_each() else x[self.image]
+        return x if self.batch == 1 or self._one_each else x[self.image]
 
+    @cached_property
     def _one_each(self) -> bool:
-        # Decided from shapes when it can be; the comparison costs a synchronisation on a GPU.
+        # Decided from shapes when it can be; the comparison makes the host wait for a GPU, so it is made once.
         return len(self) == self.batch and bool(
             (self.image == torch.arange(self.batch, device=self.image.device)).all()
         )
@@ -43,7 +45,13 @@ def as_targets(targets: Tensor | Sequence | None, images: Tensor) -> tuple[Tenso
     """Check the caller's targets; return them as int64 [B, K] and whether they came as [B, K] (else [B], or None)."""
     if targets is None:
         return None, False
-    tensor = torch.as_tensor(targets, device=images.device)
+    try:
+        tensor = torch.as_tensor(targets, device=images.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"Targets must be integer class indices, [{len(images)}] or [{len(images)}, K], as many for each image (-1 "
+            f"fills up); they are {targets!r:.100} ({error})."
+        ) from None
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise ParameterError(f"Targets must be integer class indices; they are {tensor.dtype}.")
     if tensor.ndim not in (1, 2) or len(tensor) != len(images):
@@ -59,14 +67,18 @@ def resolve(targets: Tensor | None, logits: Tensor) -> Tensor:
     """Return the targets [B, K], the predicted class where none are given; refuse a class the model does not have."""
     if targets is None:
         return logits.argmax(1, keepdim=True)
-    classes = logits.shape[1]
-    wrong = (targets < ABSENT) | (targets >= classes)
+    check_classes(targets, logits.shape[1])
+    return targets
+
+
+def check_classes(targets: Tensor, classes: int | None) -> None:
+    """Refuse targets below -1, and from ``classes`` up if that is known."""
+    wrong = targets < ABSENT
+    wrong = wrong if classes is None else wrong | (targets >= classes)
     if wrong.any():
         value = int(targets[wrong][0])
-        raise ParameterError(
-            f"There is no class {value}: the model has {classes} classes, 0 to {classes - 1} (-1 stands for no class)."
-        )
-    return targets
+        known = "" if classes is None else f": the model has {classes} classes, 0 to {classes - 1}"
+        raise ParameterError(f"There is no class {value}{known} (-1 stands for no class).")
 
 
 def explain_pairs(targets: Tensor, method: Callable[[Pairs], Tensor], map_shape: tuple[int, int]) -> Tensor:

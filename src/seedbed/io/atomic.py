@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def atomic_path(target: str | os.PathLike) -> Iterator[Path]:
         UserError: the disk is full, or the folder cannot be written; the target is left as it was.
     """
     target = Path(target)
-    with _explain_os_errors(target):
+    with os_errors_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         for leftover in _leftovers(target):
             leftover.unlink(missing_ok=True)
@@ -47,7 +48,7 @@ def atomic_directory(target: str | os.PathLike) -> Iterator[Path]:
         UserError: as `atomic_path`.
     """
     target = Path(target)
-    with _explain_os_errors(target):
+    with os_errors_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         for leftover in _leftovers(target):
             shutil.rmtree(leftover)
@@ -113,9 +114,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+_UMASK = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:  # it can only be read by setting it, and another thread's reading in between would leave it at 0
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 
@@ -139,7 +144,8 @@ def _finite(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _explain_os_errors(target: Path) -> Iterator[None]:
+def os_errors_explained(target: Path) -> Iterator[None]:
+    """Name a full disk, or a folder that cannot be written, as a `UserError` about ``target``."""
     try:
         yield
     except (OSError, RuntimeError) as error:

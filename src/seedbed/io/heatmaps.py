@@ -5,6 +5,7 @@ Layout of a group (named by the image id, ``/`` written as ``%2F``): ``maps`` fl
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
 from seedbed.io.hdf5 import HonestFile
+from seedbed.io.partial_items import UnfinishedItems
 
 
 class HeatMaps(NamedTuple):
@@ -33,8 +35,12 @@ class HeatMaps(NamedTuple):
     size: tuple[int, int]
 
 
-def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], provenance: Mapping[str, Any]) -> int:
+def write_heatmaps(
+    path: str | Path, items: Iterable[tuple[str, HeatMaps]], provenance: Mapping[str, Any], *, exact: bool = False
+) -> int:
     """Write a shard, whole or not at all, and return how many maps hold a NaN (kept as NaN).
+
+    ``exact`` keeps float32, for raw maps whose values have no range.
 
     Raises:
         DataError: a map has another shape than its classes say or a value beyond float16, or an image comes twice.
@@ -46,7 +52,9 @@ def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], prov
             for image, heat in items:
                 _check(path, image, heat, file)
                 group = file.create_group(_key(image))
-                group.create_dataset("maps", data=_half(path, image, heat.maps), **_compression(heat.maps))
+                group.create_dataset(
+                    "maps", data=heat.maps if exact else _half(path, image, heat.maps), **_compression(heat.maps)
+                )
                 group.create_dataset("classes", data=np.asarray(heat.classes, np.int16))
                 group.attrs["size"] = np.asarray(heat.size, np.int32)
                 undefined += int(np.isnan(heat.maps).any(axis=(1, 2)).sum()) if len(heat.maps) else 0
@@ -54,6 +62,21 @@ def write_heatmaps(path: str | Path, items: Iterable[tuple[str, HeatMaps]], prov
             file.attrs["undefined_maps"] = undefined
         stream.raise_failure()
     return undefined
+
+
+class UnfinishedHeatMaps(UnfinishedItems):
+    """Items (image id, heat maps, ...) of a shard that is not whole yet; maps as it will hold them, in float16."""
+
+    @staticmethod
+    def pack(item: tuple[Any, ...]) -> list[Any]:
+        image, *stacks = item
+        with np.errstate(over="ignore"):  # the writer, which has had the item before, names a value beyond float16
+            return [image, *([heat.classes, np.asarray(heat.maps, np.float16), heat.size] for heat in stacks)]
+
+    @staticmethod
+    def unpack(values: list[Any]) -> tuple[Any, ...]:
+        image, *stacks = values
+        return (image, *(HeatMaps(classes, maps.astype(np.float32), tuple(size)) for classes, maps, size in stacks))
 
 
 class HeatMapStore(Mapping[str, HeatMaps]):
@@ -104,6 +127,19 @@ class HeatMapStore(Mapping[str, HeatMaps]):
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._attribute(self._shards[0], "provenance")) if self._shards else {}
 
+    def content_sha256(self) -> str:
+        """One checksum over all maps as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            with _reading(self._where[image]):
+                group = self._open(self._where[image])[_key(image)]
+                digest.update(f"{image}\0{group.attrs['size'].tolist()}\0".encode())
+                for name in ("classes", "maps"):
+                    digest.update(f"{group[name].shape}{group[name].dtype}\0".encode())
+                    for part in _stored(group[name]):
+                        digest.update(part)
+        return digest.hexdigest()
+
     def _attribute(self, shard: str, name: str) -> Any:
         with _reading(shard):
             return self._open(shard).attrs[name]
@@ -121,6 +157,15 @@ def _reading(shard: str) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{shard}: not a readable heat-map file ({error}). Delete it and rerun.") from None
+
+
+def _stored(dataset: h5py.Dataset) -> Iterator[bytes]:
+    """The bytes of a dataset as they lie in the file, compressed or not."""
+    if dataset.chunks is None:
+        yield dataset[:].tobytes()
+        return
+    for number in range(dataset.id.get_num_chunks()):
+        yield dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)[1]
 
 
 def _half(path: str | Path, image: str, maps: np.ndarray) -> np.ndarray:

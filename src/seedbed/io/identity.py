@@ -24,15 +24,24 @@ NEUTRAL = (
     "seedbed.errors",
     "seedbed.devices",
     "seedbed.params",  # values reach a rule as its parameters, defaults included
+    "seedbed.settings",  # so do these
     "seedbed.io.atomic",
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
+    "seedbed.io.filelock",
+    "seedbed.io.fingerprint",
     "seedbed.io.declarations",
     "seedbed.io.identity",
+    "seedbed.io.notice",
+    "seedbed.io.partial",  # what is taken up again is as it was computed
+    "seedbed.io.partial_counts",
+    "seedbed.io.partial_items",
     "seedbed.io.plain",
     "seedbed.io.progress",
     "seedbed.io.provenance",
     "seedbed.io.registrations",
     "seedbed.io.signatures",
+    "seedbed.train.identity",
+    "seedbed.train.state",  # so is a resume state
     "job",  # the frame of the scripts
 )
 """Modules, with all that lies in them, which never change a number: a test computes artifacts with each one changed."""
@@ -45,9 +54,14 @@ def code_digest(*entries: str | Path, texts: Iterable[Path] = ()) -> str:
         entries: script files, and dotted names of modules beside what those import.
         texts: further files whose every byte matters, such as templates of pages.
     """
-    lines = [f"{_name_of(path)} {_digest_of(path)}" for path in source_closure(*entries) if not _neutral(path)]
+    lines = [f"{_name_of(path)} {_digest_of(path)}" for path in deciding_files(*entries)]
     lines += [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(texts)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def deciding_files(*entries: str | Path) -> list[Path]:
+    """Those of the files that ``entries`` need which can change a number."""
+    return [path for path in source_closure(*entries) if not _neutral(path)]
 
 
 def source_closure(*entries: str | Path) -> list[Path]:

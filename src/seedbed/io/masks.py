@@ -1,6 +1,7 @@
 """Label masks: PASCAL VOC palette PNGs, packed into one stored zip a shard."""
 
 import functools
+import hashlib
 import io
 import json
 import os
@@ -16,12 +17,15 @@ from PIL import Image
 
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_path
+from seedbed.io.partial_items import UnfinishedItems
 
 VOID = 255
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks give the same bytes
 _PROVENANCE = "provenance.json"
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for damaged files."""
+COLOURED = ("RGB", "RGBA")
+_OTHER_DEPTHS = ("1", "I", "I;16", "I;16B", "I;16L")
 _BROKEN_ZIP = (*UNREADABLE, zipfile.BadZipFile, RuntimeError)
 
 
@@ -47,12 +51,15 @@ def encode_mask(mask: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def decode_mask(source: bytes | str | Path, name: str | None = None) -> np.ndarray:
-    """Return the indices of a palette or 8-bit greyscale PNG as uint8 [H, W].
+def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_depth: bool = False) -> np.ndarray:
+    """Return the indices of a palette or greyscale PNG as uint8 [H, W].
+
+    Greyscale of 2 and 4 bits gives the numbers in the file, 0..3 and 0..15, which Pillow spreads over 0..255.
 
     Args:
         source: the PNG's bytes, or its file.
         name: what messages call it; the file's name by default.
+        any_depth: also read greyscale of 1 bit (0 and 1), and of 16 and 32 bits where no value exceeds 255.
 
     Raises:
         DataError: not a readable image, or one whose pixels are colours, not indices.
@@ -60,13 +67,44 @@ def decode_mask(source: bytes | str | Path, name: str | None = None) -> np.ndarr
     name = name or ("mask" if isinstance(source, bytes) else str(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            if any_depth and picture.mode in _OTHER_DEPTHS:
+                return _narrowed(np.asarray(picture), name)
             if picture.mode not in ("P", "L"):
-                raise DataError(f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.")
-            return np.array(picture, np.uint8)
+                hint = " Colours need a labelmap.txt that says what they mean." if picture.mode in COLOURED else ""
+                raise DataError(
+                    f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.{hint}"
+                )
+            step = _spread(picture)
+            return np.array(picture, np.uint8) // step if step > 1 else np.array(picture, np.uint8)
     except FileNotFoundError:
         raise DataError(f"{name}: no such mask file.") from None
+    except PermissionError:
+        raise DataError(f"{name}: may not be read (permission denied).") from None
     except UNREADABLE as error:
         raise DataError(f"{name}: not a readable mask ({error}).") from None
+
+
+def is_coloured(path: str | Path) -> bool:
+    """Whether an image's pixels are colours, not numbers; False for what cannot be opened."""
+    try:
+        with Image.open(path) as picture:
+            return picture.mode in COLOURED
+    except UNREADABLE:
+        return False
+
+
+def _narrowed(values: np.ndarray, name: str) -> np.ndarray:
+    if values.size and not 0 <= values.min() <= values.max() <= VOID:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise DataError(f"{name}: value {wrong} is outside 0..{VOID}.")
+    return values.astype(np.uint8)
+
+
+def _spread(picture: Image.Image) -> int:
+    """The step by which Pillow spreads greyscale of 2 or 4 bits over 0..255; 1 for other images."""
+    arguments = picture.tile[0].args if picture.tile else ""
+    raw = arguments if isinstance(arguments, str) else str((*(arguments or ()), "")[0])
+    return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
 
 
 def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:
@@ -83,6 +121,12 @@ def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], prove
                 raise DataError(f"{path}: image '{image}' comes twice.")
             seen.add(image)
             archive.writestr(zipfile.ZipInfo(f"{image}.png", _EPOCH), encode_mask(mask))
+
+
+class UnfinishedMasks(UnfinishedItems):
+    """Items (image id, mask) of a shard that is not whole yet."""
+
+    pack, unpack = staticmethod(list), staticmethod(tuple)
 
 
 class MaskStore(Mapping[str, np.ndarray]):
@@ -126,6 +170,14 @@ class MaskStore(Mapping[str, np.ndarray]):
     def provenance(self) -> dict[str, Any]:
         """The record of the first shard; the shards of a set share their parameters."""
         return json.loads(self._read(self._shards[0], _PROVENANCE)) if self._shards else {}
+
+    def content_sha256(self) -> str:
+        """One checksum over all masks as they are stored, whatever the shards and what their provenance says."""
+        digest = hashlib.sha256()
+        for image in sorted(self._where):
+            encoded = self._read(self._where[image], f"{image}.png")
+            digest.update(f"{image}\0{len(encoded)}\0".encode() + encoded)
+        return digest.hexdigest()
 
     def _read(self, shard: str, name: str) -> bytes:
         try:

@@ -25,6 +25,15 @@ def weights_pin(tensors: Mapping[str, torch.Tensor]) -> tuple[int, str]:
     return len(content), hashlib.sha256(content).hexdigest()
 
 
+def content_sha256(path: str | Path) -> str:
+    """Checksum of a safetensors file's names and values, whatever its provenance says.
+
+    Raises:
+        DataError: as `read_weights`.
+    """
+    return weights_pin(read_weights(path))[1]
+
+
 def _sorted_copy(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # Cloned, because the format refuses tensors that share memory, as tied weights do.
     return {name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)}

@@ -1,5 +1,6 @@
 """Weights that timm publishes, by ``architecture.tag``."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from timm.data import ImageNetInfo
 from timm.models import get_arch_pretrained_cfgs
 from torch import Tensor, nn
 
+from seedbed.data.raw.lock import DataLock, Pin
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.io.weights import read_weights, read_weights_provenance, weights_pin, write_weights
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 
@@ -28,6 +31,46 @@ def fetch_timm_weights(tag: str) -> dict[str, Tensor]:
     if tag not in known:
         raise ParameterError(unknown_name(f"tag of '{architecture}'", tag, known))
     return _pretrained(tag).state_dict()
+
+
+def keep_timm_weights(tag: str, file: str | Path, *, lock_file: str | Path, made: str | Path) -> Pin:
+    """Keep the weights of a tag in ``file``, held to the lock of data, and return their pin.
+
+    What is there already is verified and left as it is. Weights that lie in ``made`` from an earlier run are taken over
+    where they are those of the lock, so that nothing is fetched twice.
+
+    Args:
+        tag: as `fetch_timm_weights`.
+        file: a safetensors file; its folder is made.
+        lock_file: the lock of data.
+        made: folder of the weights that networks start from.
+
+    Raises:
+        ParameterError: as `fetch_timm_weights`.
+        DataError: the weights cannot be fetched, or are not those that the lock recorded; the file is named and stays.
+    """
+    file, lock = Path(file), DataLock(lock_file)
+    known = lock.get(f"timm/{tag}")
+    weights = read_weights(file) if file.exists() else _taken_over(tag, Path(made), known) or fetch_timm_weights(tag)
+    pin = Pin(tag, *weights_pin(weights))
+    try:
+        lock.hold(f"timm/{tag}", pin)
+    except DataError as error:
+        raise DataError(f"{file}: {error}" if file.exists() else str(error)) from None
+    if not file.exists():
+        write_weights(file, weights, {"timm": tag})
+    return pin
+
+
+def _taken_over(tag: str, folder: Path, known: Pin | None) -> dict[str, Tensor] | None:
+    """Weights that were fetched under ``tag`` before and still are those of the lock; None if there are none."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with contextlib.suppress(DataError):  # a damaged file is another rule's business
+            if read_weights_provenance(path).get("parameters", {}).get("tag") == tag:
+                weights = read_weights(path)
+                if known == Pin(tag, *weights_pin(weights)):
+                    return weights
+    return None
 
 
 def open_classifier(

@@ -30,6 +30,26 @@ class Layout:
         """A data set's card."""
         return f"{DATA}/{dataset}/card.json"
 
+    def classes(self, dataset: str) -> str:
+        """Names of a data set's classes, one a line."""
+        return f"{DATA}/{dataset}/classes.txt"
+
+    def archive(self, source: str, file: str) -> str:
+        """A published file; no rule's output, so that it is never deleted."""
+        return f"{DATA}/archives/{source}/{file}"
+
+    def stamp(self, source: str, file: str) -> str:
+        """What the rule that fetches or verifies a published file writes beside it."""
+        return f"{self.archive(source, file)}.json"
+
+    def timm_stamp(self, tag: str) -> str:
+        """What says that weights that timm publishes are kept and verified."""
+        return self.stamp("timm", f"{tag}.safetensors")
+
+    def unpacked(self, dataset: str, source: str) -> str:
+        """What the rule that unpacks or links a published file writes beside the folder of its content."""
+        return f"{DATA}/{dataset}/raw/{source}.json"
+
     def weights(self, name: str) -> str:
         """Pretrained weights."""
         return f"{DATA}/weights/{name}.safetensors"
@@ -69,6 +89,30 @@ class Layout:
     def tracking(self, paper: str, table: str) -> str:
         """Record of a table's MLflow runs."""
         return f"{self.root}/tracking/{paper}/{table}.json"
+
+    def report(self, name: str = "report") -> str:
+        """The headline report, or the full one."""
+        return f"{self.root}/{name}.html"
+
+    def exports(self, dataset: str, split: str) -> str:
+        """Folder of one split's masks as files for use elsewhere."""
+        return f"{self.root}/exports/{dataset}/{split}"
+
+    def explained(self, name: str) -> str:
+        """Page and maps of one explained image, without extension."""
+        return f"{self.root}/explained/{name}"
+
+    def deposit(self, paper: str, table: str) -> str:
+        """A table with all that it was computed from, as one zip."""
+        return f"{self.root}/archives/{paper}_{table}.zip"
+
+    def rebuilt(self, weights: str) -> str:
+        """Comparison of shipped weights with what their recipe trains."""
+        return f"{self.root}/rebuilt/{weights}.json"
+
+    def scores(self, name: str) -> str:
+        """Folder of the scores of masks that were made elsewhere."""
+        return f"{self.root}/scores/{name}"
 
     def log(self, path: str) -> str:
         """Log file that belongs to an artifact's path."""

@@ -1,6 +1,6 @@
 """params.yaml, the command line's overrides and what variants inherit become one checked preset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "common", "presets", "sources", "gres", "of", "plan"),
+    *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
     *("image", "model", "on", "methods"),  # of the target explain_image
+    *("masks", "split"),  # of the target score_masks
 )
 OWN_DATA = "own"
 _SEPARATOR = "__"
@@ -67,9 +68,10 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     if "name" in values:
         raise ParameterError(f"name: the preset is named by its key, '{name}'; take 'name' out.")
     values["name"] = name
-    if config.get("dataset"):
-        folder = _own_folder(config["dataset"])
-        values = merge(values, {"datasets": {own_name(folder["path"]): folder}})
+    if config.get("dataset") and not names_data_set(config, values.get("datasets") or {}):
+        folder = _own_folder(config["dataset"], values.get("datasets") or {} if config.get("masks") else ())
+        name_of_data = own_name(folder["path"], config.get("dataset_name"))
+        values = merge(values, {"datasets": {name_of_data: folder}})
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
@@ -94,9 +96,14 @@ def override(key: str, given: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return {} if key in RESERVED else _nested(key, value, values)
 
 
-def own_name(path: str) -> str:
-    """The data set name of a folder of your own pictures."""
-    stem = Path(path).resolve().name
+def names_data_set(config: Mapping[str, Any], datasets: Mapping[str, Any]) -> bool:
+    """Whether ``dataset`` is the name of a data set of the preset, on which masks are scored, and not a folder."""
+    return bool(config.get("masks")) and config.get("dataset") in datasets
+
+
+def own_name(path: object, given: object = None) -> str:
+    """The data set name of a folder of your own pictures: after the folder, or after a name that is given."""
+    stem = str(given) if given else Path(str(path)).expanduser().resolve().name
     return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
 
 
@@ -109,10 +116,12 @@ def _typed(value: Any) -> Any:
     return yaml.safe_load(value) if isinstance(value, str) else value
 
 
-def _own_folder(path: Any) -> dict[str, str]:
-    if not isinstance(path, str) or not Path(path).is_dir():
-        raise ParameterError(f"dataset: '{path}' is not a folder. Give the folder of your own pictures.")
-    return {"kind": "folder", "path": str(Path(path).resolve())}
+def _own_folder(given: Any, known: Iterable[str] = ()) -> dict[str, str]:
+    path = Path(str(given)).expanduser()  # a folder named 2012 arrives as a number
+    if not path.is_dir():
+        names = f" Or a data set of the preset: {', '.join(sorted(known))}." if known else ""
+        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own pictures.{names}")
+    return {"kind": "folder", "path": str(path.resolve())}
 
 
 def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,10 @@ class Segmenter(Trained):
     train: Training
     scales: list[float] = [1.0]
     flip: bool = False
-    scaling: Literal["picture", "tensor"] = Field(
+    scaling: Literal["picture", "tensor", "cv2_cubic"] = Field(
         "picture",
-        description="resize the 8-bit picture, or normalised pixels with aligned corners (MCTformer's code)",
+        description="resize the 8-bit picture; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
+        "or by OpenCV's bicubic filter and by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
     fusion: Literal["mean_logits", "max_probability"] = "mean_logits"

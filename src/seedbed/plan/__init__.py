@@ -1,1 +1,5 @@
-"""What is made from what: from names in parameters and papers to modules, files and jobs; no Snakemake, no torch."""
+"""From names to files: what each rule reads and is given, what a table needs, what it would cost. No torch."""
+
+from seedbed.plan.pipeline import Pipeline
+
+__all__ = ["Pipeline"]

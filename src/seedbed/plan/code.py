@@ -1,13 +1,18 @@
-"""Which modules compute a result beside those that its script imports: chosen by names among its parameters.
+"""Which code computes a result: a rule's script, what that imports, and what names among its parameters choose.
 
-Each function takes a section of the parameters as plain values and returns dotted module names, for
-`seedbed.io.identity.code_digest`. A name that is nobody's (a network of timm's) has no module.
+The functions take a section of the parameters as plain values and return dotted module names. A name that is nobody's
+(a network of timm's) has no module.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from seedbed.io.identity import code_digest
 from seedbed.io.registrations import modules_registering, registered_names
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "report" / "templates"
 
 CATALOGUES = {
     "network": ("seedbed.models", "register"),
@@ -24,6 +29,26 @@ CATALOGUES = {
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
 Section = Mapping[str, Any]
+
+
+class Code:
+    """Digests of the code behind rules, each taken once.
+
+    Args:
+        scripts: folder of the scripts.
+    """
+
+    def __init__(self, scripts: Path) -> None:
+        self.scripts = scripts
+        self._digest = cache(self._digest_of)
+
+    def of(self, script: str, *modules: str, pages: bool = False) -> str:
+        """Digest of a script, what that imports, further modules, and perhaps the templates of pages."""
+        return self._digest(script, tuple(sorted(set(modules))), pages)
+
+    def _digest_of(self, script: str, modules: Iterable[str], pages: bool) -> str:
+        texts = TEMPLATES.glob("*.j2") if pages else ()
+        return code_digest(self.scripts / f"{script}.py", *modules, texts=texts)
 
 
 def modules_of(kind: str, *names: Any) -> list[str]:

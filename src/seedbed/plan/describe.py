@@ -1,4 +1,4 @@
-"""Footnotes: which split, threshold, CRF and mean each measured number stands for, spelled out."""
+"""Footnotes: which split, views, precision, threshold, CRF and mean each measured number stands for, spelled out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -11,6 +11,7 @@ from seedbed.papers.measured import SCORED
 from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
+from seedbed.params.stages import Explainer, Input, Segmenter
 from seedbed.refine.refiners import Words, build_refiner
 
 _MEANS = {
@@ -24,6 +25,10 @@ _HINTS = {
     "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; "
     "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
 }
+_STORED = ("heatmaps", "masks", "segmentation")
+"""Stages that read the maps from a file; the others explain pictures themselves."""
+_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
+"""Stages that explain the picture at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -91,9 +96,9 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
     if measurement.explainer:
-        parts.append(f"maps {measurement.explainer}")
-    if measurement.stage == "heatmaps":
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
+        parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
+    if measurement.stage == "heatmaps":
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
     elif measurement.refiner:
@@ -101,15 +106,31 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if measurement.segmenter:
         segmenter = preset.segmenters[measurement.segmenter]
         crf = Words(0, preset.crf).crf(segmenter.crf)
-        scales = "/".join(f"{scale:g}" for scale in segmenter.scales)
-        mirrored = " and mirrored" if segmenter.flip else ""
-        parts.append(f"then {measurement.segmenter} (scales {scales}{mirrored}, {crf})")
+        parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
     elif measurement.stage == "prediction":
         parts.append("masks that the network predicts itself")
     if measurement.stage not in SCORED:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
     return ", ".join(filter(None, parts))
+
+
+def _maps(explainer: Explainer, stage: str) -> str:
+    """Input size, views and precision of maps, where a stage has them from its explainer."""
+    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    if stage not in _STORED:
+        return f"{size}, {views}, float32"
+    coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
+    return f"{size}, {views}, stored as float16{coarse}"
+
+
+def _size(given: Input) -> str:
+    return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
+
+
+def _views(section: Explainer | Segmenter) -> str:
+    scales = "/".join(f"{scale:g}" for scale in section.scales)
+    return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:

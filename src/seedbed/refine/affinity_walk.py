@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
+from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
+from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.masks import score_stack
+from seedbed.refine.pairs import shrink_radius
 from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.walk import random_walk
 from seedbed.settings.dense_crf import CrfSettings
@@ -30,6 +33,8 @@ class WalkSettings(Protocol):
     log2_steps: int
     crf_on: str
     crf_picture: str
+    crf_extent: str
+    shrink_radius: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def random_walk_refiner(
     """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
 
     With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
-    the result is cropped.
+    the result is cropped: before the CRF, or after it (TransCAM).
 
     Args:
         settings, network, model: the walk, its affinity network's parameters and the network.
@@ -75,17 +80,39 @@ def random_walk_refiner(
     def refine(picture: np.ndarray, heat: HeatMaps) -> np.ndarray:
         scores = score_stack(heat.maps, settings.alpha, settings.background)
         pixels, cells = _cells(picture, scores, network)
-        pairs = one(lambda x: model(x.to(device)).pairs, pixels[None])[0].double().cpu().numpy()
+        radius = _radius(cells.shape[-2:], network.radius) if settings.shrink_radius else network.radius
+        pairs = one(lambda x: _pairs(model, x.to(device), radius, network), pixels[None])[0].double().cpu().numpy()
         walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
         walked = _enlarge(walked, network, picture.shape[:2])
-        if crf is None:
-            return walked.argmax(0)
-        shown = picture_for_crf(picture, settings.crf_picture)
+        height, width = picture.shape[:2]
+        if crf is None or settings.crf_extent == "image":
+            walked = walked[:, :height, :width]
+        labels = np.concatenate([[0], heat.classes + 1])
+        winners = walked.argmax(0) if crf is None else smoothed(picture, walked, labels)
+        return winners[:height, :width]
+
+    def smoothed(picture: np.ndarray, walked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        shown = picture_for_crf(picture, settings.crf_picture, walked.shape[-2:])
         if settings.crf_on == "scores":
             return dense_crf_labels(shown, _distribution(walked), crf)
-        return _smoothed(shown, walked.argmax(0), np.concatenate([[0], heat.classes + 1]), num_labels, crf)
+        return _smoothed_labels(shown, walked.argmax(0), labels, num_labels, crf)
 
     return refine
+
+
+def _pairs(model: nn.Module, pixels: Tensor, radius: int, network: WalkedNetwork) -> Tensor:
+    """Pair affinities of the network's own radius, or of a smaller one."""
+    if radius == network.radius:
+        return model(pixels).pairs
+    return pair_affinities(model.features(pixels), radius)
+
+
+def _radius(cells: tuple[int, int], radius: int) -> int:
+    """The radius that TransCAM's code uses on a grid of so many cells."""
+    shrunk = shrink_radius(*cells, radius)
+    if shrunk < 2:
+        raise DataError(f"An image of {cells[0]} x {cells[1]} cells has no pairs to walk over: needs 5 cells a side.")
+    return shrunk
 
 
 def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:
@@ -100,14 +127,13 @@ def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> t
 
 
 def _enlarge(walked: np.ndarray, network: WalkedNetwork, size: tuple[int, int]) -> np.ndarray:
-    height, width = target = size
+    """Walked cells at the picture's size, or at its padded copy's where it was padded."""
     if network.input.size is None:
-        target = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
-    enlarged = F.interpolate(torch.from_numpy(walked)[None], target, mode="bilinear", align_corners=False)
-    return enlarged[0].numpy()[:, :height, :width]
+        size = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
+    return F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear", align_corners=False)[0].numpy()
 
 
-def _smoothed(
+def _smoothed_labels(
     picture: np.ndarray, winners: np.ndarray, labels: np.ndarray, num_labels: int, field: CrfSettings
 ) -> np.ndarray:
     """Winners [H, W], positions in ``labels``, after a label CRF over all labels of the data set.

@@ -168,7 +168,7 @@ def reliable_labels(
     labels = _class_of_slot(slot, classes)
     if ignore_padding:
         filled = (images != 0).any(dim=1, keepdim=True).float()
-        labels[SAMPLINGS[sampling](filled, grid)[:, 0] < 0.5] = 255
+        labels.masked_fill_(SAMPLINGS[sampling](filled, grid)[:, 0] < 0.5, 255)
     return labels
 
 
@@ -207,7 +207,8 @@ def inverted_sum(losses: Tensor, weights: Tensor, layers: Sequence[int] | str | 
         ParameterError: a layer does not exist.
     """
     chosen = layer_indices(layers, losses.shape[1])
-    return ((1 - weights) * losses)[:, chosen].sum(dim=1)
+    terms = ((1 - weights) * losses).unbind(dim=1)
+    return torch.stack([terms[layer] for layer in chosen], dim=1).sum(dim=1)
 
 
 def _class_of_slot(slot: Tensor, classes: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ def with_background(cams: Maps, alpha: float) -> Maps:
         raise DataError(
             f"Class maps must lie in 0..1 for a power background; the largest value is {float(peak.max()):.6g}."
         )
-    return _join((1 - peak) ** alpha, cams)
+    free = np.maximum(1 - peak, 0) if isinstance(cams, np.ndarray) else (1 - peak).clamp(min=0)
+    return _join(free**alpha, cams)  # a peak that rounding left a hair above 1 has no power
 
 
 def with_constant_background(cams: Maps, score: float) -> Maps:

@@ -5,13 +5,18 @@ Gaussian of their distance and a bilateral Gaussian of distance and colour. Mean
 distributions on a permutohedral lattice; the lattice depends on the image alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydensecrf.densecrf import DenseCRF2D
 
-from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.errors import DataError, ParameterError, missing_extra, unknown_name
 from seedbed.settings.dense_crf import CrfSettings
+
+if TYPE_CHECKING:
+    from pydensecrf.densecrf import DenseCRF2D
 
 Array = np.ndarray
 
@@ -122,7 +127,15 @@ def resolve_settings(preset: str | CrfSettings, iterations: int | None, scale_fa
 
 
 def build_field(image: Array, labels: int, settings: CrfSettings, label_weights: Array | None = None) -> DenseCRF2D:
-    """Build the lattices of an image. ``label_weights`` ``[K]`` scales the Potts weight a label at a time."""
+    """Build the lattices of an image. ``label_weights`` ``[K]`` scales the Potts weight a label at a time.
+
+    Raises:
+        UserError: pydensecrf is not installed.
+    """
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ModuleNotFoundError as error:
+        raise missing_extra("The dense CRF", "crf", error) from None
     height, width = image.shape[:2]
     field = DenseCRF2D(width, height, labels)
 

@@ -1,7 +1,8 @@
 """Pixel-adaptive refinement (PAR): maps smoothed along image content by a fixed, image-dependent kernel.
 
 AFA (Ru et al., CVPR 2022); AReAM, equations 10 to 12. The 48 neighbours are never stacked for the maps: each iteration
-adds up 48 shifted views, weighted by the kernel, and channels that are zero everywhere stay so and are left out.
+adds up 48 shifted views of the whole batch, weighted by the kernels. Channels that are zero everywhere stay so and are
+left out. An image's result does not depend on its batch, beyond rounding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,9 @@ from torch import Tensor
 from seedbed.errors import DataError, ParameterError
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
+
+PIXELS_AT_ONCE = {"cpu": 1 << 15, "gpu": 1 << 22}
+"""Pixels whose kernel (48 floats each) is held at a time: on a CPU what its cache holds, on a GPU 0.8 GB."""
 
 Offset = tuple[int, int]
 
@@ -70,48 +74,63 @@ def pixel_adaptive_refinement(
     if iterations == 0:
         return refined
     offsets = _neighbour_offsets(dilations)
-    # Picture by picture: the kernel is the one large array (48 H W), and the classes at hand differ between pictures.
-    for image, channels in zip(images.to(dtype), refined, strict=True):
-        alive = channels.flatten(1).any(dim=1)
-        if not alive.any():
-            continue
-        kernel = _kernel(image, offsets, position_weight, sigma)
+    images = images.to(dtype)
+    at_once = max(1, PIXELS_AT_ONCE["cpu" if images.device.type == "cpu" else "gpu"] // (size[0] * size[1]))
+    order, slots = _alive_first(refined)
+    for part in (slice(first, first + at_once) for first in range(0, len(images) if slots else 0, at_once)):
+        kernel = _kernel(images[part], offsets, position_weight, sigma)
         if remove_gain:
             kernel /= 1 + position_weight
-        channels[alive] = _iterate(channels[alive], kernel, offsets, iterations)
+        channels = _picked(refined[part], order[part, :slots])
+        channels = _iterate(channels, kernel, offsets, iterations)
+        empty = (0, 0, 0, 0, 0, refined.shape[1] - slots)
+        refined[part] = _picked(F.pad(channels, empty), order[part].argsort(dim=1))
     return refined
 
 
+def _alive_first(maps: Tensor) -> tuple[Tensor, int]:
+    """Return each image's channels ``[B, C]``, those that hold anything first, and the most that an image has."""
+    alive = maps.flatten(2).any(dim=2)
+    most = int(alive.sum(dim=1).max()) if alive.numel() else 0
+    return (~alive).int().sort(dim=1, stable=True).indices, most
+
+
+def _picked(maps: Tensor, channels: Tensor) -> Tensor:
+    """Pick ``channels`` ``[B, K]`` of maps ``[B, C, H, W]``, image by image."""
+    return maps.gather(1, channels[:, :, None, None].expand(-1, -1, *maps.shape[-2:]))
+
+
 def _iterate(maps: Tensor, kernel: Tensor, offsets: list[Offset], iterations: int) -> Tensor:
-    """Apply the kernel ``[n, H, W]`` to the maps ``[C, H, W]`` again and again."""
+    """Apply the kernel ``[B, n, 1, H, W]`` to the maps ``[B, C, H, W]`` again and again."""
+    weights = kernel.unbind(dim=1)
     for _ in range(iterations):
         views = list(_shifted_views(maps, offsets))
         total = torch.zeros_like(maps)
         # Eight neighbours at a time: short partial sums halve the float32 rounding error of one long one.
         for first in range(0, len(views), 8):
             ring = torch.zeros_like(maps)
-            for view, weight in zip(views[first : first + 8], kernel[first : first + 8], strict=True):
+            for view, weight in zip(views[first : first + 8], weights[first : first + 8], strict=True):
                 ring.addcmul_(view, weight)
             total += ring
         maps = total
     return maps
 
 
-def _kernel(image: Tensor, offsets: list[Offset], position_weight: float, sigma: float) -> Tensor:
-    """Return the kernel ``[n, H, W]`` of one image ``[3, H, W]``; a pixel's weights sum to ``1 + position_weight``."""
-    deviation = _neighbour_deviation(image, offsets) + 1e-8
-    colour = image.new_empty(len(offsets), *image.shape[-2:])
-    for row, view in zip(colour, _shifted_views(image, offsets), strict=True):
-        torch.mean(((view - image) / deviation / sigma).square_(), dim=0, out=row)
-    distance = torch.tensor(offsets, dtype=image.dtype).norm(dim=1)
+def _kernel(images: Tensor, offsets: list[Offset], position_weight: float, sigma: float) -> Tensor:
+    """Return the kernels ``[B, n, 1, H, W]`` of images; a pixel's weights sum to ``1 + position_weight``."""
+    deviation = _neighbour_deviation(images, offsets) + 1e-8
+    colour = images.new_empty(len(images), len(offsets), 1, *images.shape[-2:])
+    for row, view in zip(colour.unbind(dim=1), _shifted_views(images, offsets), strict=True):
+        torch.mean(((view - images) / deviation / sigma).square_(), dim=1, keepdim=True, out=row)
+    distance = torch.tensor(offsets, dtype=images.dtype).norm(dim=1)
     position = -((distance / (distance.std() + 1e-8) / sigma) ** 2)
     weight = position_weight * position.softmax(dim=0)
-    return colour.neg_().softmax(dim=0) + weight.to(image)[:, None, None]
+    return colour.neg_().softmax(dim=1).add_(weight.to(images, non_blocking=True)[:, None, None, None])
 
 
-def _neighbour_deviation(image: Tensor, offsets: list[Offset]) -> Tensor:
-    """Return each pixel's standard deviation over its neighbours, unbiased, ``[3, H, W]``, summed in float64."""
-    exact = image.double()
+def _neighbour_deviation(images: Tensor, offsets: list[Offset]) -> Tensor:
+    """Return each pixel's standard deviation over its neighbours, unbiased, ``[B, 3, H, W]``, summed in float64."""
+    exact = images.double()
     mean = torch.zeros_like(exact)
     for view in _shifted_views(exact, offsets):
         mean += view
@@ -119,16 +138,16 @@ def _neighbour_deviation(image: Tensor, offsets: list[Offset]) -> Tensor:
     variance = torch.zeros_like(exact)
     for view in _shifted_views(exact, offsets):
         variance += (view - mean).square_()
-    return (variance / (len(offsets) - 1)).sqrt().to(image)
+    return (variance / (len(offsets) - 1)).sqrt().to(images)
 
 
 def _shifted_views(maps: Tensor, offsets: list[Offset]) -> Iterator[Tensor]:
-    """Yield, for each offset, the maps ``[C, H, W]`` moved by it, edges replicated; views of one padded copy."""
+    """Yield, for each offset, the maps ``[B, C, H, W]`` moved by it, edges replicated; views of one padded copy."""
     h, w = maps.shape[-2:]
     margin = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
-    padded = F.pad(maps[None], (margin,) * 4, mode="replicate")[0]
+    padded = F.pad(maps, (margin,) * 4, mode="replicate")
     for dy, dx in offsets:
-        yield padded[:, margin + dy : margin + dy + h, margin + dx : margin + dx + w]
+        yield padded[..., margin + dy : margin + dy + h, margin + dx : margin + dx + w]
 
 
 def _neighbour_offsets(dilations: Sequence[int]) -> list[Offset]:

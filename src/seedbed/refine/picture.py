@@ -11,15 +11,25 @@ from seedbed.errors import DataError, ParameterError, unknown_name
 MEAN, STD = NORMALISATIONS["imagenet"]
 
 
-def picture_for_crf(picture: np.ndarray, how: str) -> np.ndarray:
+def picture_for_crf(picture: np.ndarray, how: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Return what published code shows its CRF instead of a picture, uint8 [H, W, 3].
 
     Args:
         picture: ``[H, W, 3]`` uint8.
-        how: ``own``, the picture itself; ``rebuilt`` from pixels normalised in float32 (MCTformer), or
-            ``rebuilt_float64``, normalised in float64 and stored in float32 (TransCAM). That decides which bytes come
-            back one too low, see `picture_from_normalised`: a quarter of them, or nearly half.
+        how: ``own``, the picture itself; ``rebuilt`` from pixels normalised in float32 (MCTformer, TransCAM's
+            segmentation), or ``rebuilt_float64``, normalised in float64 and stored in float32 (TransCAM's walk). That
+            decides which bytes come back one too low, see `picture_from_normalised`: a quarter of them, or nearly half.
+        size: (H, W) to pad to, right and below, by 0 in normalised pixels, which is the mean colour; None: no padding.
     """
+    shown = _unpadded(picture, how)
+    if size is None or tuple(size) == shown.shape[:2]:
+        return shown
+    padded = picture_from_normalised(np.zeros((3, *size), np.float32))
+    padded[: shown.shape[0], : shown.shape[1]] = shown
+    return padded
+
+
+def _unpadded(picture: np.ndarray, how: str) -> np.ndarray:
     if how == "own":
         return picture
     if how == "rebuilt":

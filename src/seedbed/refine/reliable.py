@@ -45,11 +45,10 @@ def cam_to_label(
     peak, winner = masked.max(dim=1)
     result = winner + 1
     if background is not None:
-        result[peak <= background] = 0
+        result.masked_fill_(peak <= background, 0)
     if thresholds is not None:
         low, high = _ordered(thresholds)
-        result[peak <= high] = IGNORE
-        result[peak <= low] = 0
+        result.masked_fill_(peak <= high, IGNORE).masked_fill_(peak <= low, 0)
     return _outside_ignored(result, valid_boxes)
 
 

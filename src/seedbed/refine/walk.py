@@ -24,6 +24,7 @@ Maps = TypeVar("Maps", "np.ndarray", "torch.Tensor")
 Matrix = np.ndarray | sparse.sparray
 
 TRUNCATION = 1e-13
+_NOTHING = 1e-40
 DENSE_ABOVE = 0.25  # share of non-zero affinities from which a dense product is the faster one
 
 
@@ -113,11 +114,17 @@ def _apply_series(transition: Matrix, vector: np.ndarray, coefficients: np.ndarr
 def _chebyshev_power(steps: int) -> np.ndarray:
     """Return the Chebyshev coefficients of ``x ** steps`` on [-1, 1], cut where the rest sums to less than 1e-13.
 
-    ``x^t = 2^(1-t) sum_k C(t, (t-k)/2) T_k(x)`` over ``k`` of the parity of ``t``, the term ``k = 0`` halved.
+    ``x^t = 2^(1-t) sum_k C(t, (t-k)/2) T_k(x)`` over ``k`` of the parity of ``t``, the term ``k = 0`` halved. Each
+    binomial follows from the one before, in whole numbers; they fall steadily, and those below 1e-40 add nothing.
     """
-    exact = np.zeros(steps + 1)
+    exact, scale = np.zeros(steps + 1), 2**steps
+    binomial = comb(steps, steps // 2)
     for k in range(steps % 2, steps + 1, 2):
-        exact[k] = comb(steps, (steps - k) // 2) / 2**steps * (1 if k == 0 else 2)
+        lower = (steps - k) // 2
+        exact[k] = binomial / scale * (1 if k == 0 else 2)
+        if exact[k] < _NOTHING:
+            break
+        binomial = binomial * lower // (steps - lower + 1)
     tail = np.cumsum(exact[::-1])[::-1]
     return exact[: max(2, int((tail >= TRUNCATION).sum()))]
 

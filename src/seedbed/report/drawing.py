@@ -12,13 +12,13 @@ from seedbed.io.masks import VOID, voc_palette
 HEAT_COLOURS = "inferno"
 
 
-def overlay_heatmap(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Blend a map [H, W] in 0..1 over a picture (uint8 [H, W, 3]); undefined values are grey."""
+def overlay_heatmap(picture: np.ndarray, heat: np.ndarray, colours: str = HEAT_COLOURS) -> np.ndarray:
+    """Blend a map [H, W] in 0..1 over a picture (uint8 [H, W, 3]) in named colours; undefined values are grey."""
     from matplotlib import colormaps
 
     undefined = np.isnan(heat)[..., None]
-    colours = colormaps[HEAT_COLOURS](np.clip(np.nan_to_num(heat), 0, 1))[..., :3] * 255
-    return (0.35 * picture + 0.65 * np.where(undefined, 128, colours)).astype(np.uint8)
+    painted = colormaps[colours](np.clip(np.nan_to_num(heat), 0, 1))[..., :3] * 255
+    return (0.35 * picture + 0.65 * np.where(undefined, 128, painted)).astype(np.uint8)
 
 
 def frame_peak(painted: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -119,8 +119,8 @@ def draw_grid(
             for side in axis.spines.values():
                 side.set_visible(False)
             if row in headings:
-                axis.set_title(headings[row][column], fontsize=8, wrap=True)
-        axes[row][0].set_ylabel(labels[row], fontsize=7)
+                axis.set_title(headings[row][column], fontsize=8, wrap=True, parse_math=False)
+        axes[row][0].set_ylabel(labels[row], fontsize=7, parse_math=False)
     if scale:
         colours = ScalarMappable(Normalize(0, 1), HEAT_COLOURS)
         bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.02)

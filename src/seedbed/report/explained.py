@@ -6,9 +6,11 @@ import numpy as np
 from PIL import Image
 
 from seedbed.explain.picture import Explained
-from seedbed.report.drawing import draw_grid, overlay_heatmap
+from seedbed.report.drawing import HEAT_COLOURS, draw_grid, overlay_heatmap
 
 SCALE = "each map from its own least to its own largest value; grey: undefined (0/0)"
+SIGNED_SCALE = f"{SCALE}; blue to red: signed, below and above 0"
+SIGNED_COLOURS = "coolwarm"
 
 
 def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[str]) -> bytes:
@@ -22,12 +24,14 @@ def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[st
     height, width = next(iter(explained.maps.values())).shape[1:]
     if (height, width) != picture.shape[:2]:
         picture = np.asarray(Image.fromarray(picture).resize((width, height)))
+    colours = {name: SIGNED_COLOURS if name in explained.signed else HEAT_COLOURS for name in explained.maps}
+    scale = SIGNED_SCALE if explained.signed else SCALE
     rows = [
-        [picture, *(overlay_heatmap(picture, maps[position]) for maps in explained.maps.values())]
+        [picture, *(overlay_heatmap(picture, maps[position], colours[name]) for name, maps in explained.maps.items())]
         for position in range(len(explained.classes))
     ]
     labels = [
         f"{names[label]}\n{probability:.1%}"
         for label, probability in zip(explained.classes, explained.probabilities, strict=True)
     ]
-    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels, scale=SCALE)
+    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels, scale=scale)

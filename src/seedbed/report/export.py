@@ -24,7 +24,7 @@ def export_masks(
     masks: Mapping[str, np.ndarray],
     scoring: ScoringSettings,
     provenance: Mapping[str, Any],
-) -> None:
+) -> dict[str, Any] | None:
     """Write the masks of ``records`` below ``folder``, which appears whole or not at all.
 
     - ``masks/<image>.png``: PASCAL VOC's palette; 0 background, k + 1 class k, 255 void.
@@ -42,9 +42,13 @@ def export_masks(
         scoring: mIoU convention.
         provenance: recorded in both JSON files.
 
+    Returns:
+        What ``metrics.json`` says, without provenance; None where there is none.
+
     Raises:
         DataError: a picture has no mask among ``masks``, or sizes or labels do not fit.
     """
+    metrics = None
     judged = [record for record in records if record.mask]
     with atomic_directory(folder) as temporary:
         (temporary / "masks").mkdir()
@@ -59,6 +63,17 @@ def export_masks(
         columns += [Truth("ground truth")] if judged else []
         rows = rows_of(index, judged or records, SHOWN)
         (temporary / "overview.png").write_bytes(draw_gallery([Section("", rows, columns)]))
+    return metrics
+
+
+def summary(metrics: Mapping[str, Any], classes: Sequence[str], split: str) -> str:
+    """One line of what `export_masks` measured: the mean IoU, over which classes, and how many images."""
+    left_out, count = metrics["classes_left_out"], len(classes) + 1
+    without = f"; {left_out} that no pixel shows are left out" if left_out else ""
+    return (
+        f"{split}: mIoU {100 * metrics['miou']:.2f} % over {count - left_out} of {count} classes, "
+        f"the background among them{without}; {metrics['images']} images with a mask of yours."
+    )
 
 
 def coco_annotations(

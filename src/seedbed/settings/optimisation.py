@@ -1,7 +1,7 @@
 """What a training run is told: optimiser, schedule, lengths and guards."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from seedbed.settings.kinds import AboveZero, Count, Fraction, NotNegative, Positive
@@ -21,6 +21,8 @@ class TrainSettings:
         weight_decay: decay of the groups that do not set their own.
         schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
         power: exponent of the polynomial schedules; 1 is linear.
+        schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
+            its last value; 1 for TransCAM's segmentation network.
         warmup_epochs: linear warm-up from ``warmup_lr``.
         final_lr: where the cosine schedule ends.
         groups: how parameters are grouped, a name in ``seedbed.train.groups``.
@@ -29,11 +31,12 @@ class TrainSettings:
         ema_decay: decay of the averaged weights that are saved instead of the last ones; 0 switches it off.
         bf16: autocast to bfloat16 on a GPU.
         save_every_seconds: how much work a kill may cost.
-        log_every: steps between lines of the history.
-        compute_threads: CPU threads of one process; part of the result, because sums are split over threads.
+        log_every: steps between lines of the history; no weight depends on it.
+        compute_threads: CPU threads of one process; on a CPU part of the result, because sums are split over threads.
         loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
     """
 
+    NEUTRAL: ClassVar[tuple[str, ...]] = ("save_every_seconds", "loader_workers")  # no result depends on them
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
 
     lr: AboveZero
@@ -46,6 +49,7 @@ class TrainSettings:
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
     power: AboveZero = 1.0
+    schedule_extra: Count = 0
     warmup_epochs: NotNegative = 0.0
     warmup_lr: NotNegative = 0.0
     final_lr: NotNegative = 0.0
@@ -58,15 +62,6 @@ class TrainSettings:
     log_every: Positive = 20
     compute_threads: Positive = 1
     loader_workers: Count = 0
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimiser steps of the whole run."""
-        return self.iterations if self.iterations is not None else self.epochs * steps_per_epoch
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The settings that decide the result; a resume state made under others is not continued."""
-        neutral = ("save_every_seconds", "loader_workers")
-        return {key: value for key, value in asdict(self).items() if key not in neutral}
 
 
 @dataclass(frozen=True, kw_only=True)

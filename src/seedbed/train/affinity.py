@@ -140,6 +140,7 @@ def train_affinity_network(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
     training = settings.train
@@ -149,8 +150,8 @@ def train_affinity_network(
     model = build_affinity_network(settings, seed, weights)
     objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, training, **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 def _at_size(stack: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,6 @@
 """AReAM's loss (He et al. 2023) over the classification loss of a backbone (MCTformer-V2, Conformer)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -104,6 +104,11 @@ class AReAM(nn.Module):
         }
         # A buffer, so that a resumed run knows how far its warm-up has come.
         self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "AReAM":
+        super()._apply(function, recurse)
+        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
+        return self
 
     def bind(self, model: nn.Module) -> None:
         """Check that the network is the backbone that this loss reads."""

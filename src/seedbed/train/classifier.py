@@ -87,6 +87,7 @@ def train_classifier(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
 
@@ -103,8 +104,8 @@ def train_classifier(
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, training, **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.errors import ParameterError, UserError
+from seedbed.io.fingerprint import changed, spelled_change
+from seedbed.io.notice import notice
 from seedbed.settings.optimisation import TrainSettings
+from seedbed.train.identity import deciding_settings
 from seedbed.train.ranks import Ranks, joined
 from seedbed.train.run import History, Objective, Run
-from seedbed.train.state import load_state, save_state
+from seedbed.train.schedule import total_steps
+from seedbed.train.state import StateWriter, load_state, take_up_state
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ def fit(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
     after_step: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[nn.Module, History]:
     """Train ``model`` in place; return the network to save (its running average, if the settings ask) and the history.
@@ -47,25 +52,30 @@ def fit(
         objective: loss of a batch.
         settings: hyperparameters.
         seed: seed of order, augmentation and dropout.
-        state_path: where the resume state lies; removed by ``finish``.
+        state_path: where the resume state lies; removed by ``finish``. One that does not belong to this run is set
+            aside, and the terminal says why.
         fingerprint: what else decides the result (data and code checksums, model options).
         device: where to compute.
+        circumstances: device and library versions, for the record; the run goes on under others, see
+            ``History.computed_on``.
         after_step: called after each optimiser step with the network and the step's number from 0.
 
     Raises:
         NotFiniteError: the loss or a weight is NaN or infinite; the last good resume state stays.
-        UserError: a process that reads pictures died.
+        UserError: a process that reads pictures died, or the resume state cannot be written.
     """
     torch.set_num_threads(settings.compute_threads)
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
-    total = settings.total_steps(per_epoch)
-    identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
+    total = total_steps(settings, per_epoch)
+    identity = {"settings": deciding_settings(settings), "seed": seed, "samples": len(data), **fingerprint}
+    if device.type == "cpu":
+        identity["compute_threads"] = settings.compute_threads
     with joined(device) as ranks:
         whole = _pictures_a_batch(settings, len(data), ranks)
         run = Run(model, objective, settings, device, total, per_epoch, ranks)
         states = _States(run, state_path, identity)
-        states.resume()
-        with _worker_deaths_explained(state_path), _progress(run) as bar:
+        states.resume(circumstances or {})
+        with states.writer, _worker_deaths_explained(state_path), _progress(run) as bar:
             for batch in _batches(data, settings, total, seed, run.step, ranks):
                 torch.manual_seed(sample_seed(seed, -1 & 0xFFFFFFFF, run.step))
                 line = run.train_step(run.whole_batch(batch, whole))
@@ -90,22 +100,38 @@ class _States:
     def __init__(self, run: Run, path: Path, identity: dict[str, Any]) -> None:
         self.run, self.path, self.identity = run, path, identity
         self.saved_at = time.monotonic()
+        self.writer = StateWriter()
 
-    def resume(self) -> None:
+    def resume(self, circumstances: Mapping[str, Any]) -> None:
         """Go on from the state on disk, if it belongs to this run."""
-        state, message = load_state(self.path, self.identity)
-        log.info("%s; %d steps, %d an epoch", message, self.run.total, self.run.per_epoch)
+        run = self.run
+        if run.ranks.rank == 0:
+            state, message = take_up_state(self.path, self.identity)
+        run.ranks.wait()  # what the first process leaves at the path is what all go on from
+        if run.ranks.rank:
+            state, message = load_state(self.path, self.identity)
+        log.info("%s; %d steps, %d an epoch", message, run.total, run.per_epoch)
         if state is not None:
-            self.run.restore(state)
+            run.restore(state)
+        before = run.history.computed_on
+        run.history.computed_on = changed(before, circumstances, run.step)
+        if before and len(run.history.computed_on) > len(before) and run.ranks.rank == 0:
+            notice.warning(
+                "Going on from step %d under other circumstances (%s); the last digits may differ from those of an "
+                "undisturbed run, and the record of the result names both.",
+                run.step,
+                spelled_change(run.history.computed_on),
+            )
 
     def save_if_due(self) -> None:
-        """Save a finite state once ``save_every_seconds`` have passed; the last step needs none."""
+        """Begin to save a finite state once ``save_every_seconds`` have passed; the last step needs none."""
         run = self.run
+        self.writer.check()
         overdue = time.monotonic() - self.saved_at > run.settings.save_every_seconds
         if run.ranks.rank == 0 and overdue and run.step < run.total:
             run.check_finite()
             run.check_weights()
-            save_state(self.path, self.identity, run.state())
+            self.writer.write(self.path, self.identity, run.state())
             self.saved_at = time.monotonic()
 
 

@@ -44,6 +44,11 @@ class Ranks(NamedTuple):
         """This rank's rows of ``count``: contiguous, the first ranks have one more where they do not divide."""
         return share(count, self.rank, self.size)
 
+    def wait(self) -> None:
+        """Wait until every rank has come to this point."""
+        if self.size > 1:
+            dist.barrier()
+
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:

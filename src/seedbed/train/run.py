@@ -35,9 +35,16 @@ class NotFiniteError(UserError):
 
 @dataclass
 class History:
-    """Lines of the training history; a line averages the steps since the one before."""
+    """Lines of the training history; a line averages the steps since the one before.
+
+    Attributes:
+        rows: the lines.
+        computed_on: the circumstances of the run, each with the step ``from`` which they held; see
+            `seedbed.io.fingerprint`.
+    """
 
     rows: list[dict[str, float]] = field(default_factory=list)
+    computed_on: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write ``history.csv``: step, epoch, lr, loss and its parts. It holds no times: same run, same bytes."""
@@ -86,11 +93,12 @@ class Run:
         """One optimiser step; returns the history line where one is due, else nothing."""
         self.schedule.before_step(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
+        # Before the forward pass: at its memory's peak no gradient of the step before is still there.
+        self.optimizer.zero_grad(set_to_none=True)
         autocast = self.settings.bf16 and self.device.type == "cuda"
         divided = divided_forward(self.networks, self.ranks)
         with divided, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             loss, parts = self.objective(self.model, batch)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.ranks.size > 1:
             average_gradients(list(self.model.parameters()), self.ranks)
@@ -131,6 +139,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else {},
             "history": self.history.rows,
+            "computed_on": self.history.computed_on,
             "sums": self._sums,
             "count": self._count,
         }
@@ -144,7 +153,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.history.rows = state["history"]
+        self.history = History(state["history"], state["computed_on"])
         self._sums = {key: value.to(self.device) for key, value in state["sums"].items()}
         self._count = state["count"]
 

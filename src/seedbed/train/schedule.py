@@ -19,6 +19,11 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, settings.beta2))
 
 
+def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run."""
+    return settings.iterations if settings.iterations is not None else settings.epochs * steps_per_epoch
+
+
 class Schedule:
     """Sets the learning rates before each step, from the step's number alone.
 
@@ -33,7 +38,7 @@ class Schedule:
         self, optimizer: torch.optim.Optimizer, settings: TrainSettings, total_steps: int, steps_per_epoch: int
     ) -> None:
         self._stride = steps_per_epoch if settings.schedule == "poly_epoch" else 1
-        length = -(-total_steps // self._stride)  # an epoch that is cut short counts
+        length = -(-total_steps // self._stride) + settings.schedule_extra  # an epoch that is cut short counts
         self._scheduler = _build(
             optimizer, settings, length, round(settings.warmup_epochs * steps_per_epoch / self._stride)
         )

@@ -14,7 +14,7 @@ from seedbed.data.ahead import read_ahead
 from seedbed.data.datasets import MaskedPictures
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.pictures import read_picture
-from seedbed.data.scaling import ROUNDINGS
+from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
@@ -41,7 +41,8 @@ class SegmenterSettings:
         weights_options: how a weights file fills it, see `load_into`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
-        scaling: resize the 8-bit ``picture``, or the normalised ``tensor`` with aligned corners.
+        scaling: resize the 8-bit ``picture``; or normalised pixels: the ``tensor`` with aligned corners, or by
+            OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_picture: what the CRF sees, see `picture_for_crf`.
     """
@@ -54,7 +55,7 @@ class SegmenterSettings:
     weights_options: Mapping[str, Any] = field(default_factory=dict)
     scales: Sequence[float] = (1.0,)
     flip: bool = False
-    scaling: Literal["picture", "tensor"] = "picture"
+    scaling: Literal["picture", "tensor", "cv2_cubic"] = "picture"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_picture: str = "own"
 
@@ -78,6 +79,7 @@ def train_segmenter(
     state_path: Path,
     fingerprint: dict[str, Any],
     device: torch.device,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
     training = settings.train
@@ -85,8 +87,8 @@ def train_segmenter(
     objective = build_objective(training.loss, **training.loss_options)
     transform = build_transform(training.augment, settings.input.normalize)
     data = MaskedPictures(index, index.split(training.split), masks, transform)
-    options = {"seed": seed, "state_path": state_path, "fingerprint": fingerprint, "device": device}
-    return Trained(*fit(model, data, objective, training, **options))
+    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
 @torch.inference_mode()
@@ -118,18 +120,22 @@ def predict_masks(
 
 
 def _scaled(picture: np.ndarray, settings: SegmenterSettings, scale: float, flip: bool) -> Tensor:
-    """One view [3, h, w] of a picture, scaled before or after its normalisation."""
-    on_tensor = settings.scaling == "tensor"
+    """One view [3, h, w] of a picture, scaled before or after its normalisation, then mirrored."""
+    first = settings.scaling != "picture"
     pixels = view(
         picture,
         size=settings.input.size,
-        scale=1.0 if on_tensor else scale,
-        flip=flip,
+        scale=1.0 if first else scale,
+        flip=flip and not first,
         interpolation=settings.input.interpolation,
         rounding=settings.rounding,
         normalisation=settings.input.normalize,
     )
-    if not on_tensor:
+    if not first:
         return pixels
-    size = tuple(max(1, ROUNDINGS[settings.rounding](side * scale)) for side in pixels.shape[-2:])
-    return F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
+    if settings.scaling == "cv2_cubic":
+        pixels = cv2_cubic(pixels, size, scale)
+    else:
+        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+    return pixels.flip(-1) if flip else pixels

@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 from seedbed.data.raw.lock import DataLock
 from seedbed.data.raw.sources import FileSource
-from seedbed.data.raw.unpack import unpack
 from seedbed.data.raw.verify import verify
 from seedbed.errors import DataError
 
@@ -56,7 +55,7 @@ def adopt_unpacked(source: FileSource, path: str | Path, target: str | Path) -> 
 
 def find_unpacked(source: FileSource, path: Path) -> Path | None:
     """The folder at or below ``path`` that has what ``source.contains`` counts; None if there is none."""
-    return next((folder for folder in _candidates(source, path) if _is_complete(source, folder)), None)
+    return next((folder for folder in _candidates(source, path) if is_complete(source, folder)), None)
 
 
 def check_unpacked(source: FileSource, target: str | Path) -> None:
@@ -66,10 +65,22 @@ def check_unpacked(source: FileSource, target: str | Path) -> None:
         DataError: naming what is missing.
     """
     folder = Path(target) / source.prefix
+    if missing := missing_from(source, folder):
+        raise DataError(f"{folder}: {missing}. Unpack it again.")
+
+
+def missing_from(source: FileSource, folder: Path) -> str | None:
+    """What a folder lacks of what ``source.contains`` counts, in words; None if it is whole."""
     for pattern, expected in source.contains.items():
         found = _count(folder, pattern)
         if found < expected:
-            raise DataError(f"{folder}: {found} files match {pattern}, {source.file} has {expected}. Unpack it again.")
+            return f"{found} files match {pattern}, {source.file} has {expected}"
+    return None
+
+
+def is_complete(source: FileSource, folder: Path) -> bool:
+    """Whether ``folder`` is there and lacks nothing."""
+    return folder.is_dir() and missing_from(source, folder) is None
 
 
 def _candidates(source: FileSource, path: Path) -> Iterator[Path]:
@@ -79,10 +90,6 @@ def _candidates(source: FileSource, path: Path) -> Iterator[Path]:
     yield path
     for depth in range(len(parts)):
         yield path.joinpath(*parts[depth:])
-
-
-def _is_complete(source: FileSource, folder: Path) -> bool:
-    return folder.is_dir() and all(_count(folder, pattern) >= count for pattern, count in source.contains.items())
 
 
 def _count(folder: Path, pattern: str) -> int:
@@ -102,27 +109,3 @@ def _link(link: Path, content: Path) -> Path:
         temporary.symlink_to(content)
         temporary.replace(link)
     return link
-
-
-def provide(source: FileSource, origin: Path, target: Path, *, lock_file: str | Path) -> Path:
-    """Bring a source to ``target``: unpack the archive ``origin``, or link what a folder ``origin`` holds.
-
-    Args:
-        source: an entry of the table of sources.
-        origin: its file, or a folder that holds the file or, for an archive, its unpacked content.
-        target: the folder that holds the content afterwards.
-        lock_file: the lock of data.
-
-    Raises:
-        DataError: nothing of the source is there, or it is not what is published.
-    """
-    if source.kind != "archive":
-        return adopt_file(source, origin, target, lock_file=lock_file)
-    packed = origin / source.file if origin.is_dir() else origin
-    if origin.is_dir() and not packed.is_file():
-        return adopt_unpacked(source, origin, target)
-    if origin.is_dir():
-        packed = adopt_file(source, packed, target.parent / "archives", lock_file=lock_file)
-    unpack(packed, target)
-    check_unpacked(source, target)
-    return target

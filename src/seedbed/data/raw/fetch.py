@@ -48,8 +48,9 @@ def fetch(
 ) -> Path:
     """Return the verified file of a source in ``folder``, fetching it if it is not there.
 
-    A partial file, ``<file>.part``, is kept for the next call unless its content is proven wrong. Of several processes
-    that want the same file one fetches, the others wait and find it.
+    A file that is there is never removed or replaced, whatever its content: a person may have put it there. A partial
+    file, ``<file>.part``, is kept for the next call unless its content is proven wrong. Of several processes that want
+    the same file one fetches, the others wait and find it.
 
     Args:
         source: an entry of the table of sources.
@@ -106,7 +107,7 @@ def _verify_present(target: Path, source: FileSource, lock: DataLock) -> None:
     try:
         verify(target, source, lock)
     except DataError as error:
-        raise DataError(f"{error} Remove the file and rerun.") from None
+        raise DataError(f"{error} Remove the file and rerun; it is left as it is.") from None
 
 
 def _fetch_from_any(
@@ -121,7 +122,11 @@ def _fetch_from_any(
             _LOG.warning("%s %s.", url, error)
             problems.append(f"  {url} {error}")
         else:
-            _publish(part, target)
+            if target.exists():  # a person put it there meanwhile
+                _verify_present(target, source, lock)
+                part.discard()
+            else:
+                _publish(part, target)
             return
     hint = f"Add a mirror to the table of sources, or put the file at {target} yourself; see {source.page}"
     raise DataError(f"{source.name}: no address gives {source.file}:\n" + "\n".join(problems) + f"\n{hint}")

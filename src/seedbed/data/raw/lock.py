@@ -5,17 +5,13 @@ give no checksum.
 """
 
 import contextlib
-import fcntl
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from seedbed.errors import DataError, UserError
 from seedbed.io.atomic import read_json, write_json
-
-_LOG = logging.getLogger(__name__)
+from seedbed.io.filelock import held
 
 
 @dataclass(frozen=True)
@@ -81,27 +77,19 @@ class DataLock:
 def exclusive(path: Path, waiting_for: str = "") -> Iterator[None]:
     """Hold the lock file ``path``, which one process at a time can; the system frees it when its holder dies.
 
+    On a file system without locks the log says so once, and work goes on.
+
     Args:
         path: the lock file; it is made, and stays.
         waiting_for: what the log says another process is doing while this one waits.
 
     Raises:
-        UserError: the file system has no locks, or the folder cannot be written.
+        UserError: the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(path.open("a"))
-            _flock(stream, waiting_for)
+            stack.enter_context(held(path, waiting_for))
         except OSError as error:
             message = f"{path}: cannot be locked ({error.strerror}). Use a folder that can be written to."
             raise UserError(message) from error
         yield
-
-
-def _flock(stream: IO, waiting_for: str) -> None:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if waiting_for:
-            _LOG.info("Another process is %s; waiting for it.", waiting_for)
-        fcntl.flock(stream, fcntl.LOCK_EX)

@@ -89,6 +89,10 @@ class FileSource(Section):
             raise ValueError("lists an address under 'urls' twice")
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """Name, size and checksums: what tells the file's content, and not where to get it."""
+        return {key: getattr(self, key) for key in ("file", "bytes", "md5", "sha256", "sha256_prefix")}
+
     def proven(self) -> bool:
         """Whether a checksum is published, so that wrong content cannot go unnoticed."""
         return bool(self.sha256 or self.md5 or self.sha256_prefix)

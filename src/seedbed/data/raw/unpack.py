@@ -10,7 +10,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -37,7 +37,14 @@ class _Member:
     content: IO[bytes] | None
 
 
-def unpack(archive: str | Path, target: str | Path, *, limit: int | None = None, progress: bool = True) -> Path:
+def unpack(
+    archive: str | Path,
+    target: str | Path,
+    *,
+    limit: int | None = None,
+    progress: bool = True,
+    check: Callable[[Path], None] | None = None,
+) -> Path:
     """Unpack ``archive`` into the folder ``target``, which appears whole or not at all, and return it.
 
     Args:
@@ -45,6 +52,7 @@ def unpack(archive: str | Path, target: str | Path, *, limit: int | None = None,
         target: the folder; one that is there is replaced.
         limit: bytes that the members may have together; by default a hundred times the archive's size.
         progress: draw a bar on standard error.
+        check: called with the unpacked folder before it becomes ``target``; what it raises leaves nothing behind.
 
     Raises:
         DataError: naming archive and member: damaged or truncated, unsafe, or larger than ``limit``.
@@ -66,6 +74,8 @@ def unpack(archive: str | Path, target: str | Path, *, limit: int | None = None,
                     raise DataError(f"{archive}: unpacks to more than {limit or packed * RATIO:,} bytes; refused.")
                 _write(member, folder, archive)
                 bar.update()
+        if check is not None:
+            check(folder)
     return target
 
 
@@ -77,7 +87,7 @@ def _undamaged(members: Iterator[_Member], archive: Path) -> Iterator[_Member]:
             member = next(members, None)
         except _DAMAGE as error:
             where = f" after '{last}'" if last else ""
-            raise DataError(f"{archive}: truncated or damaged{where} ({error}). Delete and fetch it again.") from None
+            raise DataError(f"{archive}: truncated or damaged{where} ({error}). Replace it by a whole one.") from None
         if member is None:
             return
         last = member.name
@@ -104,7 +114,7 @@ def _copy(member: _Member, stream: IO[bytes], archive: Path) -> None:
             chunk = member.content.read(_CHUNK)
         except _DAMAGE as error:
             raise DataError(
-                f"{archive}: truncated or damaged in '{member.name}' ({error}). Delete and fetch it again."
+                f"{archive}: truncated or damaged in '{member.name}' ({error}). Replace it by a whole one."
             ) from None
         if not chunk:
             break

@@ -22,6 +22,7 @@ def run_protocol(
     options: Mapping[str, Any],
     device: torch.device,
     block: int | None = None,
+    begun: Counts | None = None,
 ) -> Counts:
     """Explain and measure one shard.
 
@@ -33,6 +34,8 @@ def run_protocol(
         options: the measurement's own, see its class.
         device: where to compute.
         block: batches end after so many images, see ``seedbed.data.index.together``; None if there are no shards.
+        begun: what was counted of the shard's earlier images, whole blocks of them; it is gone on from, and the sums
+            are those of one call for all, bit for bit.
 
     Returns:
         What was counted, as plain values; ``seedbed.evaluate.merging`` brings shards together.
@@ -42,6 +45,6 @@ def run_protocol(
         DataError: an image lacks what is needed (one label, a box, a mask).
     """
     measured = build_measurement(name, options)
-    setting = Setting(model.to(device).eval(), index, records, explainer, device, Fitting("pictures"), block)
+    setting = Setting(model.to(device).eval(), index, records, explainer, device, Fitting("pictures"), block, begun)
     with torch.no_grad():
         return measured.count(setting)

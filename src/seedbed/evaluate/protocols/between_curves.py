@@ -31,13 +31,14 @@ class BetweenCurves(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
+        test = setting.counter(self.test)
         more = {"copies_at_once": self.copies_at_once, **setting.statistics()}
         for batch in setting.batches():
             labels = setting.labels(batch)
             classes = labels if self.target else setting.logits(batch).argmax(1)
             maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
-            self.test.update(setting.model, batch.pictures, maps, labels.cpu(), **more)
-        return self.test.to_dict()
+            test.update(setting.model, batch.pictures, maps, labels.cpu(), **more)
+        return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

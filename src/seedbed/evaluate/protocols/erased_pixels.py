@@ -36,13 +36,14 @@ class ErasedPixels(Measurement):
         """See `Measurement`."""
         import torch
 
+        tests = {name: setting.counter(test, name) for name, test in self.tests.items()}
         more = {"copies_at_once": self.copies_at_once, **setting.statistics()}
         for batch in setting.batches():
             labels = setting.labels(batch)
             maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))
-            for position, test in enumerate(self.tests.values()):
+            for position, test in enumerate(tests.values()):
                 test.update(setting.model, batch.pictures, maps[:, position], labels.cpu(), **more)
-        return {explained: test.to_dict() for explained, test in self.tests.items()}
+        return {explained: test.to_dict() for explained, test in tests.items()}
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

@@ -35,12 +35,13 @@ class Foreground(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
+        test = setting.counter(self.test)
         for batch in setting.batches():
             classes = setting.labels(batch) if self.target else setting.logits(batch).argmax(1)
             maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
             for record, heat in zip(batch.records, maps.cpu().numpy(), strict=True):
-                self.test.update(heat, _foreground(setting.index, record, heat.shape))
-        return self.test.to_dict()
+                test.update(heat, _foreground(setting.index, record, heat.shape))
+        return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

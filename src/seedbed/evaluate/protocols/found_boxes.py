@@ -30,14 +30,15 @@ class Localization(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
+        test = setting.counter(self.test)
         for batch in setting.batches():
             predicted = setting.logits(batch).argmax(1)
             classes = setting.labels(batch) if self.target else predicted
             maps = setting.maps(batch.inputs, classes[:, None])[:, 0].cpu().numpy()
             for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
                 boxes = scale_boxes(_boxes(setting.index, record), record.size, heat.shape)
-                self.test.update(heat, boxes, label=setting.label(record), predicted=guess)
-        return self.test.to_dict()
+                test.update(heat, boxes, label=setting.label(record), predicted=guess)
+        return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

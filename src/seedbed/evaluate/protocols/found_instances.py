@@ -33,6 +33,7 @@ class FoundInstances(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
+        test = setting.counter(self.test)
         from seedbed.evaluate.classification import predict_scores
         from seedbed.explain.pictures import picture_heatmaps
 
@@ -44,8 +45,8 @@ class FoundInstances(Measurement):
         maps = picture_heatmaps(*shown, whole, setting.device, setting.block)
         for record, probabilities, (image, heat) in zip(records, scores.sigmoid(), maps, strict=True):
             classes = heat.classes.tolist()
-            self.test.update(image, heat.maps, classes, probabilities[classes].tolist(), truth(record))
-        return self.test.to_dict()
+            test.update(image, heat.maps, classes, probabilities[classes].tolist(), truth(record))
+        return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

@@ -32,11 +32,12 @@ class LayerByLayer(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
-        from seedbed.evaluate.layerwise import count_layers
+        from seedbed.evaluate.layerwise import LayerGain, count_layers
 
         records = list(setting.records)
         measured = (setting.model, setting.index, records, setting.explainer, self.scoring, setting.device)
-        return count_layers(*measured, setting.block).to_dict()
+        begun = None if setting.begun is None else LayerGain.from_dict(setting.begun)
+        return count_layers(*measured, setting.block, begun).to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

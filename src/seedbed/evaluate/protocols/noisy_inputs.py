@@ -29,6 +29,7 @@ class NoisyInputs(Measurement):
 
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
+        test = setting.counter(self.test)
         for batch in setting.sized(self.size).batches():
             targets = [setting.index.class_indices(record)[:1] for record in batch.records]
             chosen = [position for position, own in enumerate(targets) if own]
@@ -36,10 +37,10 @@ class NoisyInputs(Measurement):
                 inputs = batch.inputs[chosen]
                 labels = inputs.new_tensor([targets[position] for position in chosen]).long()
                 numbers = [zlib.crc32(batch.records[position].image.encode()) for position in chosen]
-                self.test.update(
+                test.update(
                     lambda images, own=labels: setting.maps(images, own), inputs, numbers, setting.statistics()["std"]
                 )
-        return self.test.to_dict()
+        return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,14 @@ from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
+from seedbed.evaluate.measurements import Counts
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.heatmaps import upsample
 from seedbed.models.outputs import logits_of
+
+Counter = TypeVar("Counter")
+"""What counts images: with ``update``, ``to_dict`` and ``from_dict``."""
 
 
 class Batch(NamedTuple):
@@ -30,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's pictures and how they are explained."""
+    """A network, the shard's pictures, how they are explained, and what was counted of the shard before."""
 
     model: nn.Module
     index: DataIndex
@@ -39,6 +43,13 @@ class Setting(NamedTuple):
     device: torch.device
     fit: Fitting
     block: int | None = None
+    begun: Counts | None = None
+
+    def counter(self, fresh: Counter, part: str | None = None) -> Counter:
+        """What counts: ``fresh``, or one of its kind that goes on from what was begun, or from a part of that."""
+        if self.begun is None:
+            return fresh
+        return type(fresh).from_dict(self.begun if part is None else self.begun[part])
 
     def sized(self, size: Sequence[int] | None) -> "Setting":
         """The same with images squashed to a size, (h, w), where the explainer says none."""

@@ -1,0 +1,268 @@
+"""Parameters that each rule is given: a method a rule, from its parameters' names to a value or a function of the path.
+
+Each receives what it uses and nothing else, so that a change of another parameter does not run it again; ``code`` is
+the digest of the code that computes its result (`seedbed.io.identity`).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from seedbed.data.index import SUBSETS
+from seedbed.errors import UserError, unknown_name
+from seedbed.papers.measured import measurements, measures
+from seedbed.plan.code import (
+    Code,
+    checkpoint_modules,
+    explainer_modules,
+    measurement_modules,
+    network_modules,
+    prediction_modules,
+    refiner_modules,
+    training_modules,
+)
+from seedbed.plan.inputs import Inputs
+from seedbed.plan.names import WILDCARDS, Names, Wildcards
+
+Given = dict[str, Any]
+LOCK = "data/lock.json"
+
+
+class GivenParameters:
+    """Parameters of the stages from data sets to predictions.
+
+    Args:
+        names: what names mean.
+        inputs: for the files of published data sets.
+        code: digests of code.
+    """
+
+    def __init__(self, names: Names, inputs: Inputs, code: Code) -> None:
+        self.names, self.preset, self.inputs, self.code = names, names.preset, inputs, code
+        self.layout, self.sources = names.layout, inputs.sources
+
+    # -- data and weights
+
+    def make_shapes(self) -> Given:
+        return {"code": self.code.of("make_shapes"), "dataset": self._dataset_section}
+
+    def prepare_dataset(self) -> Given:
+        kind = lambda wildcards: self.preset.datasets[wildcards.dataset].kind  # noqa: E731
+        return {
+            "code": lambda wildcards: self.code.of("prepare_dataset", f"seedbed.data.published.{kind(wildcards)}"),
+            "kind": kind,
+            "options": lambda wildcards: self.preset.datasets[wildcards.dataset].options,
+            "licence": lambda wildcards: self.sources.datasets[kind(wildcards)].licence,
+            "sources": lambda wildcards: self.inputs.wanted_sources(wildcards.dataset),
+            "lock": LOCK,
+        }
+
+    def fetch_source(self) -> Given:
+        return {"content": lambda wildcards: self.sources.file(wildcards.source).identity(), "lock": LOCK}
+
+    def unpack_source(self) -> Given:
+        return {**self.fetch_source(), "path": lambda wildcards: self.preset.datasets[wildcards.dataset].path}
+
+    # Checksums prove what is fetched, unpacked and shipped, so that no code is among what makes these rules run again.
+
+    def provide_shipped_weights(self) -> Given:
+        return {"sha256": lambda wildcards: self.preset.weights[wildcards.weights].sha256}
+
+    def fetch_timm_weights(self) -> Given:
+        return {"lock": LOCK}
+
+    def convert_weights(self) -> Given:
+        return {"code": self.code.of("convert_weights")}
+
+    def compare_rebuilt_weights(self) -> Given:
+        return {"code": self.code.of("compare_rebuilt_weights")}
+
+    def _dataset_section(self, wildcards: Wildcards) -> Any:
+        return self.names.parameters(self.preset.datasets[wildcards.dataset])
+
+    # -- networks
+
+    def train_classifier(self) -> Given:
+        folder = self.layout.classifier("{dataset}", "{model}", "{seed}")
+        return self._training("train_classifier", "models", "model", folder)
+
+    def train_affinity_network(self) -> Given:
+        folder = self.layout.affinity("{dataset}", "{model}", "{explainer}", "{network}", "{seed}")
+        return self._training("train_affinity_network", "affinity_networks", "network", folder)
+
+    def train_segmenter(self) -> Given:
+        folder = self.layout.segmenter("{dataset}", "{model}", "{explainer}", "{refiner}", "{segmenter}", "{seed}")
+        return self._training("train_segmenter", "segmenters", "segmenter", folder)
+
+    def _training(self, script: str, table: str, key: str, folder: str) -> Given:
+        section = self._section(table)
+        return {
+            "code": self._code(script, training_modules, section),
+            key: section,
+            "state": f"{folder}/resume.pt",
+        }
+
+    def adopt_classifier(self) -> Given:
+        return self._adoption("models")
+
+    def adopt_affinity_network(self) -> Given:
+        return self._adoption("affinity_networks")
+
+    def adopt_segmenter(self) -> Given:
+        return self._adoption("segmenters")
+
+    def _adoption(self, table: str) -> Given:
+        section = self._section(table)
+        return {
+            "code": self._code("adopt_checkpoint", checkpoint_modules, section),
+            "kind": table,
+            "name": lambda wildcards: getattr(wildcards, WILDCARDS[table]),
+            "network": section,
+        }
+
+    # -- maps and masks
+
+    def explain(self) -> Given:
+        return {
+            "code": self._explaining("explain"),
+            "explainer": self._explainer,
+            "network": self._network,
+        }
+
+    def run_protocol(self) -> Given:
+        return {
+            "code": self._explaining("run_protocol", measuring=True),
+            "explainer": self._explainer,
+            "network": self._network,
+            "protocol": self._protocol,
+        }
+
+    def merge_protocol(self) -> Given:
+        return {
+            "code": lambda wildcards: self.code.of("merge_protocol", *self._measurement(wildcards)),
+            "protocol": self._protocol,
+        }
+
+    def measure_attention(self) -> Given:
+        section = lambda wildcards: self.names.section("models", wildcards)  # noqa: E731
+        return {
+            "code": self._code("measure_attention", network_modules, self._network),
+            "input": lambda wildcards: self.names.parameters(section(wildcards).input),
+            "network": self._network,
+        }
+
+    def merge_attention(self) -> Given:
+        return {
+            "code": self.code.of("merge_protocol", *measurement_modules("attention_statistics")),
+            "protocol": {"name": "attention_statistics"},
+        }
+
+    def score_heatmaps(self) -> Given:
+        explainer = self._explainer_section
+        return {
+            "code": self.code.of("score_heatmaps"),
+            "scoring": self._scoring,
+            "background": lambda wildcards: explainer(wildcards).background,
+            "sweep": lambda wildcards: explainer(wildcards).sweep,
+        }
+
+    def label_affinities(self) -> Given:
+        section = lambda wildcards: self.names.section("affinity_networks", wildcards)  # noqa: E731
+        return {
+            "code": self.code.of("label_affinities"),
+            "labels": lambda wildcards: self.names.parameters(section(wildcards).labels),
+            "crf": lambda wildcards: self.names.crf(section(wildcards).labels.crf),
+            "split": lambda wildcards: section(wildcards).train.split,
+        }
+
+    def refine_masks(self) -> Given:
+        return {
+            "code": lambda wildcards: self.code.of("refine_masks", *refiner_modules(self._refiner(wildcards))),
+            "refiner": self._refiner,
+            "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
+            "background": lambda wildcards: self._explainer_section(wildcards).background,
+        }
+
+    def random_walk(self) -> Given:
+        return {
+            "code": self._walking,
+            "refiner": self._refiner,
+            "network": self._walked,
+            "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
+        }
+
+    def segment(self) -> Given:
+        section = lambda wildcards: self.names.section("segmenters", wildcards)  # noqa: E731
+        return {
+            "code": self._code("segment", prediction_modules, self._section("segmenters")),
+            "segmenter": self._section("segmenters"),
+            "crf": lambda wildcards: self.names.crf(section(wildcards).crf),
+        }
+
+    def score_pseudo_masks(self) -> Given:
+        return {"code": self.code.of("score_masks"), "scoring": self._scoring}
+
+    score_segmentation = score_pseudo_masks
+
+    def pack_submission(self) -> Given:
+        return {"code": self.code.of("pack_submission")}
+
+    # --
+
+    def _section(self, table: str) -> Callable[[Wildcards], Any]:
+        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards))
+
+    def _code(
+        self, script: str, modules: Callable[[Any], list[str]], section: Callable[[Wildcards], Any]
+    ) -> Callable[[Wildcards], str]:
+        """Digest of a script and of what a section chooses."""
+        return lambda wildcards: self.code.of(script, *modules(section(wildcards)))
+
+    def _network(self, wildcards: Wildcards) -> Any:
+        return self.names.network(wildcards.model, wildcards.dataset)
+
+    def _explainer_section(self, wildcards: Wildcards) -> Any:
+        return self.names.explainer(wildcards.dataset, wildcards.model, wildcards.explainer)
+
+    def _explainer(self, wildcards: Wildcards) -> Any:
+        return self.names.parameters(self._explainer_section(wildcards))
+
+    def _scoring(self, wildcards: Wildcards) -> Any:
+        return self.names.scoring(wildcards.dataset)
+
+    def _refiner(self, wildcards: Wildcards) -> Any:
+        return self.names.parameters(self.preset.refiners[wildcards.refiner])
+
+    def _walked(self, wildcards: Wildcards) -> Any:
+        """The affinity network that a refiner walks on."""
+        networks = self.names.on(wildcards.dataset).affinity_networks
+        return self.names.parameters(networks[self.names.walk_network(wildcards)])
+
+    def _walking(self, wildcards: Wildcards) -> str:
+        chosen = [*refiner_modules(self._refiner(wildcards)), *network_modules(self._walked(wildcards))]
+        return self.code.of("refine_masks", *chosen)
+
+    def _explaining(self, script: str, measuring: bool = False) -> Callable[[Wildcards], str]:
+        def digest(wildcards: Wildcards) -> str:
+            chosen = [*network_modules(self._network(wildcards)), *explainer_modules(self._explainer(wildcards))]
+            return self.code.of(script, *chosen, *(self._measurement(wildcards) if measuring else ()))
+
+        return digest
+
+    def _measurement(self, wildcards: Wildcards) -> list[str]:
+        return measurement_modules(self._protocol(wildcards)["name"])
+
+    @property
+    def protocols(self) -> str:
+        """A regular expression of measurements of explanations, perhaps on a subset: localization_single_class."""
+        return rf"({'|'.join(measurements(maps=True))})(_({'|'.join(SUBSETS)}))?"
+
+    def _protocol(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Name, subset and options of a measurement."""
+        found = re.fullmatch(self.protocols, wildcards.protocol)
+        if found is None:
+            raise UserError(unknown_name("measurement", wildcards.protocol, measurements(maps=True)))
+        name, _, subset = found.groups()
+        scored = measures(name, "scoring")
+        options = self._scoring(wildcards) if scored else self.preset.protocols.get(name, {})
+        return {"name": name, "subset": subset, "options": options}

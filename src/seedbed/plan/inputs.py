@@ -1,0 +1,178 @@
+"""Files that each rule reads: a method a rule, from the names in a path to its inputs by name."""
+
+from pathlib import Path
+from typing import Any
+
+from seedbed.data.raw.sources import SourceTable
+from seedbed.errors import ParameterError, UserError
+from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiners import needs
+from seedbed.plan.names import Names, Wildcards
+
+Files = dict[str, Any]
+
+
+class Inputs:
+    """Inputs of the stages from data sets to predictions.
+
+    Args:
+        names: what names mean.
+        sources: files that publishers offer.
+        base: folder of the project.
+    """
+
+    def __init__(self, names: Names, sources: SourceTable, base: Path) -> None:
+        self.names, self.sources, self.base = names, sources, base
+        self.preset, self.layout = names.preset, names.layout
+
+    # -- data and weights
+
+    def unpack_source(self, wildcards: Wildcards) -> Files:
+        """Stamp of the archive; none where the data set already lies on disk."""
+        lies_here = self.preset.datasets[wildcards.dataset].path
+        return {"stamp": [] if lies_here else [self.stamp(wildcards.source)]}
+
+    def prepare_dataset(self, wildcards: Wildcards) -> Files:
+        """Stamps of the raw folders."""
+        dataset = wildcards.dataset
+        return {"stamps": [self.layout.unpacked(dataset, source) for source in self.wanted_sources(dataset)]}
+
+    def shipped_weights(self, wildcards: Wildcards) -> str:
+        return str(self.base / self.preset.weights[wildcards.weights].file)
+
+    def convert_weights(self, wildcards: Wildcards) -> Files:
+        """Published weights: a file of yours, or the stamp of the one that is kept."""
+        entry = self.preset.weights[wildcards.weights]
+        return {"file": entry.path or self.stamp(entry.source)}
+
+    def provide_timm_weights(self, wildcards: Wildcards) -> Files:
+        """Stamp of the weights that timm publishes."""
+        return {"file": self.layout.timm_stamp(self.preset.weights[wildcards.weights].tag)}
+
+    def compare_rebuilt_weights(self, wildcards: Wildcards) -> Files:
+        """Shipped weights, and what their recipe trains on the stand-in for ImageNet."""
+        entry = self.preset.weights[wildcards.weights]
+        rebuilt = self.names.weights(self.preset.dataset_for("imagenet"), entry.recipe, 0)
+        return {"shipped": str(self.base / entry.file), "rebuilt": rebuilt}
+
+    def stamp(self, source: str) -> str:
+        """What says that a file of the table of sources is there and verified."""
+        return self.layout.stamp(source, self.sources.file(source).file)
+
+    def wanted_sources(self, dataset: str) -> list[str]:
+        """Files of a published data set: those it needs, and the optional ones that the parameters ask for."""
+        entry = self.preset.datasets[dataset]
+        every = self.sources.of_dataset(entry.kind)
+        return [source.name for source in every if not source.optional or source.name in entry.optional]
+
+    # -- networks
+
+    def train_classifier(self, wildcards: Wildcards) -> Files:
+        entry = self.names.section("models", wildcards)
+        return {**self._dataset(wildcards), "weights": self.names.initial_weights(entry.weights)}
+
+    def train_affinity_network(self, wildcards: Wildcards) -> Files:
+        """Labels of both kinds; the row's classifier, another one or named weights to start from."""
+        entry, folder = self.names.section("affinity_networks", wildcards), self._affinity(wildcards)
+        weights = self.names.initial_weights(entry.weights)
+        if entry.weights == "classifier":
+            chain = {"dataset": wildcards.dataset, "model": entry.classifier or wildcards.model}
+            weights = [self.names.weights(**self.preset.measured_names(chain), seed=wildcards.seed)]
+        shards = {kind: self.names.shards(f"{folder}/{kind}", "h5") for kind in ("low", "high")}
+        return {**self._dataset(wildcards), **shards, "weights": weights}
+
+    def train_segmenter(self, wildcards: Wildcards) -> Files:
+        """Every shard of the masks that the network trains on."""
+        entry = self.names.section("segmenters", wildcards)
+        chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
+        masks = self.names.shards(self.layout.masks(wildcards.dataset, entry.train.split, *chain), "zip")
+        return {**self._dataset(wildcards), "masks": masks, "weights": self.names.initial_weights(entry.weights)}
+
+    def adopt_classifier(self, wildcards: Wildcards) -> Files:
+        return {"file": self._checkpoint("models", wildcards.model), **self._dataset(wildcards)}
+
+    def adopt_affinity_network(self, wildcards: Wildcards) -> Files:
+        return {"file": self._checkpoint("affinity_networks", wildcards.network), **self._dataset(wildcards)}
+
+    def adopt_segmenter(self, wildcards: Wildcards) -> Files:
+        return {"file": self._checkpoint("segmenters", wildcards.segmenter), **self._dataset(wildcards)}
+
+    # -- maps and masks
+
+    def explain(self, wildcards: Wildcards) -> Files:
+        chain = self.names.chain(wildcards, "dataset", "model", "seed")
+        return {**self._dataset(wildcards), "weights": self.names.weights(*chain)}
+
+    run_protocol = measure_attention = explain
+
+    def score_heatmaps(self, wildcards: Wildcards) -> Files:
+        return {**self._dataset(wildcards), "heatmaps": self.names.shards(self._heatmaps(wildcards), "h5")}
+
+    def merge_protocol(self, wildcards: Wildcards) -> Files:
+        shards = self.names.shards(f"{self._heatmaps(wildcards)}/{wildcards.protocol}", "json")
+        return {"card": self.layout.card(wildcards.dataset), "shards": shards}
+
+    def merge_attention(self, wildcards: Wildcards) -> Files:
+        chain = self.names.chain(wildcards, "dataset", "model", "seed")
+        folder = f"{self.layout.classifier(*chain)}/{wildcards.split}/attention_statistics"
+        return {"card": self.layout.card(wildcards.dataset), "shards": self.names.shards(folder, "json")}
+
+    def label_affinities(self, wildcards: Wildcards) -> Files:
+        """A shard of the maps of the split that the affinity network trains on."""
+        split = self.names.section("affinity_networks", wildcards).train.split
+        chain = self.names.chain(wildcards, "model", "explainer", "seed")
+        maps = self.layout.heatmaps(wildcards.dataset, split, *chain)
+        return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
+
+    def refine_masks(self, wildcards: Wildcards) -> Files:
+        """A shard of heat maps; none where a refiner needs no maps."""
+        shard = f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"
+        mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
+        return {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
+
+    def random_walk(self, wildcards: Wildcards) -> Files:
+        """Heat maps, and the affinity network that was trained on the same maps of another split."""
+        chain = self.names.chain(wildcards, "dataset", "model", "explainer")
+        folder = self.layout.affinity(*chain, self.names.walk_network(wildcards), wildcards.seed)
+        return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
+
+    def score_pseudo_masks(self, wildcards: Wildcards) -> Files:
+        chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "refiner", "seed")
+        return {**self._dataset(wildcards), "masks": self.names.shards(self.layout.masks(*chain), "zip")}
+
+    def segment(self, wildcards: Wildcards) -> Files:
+        return {**self._dataset(wildcards), "weights": f"{self._segmenter(wildcards)}/model.safetensors"}
+
+    def score_segmentation(self, wildcards: Wildcards) -> Files:
+        folder = f"{self._segmenter(wildcards)}/{wildcards.split}"
+        return {**self._dataset(wildcards), "masks": self.names.shards(folder, "zip")}
+
+    pack_submission = score_segmentation
+
+    # --
+
+    def _dataset(self, wildcards: Wildcards) -> Files:
+        return {"index": self.layout.index(wildcards.dataset), "card": self.layout.card(wildcards.dataset)}
+
+    def _heatmaps(self, wildcards: Wildcards) -> str:
+        return self.layout.heatmaps(*self.names.chain(wildcards, "dataset", "split", "model", "explainer", "seed"))
+
+    def _affinity(self, wildcards: Wildcards) -> str:
+        return self.layout.affinity(*self.names.chain(wildcards, "dataset", "model", "explainer", "network", "seed"))
+
+    def _segmenter(self, wildcards: Wildcards) -> str:
+        chain = ("dataset", "model", "explainer", "refiner", "segmenter", "seed")
+        return self.layout.segmenter(*self.names.chain(wildcards, *chain))
+
+    def _checkpoint(self, table: str, name: str) -> str:
+        """A published checkpoint's file.
+
+        Raises:
+            UserError: it is not there.
+        """
+        checkpoint = getattr(self.preset, table)[name].checkpoint
+        if checkpoint is None:
+            raise ParameterError(f"{table}.{name}: has no checkpoint.")
+        if not Path(checkpoint.path).is_file():
+            raise UserError(f"{table}.{name.removesuffix(CHECKPOINT)}.checkpoint: there is no file {checkpoint.path}.")
+        return checkpoint.path

@@ -1,0 +1,126 @@
+"""What names mean on a data set: sections with their changes for it, the network behind a row, how it is explained."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Protocol
+
+from seedbed.data.raw.sources import SourceTable
+from seedbed.errors import UserError
+from seedbed.papers import Layout
+from seedbed.params import Preset
+from seedbed.params.identity import AbsentValues, Parameters, plain
+from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiners import needs
+
+
+class Wildcards(Protocol):
+    """The names in an artifact's path."""
+
+    def __getattr__(self, name: str) -> str: ...
+
+
+class Names:
+    """A preset, asked by name.
+
+    Args:
+        preset: the checked preset.
+        layout: where its artifacts lie.
+        absent: what options that a result does not know stand for.
+        scoring_chosen: whether the command line says how masks are scored.
+    """
+
+    def __init__(self, preset: Preset, layout: Layout, absent: AbsentValues, scoring_chosen: bool = False) -> None:
+        self.scoring_chosen = scoring_chosen
+        self.preset, self.layout, self.absent = preset, layout, absent
+        self.on = cache(preset.on)
+        self.explainer = cache(self._explainer)
+
+    def parameters(self, section: Any, *without: str) -> Parameters:
+        """A section for a script, without its variants and without further fields."""
+        left_out = {"per_dataset", "per_model", *without}
+        keep = lambda values: {key: value for key, value in values.items() if key not in left_out}  # noqa: E731
+        return Parameters(keep(plain(section)), keep(self.absent.identity(section)))
+
+    def section(self, table: str, wildcards: Wildcards) -> Any:
+        """The entry of ``models``, ``affinity_networks``, ``refiners`` or ``segmenters`` that a path names, as it is on
+        the data set there."""
+        return getattr(self.on(wildcards.dataset), table)[getattr(wildcards, WILDCARDS[table])]
+
+    def crf(self, name: str | None) -> Parameters | None:
+        """A named CRF, or None."""
+        return self.parameters(self.preset.crf[name]) if name else None
+
+    def network(self, model: str, dataset: str) -> Parameters:
+        """What builds a classifier; its training does not matter to what is computed from it."""
+        entry = self.on(dataset).models[model]
+        return self.parameters(entry, *(name for name in type(entry).model_fields if name not in BUILDS_A_NETWORK))
+
+    def weights(self, dataset: str, model: str, seed: str | int) -> str:
+        """Weights of a classifier: trained here, adopted, or the pretrained ones as they are."""
+        entry = self.on(dataset).models[model]
+        if entry.train is None and entry.checkpoint is None:
+            if entry.weights is None:
+                raise UserError(f"models.{model}: has neither weights, nor train, nor checkpoint.")
+            return self.layout.weights(entry.weights)
+        return f"{self.layout.classifier(dataset, model, seed)}/model.safetensors"
+
+    def initial_weights(self, name: str | None) -> list[str]:
+        """Weights that a network starts from; none if it starts from random values."""
+        return [self.layout.weights(name)] if name else []
+
+    def walk_network(self, wildcards: Wildcards) -> str:
+        """The affinity network that a random walk runs on."""
+        return self.preset.refiners[wildcards.refiner].network  # type: ignore[union-attr]
+
+    def scoring(self, dataset: str) -> Parameters:
+        """How masks are scored; of your own data only classes with pixels count, unless the command line says else."""
+        scoring = self.preset.scoring
+        own = self.preset.datasets[dataset].kind == "folder" and not self.scoring_chosen
+        return self.parameters(scoring.model_copy(update={"miou": "in_either"}) if own else scoring)
+
+    def shards(self, folder: str, extension: str) -> list[str]:
+        """All shards of a folder of artifacts."""
+        count = self.preset.shards
+        return [f"{folder}/{number}-of-{count}.{extension}" for number in range(1, count + 1)]
+
+    def of_kind(self, kind: str, table: str) -> str:
+        """A regular expression of the names in a section whose entries are of one kind; nothing if there is none."""
+        return _either(name for name, entry in getattr(self.preset, table).items() if entry.kind == kind)
+
+    def refiners(self, affinities: bool) -> str:
+        """A regular expression of the refiners that need an affinity network, or of those that need none."""
+        kinds = self.preset.refiners.items()
+        return _either(name for name, entry in kinds if needs(entry.kind, "affinities") == affinities)
+
+    def networks(self, table: str, published: bool = False) -> str:
+        """A regular expression of a section's networks that are trained here, or whose checkpoints are measured."""
+        entries = getattr(self.preset, table).items()
+        return _either(name for name, entry in entries if bool(entry.checkpoint) == published)
+
+    def published_datasets(self, sources: SourceTable) -> str:
+        """A regular expression of the data sets that are published."""
+        return _either(name for name, entry in self.preset.datasets.items() if entry.kind in sources.datasets)
+
+    def shipped_weights(self) -> list[str]:
+        """Names of the weights that come with the project."""
+        return [name for name, entry in self.preset.weights.items() if entry.kind == "shipped"]
+
+    def chain(self, wildcards: Mapping[str, Any] | Wildcards, *keys: str) -> tuple[str, ...]:
+        """Several names of a path."""
+        return tuple(getattr(wildcards, key) for key in keys)
+
+    def without_checkpoint(self, name: str) -> str:
+        """A network's name without the ending of published checkpoints."""
+        return name.removesuffix(CHECKPOINT)
+
+    def _explainer(self, dataset: str, model: str, explainer: str) -> Any:
+        return self.on(dataset).explainer_of(explainer, model)
+
+
+def _either(names: Iterable[str]) -> str:
+    return "|".join(names) or "(?!)"
+
+
+WILDCARDS = {"models": "model", "affinity_networks": "network", "refiners": "refiner", "segmenters": "segmenter"}
+"""Section of the parameters -> the wildcard that names its entries."""
+BUILDS_A_NETWORK = ("architecture", "options", "num_classes")

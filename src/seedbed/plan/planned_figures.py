@@ -1,0 +1,171 @@
+"""From figures and the galleries of tables to the files they are drawn from."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from seedbed.errors import UserError, unknown_name
+from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
+from seedbed.papers.tables import Figure
+from seedbed.plan.describe import figure_notes
+from seedbed.plan.names import Names, Wildcards
+from seedbed.plan.planned_tables import PlannedTables
+
+_STORED = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction"}
+"""Stage of a table's cell -> what its gallery shows; other stages are explained on the spot."""
+
+
+class PlannedFigures:
+    """The papers' figures, and galleries of their tables, as the preset makes them.
+
+    Args:
+        tables: the papers' tables.
+        names: what names mean.
+    """
+
+    def __init__(self, tables: PlannedTables, names: Names) -> None:
+        self.tables, self.papers, self.names = tables, tables.papers, names
+        self.preset, self.layout = names.preset, names.layout
+        self.panels: Callable[[str, str], list[PlannedPanel]] = cache(self._panels)
+
+    @property
+    def targets(self) -> dict[str, tuple[str, str]]:
+        """Target of each figure -> paper and figure."""
+        every = [(paper.id, figure.id) for paper in self.papers.values() for figure in paper.figures]
+        return {"_".join(names): names for names in every}
+
+    def built(self) -> list[tuple[str, str]]:
+        """Figures that the preset can make, as (paper, figure)."""
+        return [names for names in self.targets.values() if self.state(*names) == "built"]
+
+    def state(self, paper: str, figure: str) -> str:
+        """Whether the preset makes a figure, for ``snakemake help``."""
+        return "not built" if missing_of(self.panels(paper, figure)) else "built"
+
+    def figure(self, paper: str, figure: str) -> Figure:
+        """The figure that a target asks for.
+
+        Raises:
+            UserError: there is none; with the nearest match.
+        """
+        if paper not in self.papers:
+            raise UserError(unknown_name("paper", paper, self.papers))
+        return self.papers[paper].figure(figure)
+
+    def complete(self, paper: str, figure: str) -> list[PlannedPanel]:
+        """Panels of a figure.
+
+        Raises:
+            UserError: the preset cannot make it.
+        """
+        found = self.panels(paper, figure)
+        lacking = missing_of(found)
+        if lacking:
+            raise UserError(
+                f"{paper}_{figure} is not built in preset '{self.preset.name}': it needs {', '.join(lacking)}. "
+                "'snakemake help' lists what is built."
+            )
+        return found
+
+    def of_kind(self, drawn_from_numbers: bool) -> str:
+        """A regular expression of a paper's id before a figure of either kind: their paths differ in nothing else."""
+        charts = "|".join(f"{p.id}/{f.id}" for p in self.papers.values() for f in p.figures if f.kind in CHARTS)
+        return rf"(?{'=' if drawn_from_numbers else '!'}(?:{charts or '(?!)'})\.)\w+"
+
+    # -- galleries
+
+    def groups(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """A figure's groups of rows: their images and their columns."""
+        paper, name = wildcards.paper, wildcards.figure
+        planned, seed = self.complete(paper, name), self.tables.seeds(paper, name)[0]
+        subjects = self.figure(paper, name).subjects
+        groups = []
+        for label in dict.fromkeys(panel.group for panel in planned):
+            members = [panel for panel in planned if panel.group == label]
+            for row in list(dict.fromkeys(panel.row for panel in members if panel.row)) or [None]:
+                images = {key: members[0].names.get(key) for key in ("dataset", "split", "subset")}
+                shown = [self._panel(p.names, p.label, p.shows, seed) for p in members if p.row in (None, row)]
+                groups.append({"label": label, "row": row, "subjects": subjects, **images, "panels": shown})
+        return groups
+
+    def shown(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """Columns of all its groups."""
+        return [panel for group in self.groups(wildcards) for panel in group["panels"]]
+
+    def group_files(self, wildcards: Wildcards) -> list[str]:
+        """Files that a figure's gallery is drawn from."""
+        return [path for group in self.groups(wildcards) for path in panel_files(group["panels"])]
+
+    def indices(self, wildcards: Wildcards) -> list[str]:
+        """Indices of its data sets, in the order of its groups."""
+        return [self.layout.index(group["dataset"]) for group in self.groups(wildcards)]
+
+    def table_images(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Data set, split and subset of a table's gallery."""
+        first = self.tables.measured(wildcards.paper, wildcards.table)[0].measurement
+        return {"dataset": first.dataset, "split": first.split, "subset": first.subset}
+
+    def table_panels(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """Columns of a table's gallery: its rows on the images of the first one."""
+        paper, name = wildcards.paper, wildcards.table
+        cells, seed = self.tables.measured(paper, name), self.tables.seeds(paper, name)[0]
+        first, labels = cells[0].measurement, {row.id: row.label for row in self.tables.table(paper, name).rows}
+        columns: dict[str, Any] = {}
+        for cell in cells:
+            part, label = cell.measurement, labels[cell.row]
+            alike = (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset)
+            if alike and label not in columns:
+                columns[label] = self._panel(asdict(part), label, _STORED.get(part.stage, "heatmap"), seed)
+        shown = [self._panel({}, "image", "image", seed), self._panel({}, "ground truth", "truth", seed)]
+        return [*shown, *columns.values()]
+
+    def _panel(self, chain: Mapping[str, Any], label: str, shows: str, seed: int) -> dict[str, Any]:
+        """Description of a gallery's column: stored maps or masks, or what explains the images on the spot."""
+        described: dict[str, Any] = {"label": label, "shows": shows}
+        keys = ("dataset", "split", "model", "explainer", "refiner", "segmenter")
+        dataset, split, model, explainer, refiner, segmenter = (chain.get(key) for key in keys)
+        if shows == "mask":
+            folder = self.layout.masks(dataset, split, model, explainer, refiner, seed)
+            described["shards"] = self.names.shards(folder, "zip")
+        elif shows == "prediction":
+            folder = self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)
+            described["shards"] = self.names.shards(f"{folder}/{split}", "zip")
+        elif shows == "stored":
+            folder = self.layout.heatmaps(dataset, split, model, explainer, seed)
+            described["shards"] = self.names.shards(folder, "h5")
+        elif shows not in ("image", "truth"):
+            described["weights"] = self.names.weights(dataset, model, seed)
+            described["network"] = self.names.network(model, dataset)
+            if explainer:
+                described["explainer"] = self.names.parameters(self.names.explainer(dataset, model, explainer))
+            else:
+                described["input"] = self.names.parameters(self.names.on(dataset).models[model].input)
+        return described
+
+    # -- charts
+
+    def metrics(self, wildcards: Wildcards) -> list[str]:
+        """Metrics of every bar and curve of a figure, and of every seed."""
+        panels = self.complete(wildcards.paper, wildcards.figure)
+        return list(dict.fromkeys(path for found in panels for path in found.sources))
+
+    def series(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """What its bars and curves are drawn from, as plain values."""
+        figure = self.figure(wildcards.paper, wildcards.figure)
+        drawn = figure_series(figure, self.complete(wildcards.paper, wildcards.figure))
+        return [series.plain() for series in drawn]
+
+    def notes(self, wildcards: Wildcards) -> list[str]:
+        """What a figure's panels show, in words."""
+        names = (wildcards.paper, wildcards.figure)
+        return figure_notes(self.figure(*names), self.complete(*names), self.preset, self.tables.seeds(*names))
+
+    def _panels(self, paper: str, figure: str) -> list[PlannedPanel]:
+        return figure_panels(self.figure(paper, figure), self.preset, self.layout, self.tables.seeds(paper, figure))
+
+
+def panel_files(panels: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Files that columns of a gallery are drawn from."""
+    files = (path for panel in panels for path in panel.get("shards", [panel.get("weights")]) if path)
+    return list(dict.fromkeys(files))

@@ -1,0 +1,118 @@
+"""Jobs that wait for each other: how long they take, by record or by declaration, and on how many cores and GPUs."""
+
+import csv
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from seedbed.plan.jobs import PlannedJob
+
+
+def recorded_seconds(path: str | Path) -> float | None:
+    """Mean wall time of a benchmark record, or None if there is none yet or it was cut off."""
+    try:
+        with Path(path).open(newline="") as stream:
+            times = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return fmean(times) if times else None
+
+
+class Durations:
+    """What jobs take: a job's own record, else the mean record of its rule, else the runtime that its rule declares."""
+
+    def __init__(self, jobs: Iterable[PlannedJob]) -> None:
+        own = {job.id: recorded_seconds(job.benchmark) for job in jobs if job.benchmark}
+        self._own = {key: seconds for key, seconds in own.items() if seconds is not None}
+        records = defaultdict(list)
+        for job in jobs:
+            if job.id in self._own:
+                records[job.rule].append(self._own[job.id])
+        self._of_rule = {rule: fmean(times) for rule, times in records.items()}
+
+    def measured(self, job: PlannedJob) -> bool:
+        """Whether a record, its own or of its rule, is behind the number."""
+        return job.rule in self._of_rule
+
+    def seconds(self, job: PlannedJob) -> float:
+        """Seconds that the job takes, or took."""
+        if not job.benchmark:
+            return 0.0  # targets do nothing
+        return self._own.get(job.id, self._of_rule.get(job.rule, 60.0 * job.minutes))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A job in a schedule: its start and end, in seconds from the schedule's begin."""
+
+    job: PlannedJob
+    start: float
+    end: float
+
+
+def simulate(jobs: Sequence[PlannedJob], seconds: Mapping[int, float], cores: int, gpus: int) -> list[Slot]:
+    """Run ``jobs`` as a greedy scheduler would, in their order whenever cores and GPUs are free; returns them by start.
+
+    A job that asks for more than the machine has takes all of it, as Snakemake does with threads. Jobs that are waited
+    for but are not among ``jobs`` count as done.
+
+    Args:
+        jobs: jobs in order of preference; ids are unique.
+        seconds: duration of each job, by id.
+        cores: cores of the machine, at least 1.
+        gpus: GPUs of the machine; with 0 jobs run without.
+
+    Raises:
+        ValueError: jobs wait for each other in a circle.
+    """
+    known = {job.id: (place, job) for place, job in enumerate(jobs)}
+    waiting = {job.id: {other for other in job.waits_for if other in known} for job in jobs}
+    followers = defaultdict(list)
+    for job in jobs:
+        for other in waiting[job.id]:
+            followers[other].append(job.id)
+    ready = sorted(known[key] for key, others in waiting.items() if not others)
+    running: list[tuple[float, int]] = []
+    free_cores, free_gpus, now, slots = cores, gpus, 0.0, []
+
+    while ready or running:
+        late = []
+        for place, job in ready:
+            wanted = min(job.threads, cores), min(job.gpu, gpus)
+            if wanted[0] <= free_cores and wanted[1] <= free_gpus:
+                free_cores, free_gpus = free_cores - wanted[0], free_gpus - wanted[1]
+                end = now + seconds[job.id]
+                slots.append(Slot(job, now, end))
+                heapq.heappush(running, (end, job.id))
+            else:
+                late.append((place, job))
+        ready = late
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            _, key = heapq.heappop(running)
+            done = known[key][1]
+            free_cores, free_gpus = free_cores + min(done.threads, cores), free_gpus + min(done.gpu, gpus)
+            for follower in followers[key]:
+                waiting[follower].discard(key)
+                if not waiting[follower]:
+                    ready.append(known[follower])
+        ready.sort(key=lambda item: item[0])
+    if len(slots) < len(jobs):
+        raise ValueError("jobs wait for each other in a circle")
+    return slots
+
+
+def length(slots: Iterable[Slot]) -> float:
+    """When the last job of a schedule ends, in seconds; 0 without jobs."""
+    return max((slot.end for slot in slots), default=0.0)
+
+
+def gpu_use(slots: Iterable[Slot], gpus: int, until: float) -> float:
+    """Share of the GPUs' time, from the begin until a moment in seconds, in which jobs hold them; 0..1."""
+    if until <= 0 or gpus <= 0:
+        return 0.0
+    held = sum(min(slot.job.gpu, gpus) * max(0.0, min(slot.end, until) - slot.start) for slot in slots)
+    return held / (gpus * until)
