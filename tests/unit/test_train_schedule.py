@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from seedbed.train.schedule import Schedule, build_optimizer
+from seedbed.train.schedule import Schedule, build_optimizer, total_steps
 from seedbed.train.settings import TrainSettings
 
 
@@ -109,8 +109,8 @@ def test_optimizers_get_their_settings():
 
 
 def test_length_of_a_run():
-    assert TrainSettings(lr=1, batch_size=1, epochs=3).total_steps(7) == 21
-    assert TrainSettings(lr=1, batch_size=1, iterations=5).total_steps(7) == 5
+    assert total_steps(TrainSettings(lr=1, batch_size=1, epochs=3), 7) == 21
+    assert total_steps(TrainSettings(lr=1, batch_size=1, iterations=5), 7) == 5
 
 
 def test_the_fingerprint_leaves_out_what_cannot_change_the_result():

@@ -24,6 +24,7 @@ NEUTRAL = (
     "seedbed.errors",
     "seedbed.devices",
     "seedbed.params",  # values reach a rule as its parameters, defaults included
+    "seedbed.settings",  # the same
     "seedbed.io.atomic",
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.declarations",

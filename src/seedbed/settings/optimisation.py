@@ -59,10 +59,6 @@ class TrainSettings:
     compute_threads: Positive = 1
     loader_workers: Count = 0
 
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimiser steps of the whole run."""
-        return self.iterations if self.iterations is not None else self.epochs * steps_per_epoch
-
     def fingerprint(self) -> dict[str, Any]:
         """The settings that decide the result; a resume state made under others is not continued."""
         neutral = ("save_every_seconds", "loader_workers")

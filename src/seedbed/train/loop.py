@@ -18,6 +18,7 @@ from seedbed.errors import ParameterError, UserError
 from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.ranks import Ranks, joined
 from seedbed.train.run import History, Objective, Run
+from seedbed.train.schedule import total_steps
 from seedbed.train.state import load_state, save_state
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def fit(
     """
     torch.set_num_threads(settings.compute_threads)
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
-    total = settings.total_steps(per_epoch)
+    total = total_steps(settings, per_epoch)
     identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
     with joined(device) as ranks:
         whole = _pictures_a_batch(settings, len(data), ranks)

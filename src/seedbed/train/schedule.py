@@ -9,6 +9,11 @@ from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.groups import parameter_groups
 
 
+def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run."""
+    return settings.iterations if settings.iterations is not None else settings.epochs * steps_per_epoch
+
+
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Return SGD or AdamW over the network's parameter groups; each group's ``lr`` already holds its factor."""
     groups = parameter_groups(settings.groups, model, settings.weight_decay, settings.lr_scales)
