@@ -15,23 +15,14 @@ from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
 pytestmark = pytest.mark.workflow
 
 TARGET = "vit_affinity_table4"
-COPIED = (
-    "src",
-    "rules",
-    "workflow_scripts",
-    "papers",
-    "schemas",
-    "pretrained",
-    "Snakefile",
-    "params.yaml",
-    "environment.yml",
-)
-CHAIN = {
-    "train_classifier", "explain", "score_heatmaps", "label_affinities", "train_affinity_network", "random_walk",
-    "score_pseudo_masks", "train_segmenter", "segment", "score_segmentation", "make_table", "render_table", "track_table",
-}  # fmt: skip
+COPIED = ("src", "rules", "workflow_scripts", "papers", "schemas", "pretrained", "params.yaml", "environment.yml")
+TABLES = {"make_table", "render_table", "track_table"}
+SCORES = {"score_heatmaps", "score_pseudo_masks", "score_segmentation", *TABLES}
+WALK = {"random_walk", "score_pseudo_masks", "train_segmenter", "segment", "score_segmentation", *TABLES}
+AFFINITY = {"train_affinity_network", *WALK}
+MAPS = {"explain", "label_affinities", *SCORES, *AFFINITY}
+CHAIN = {"train_classifier", *MAPS}
 """Rules behind the table, from the classifier on."""
-WALK = CHAIN - {"train_classifier", "explain", "score_heatmaps", "label_affinities"}
 LOSS = '''"""A loss."""
 
 from seedbed.train.objectives import loss
@@ -58,7 +49,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in COPIED:
+        for name in ("Snakefile", *COPIED):
             copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
             copy(REPOSITORY / name, root / name)
         self.before = {path: path.read_text() for path in self.sources()}
@@ -151,19 +142,16 @@ def test_a_new_loss_and_a_new_layout_of_weights_rerun_nothing(project, path, tex
     ("path", "old", "new", "expected"),
     [
         # what the classifier learns by
-        ("src/seedbed/train/classification_losses.py", "multilabel_soft_margin_loss", "soft_margin_loss", CHAIN),
+        ("train/classification_losses.py", "multilabel_soft_margin_loss", "soft_margin_loss", CHAIN),
         # a relevance rule
-        ("src/seedbed/explain/transformer_attribution.py", "start_layer: int = 0", "start_layer: int = 1", CHAIN - {"train_classifier"}),
-        # a default that the table's networks use
-        ("src/seedbed/settings/optimisation.py", "^    beta2: Fraction = 0.999", "    beta2: Fraction = 0.99", CHAIN),
-        # the walk
-        ("src/seedbed/refine/walk.py", "^def random_walk", "CHANGED = 1\n\n\ndef random_walk", WALK - {"train_affinity_network"}),
-        # how masks are scored
-        ("src/seedbed/evaluate/confusion.py", "^class ConfusionMatrix", "CHANGED = 1\n\n\nclass ConfusionMatrix", {"score_heatmaps", "score_pseudo_masks", "score_segmentation", "make_table", "render_table", "track_table"}),
-        # the page alone
-        ("src/seedbed/report/page.py", "^def render_page", "CHANGED = 1\n\n\ndef render_page", {"render_table", "track_table"}),
+        ("explain/transformer_attribution.py", "start_layer: int = 0", "start_layer: int = 1", MAPS),
+        # a default that two of the table's networks use
+        ("settings/optimisation.py", "^    beta2: Fraction = 0.999", "    beta2: Fraction = 0.99", AFFINITY),
+        ("refine/walk.py", "^def random_walk", "CHANGED = 1\n\n\ndef random_walk", WALK),
+        ("evaluate/confusion.py", "^class ConfusionMatrix", "CHANGED = 1\n\n\nclass ConfusionMatrix", SCORES),
+        ("report/page.py", "^def render_page", "CHANGED = 1\n\n\ndef render_page", {"render_table", "track_table"}),
     ],
-)  # fmt: skip
+)
 def test_a_true_change_reruns_what_comes_after_it(project, path, old, new, expected):
-    project.edit(path, old, new)
+    project.edit(f"src/seedbed/{path}", old, new)
     assert project.planned() == expected

@@ -20,6 +20,7 @@ CATALOGUES = {
     "loss": ("seedbed.train", "loss"),
     "augmentation step": ("seedbed.data", "augmentation"),
     "explanation method": ("seedbed.explain", "explainer"),
+    "method by layer": ("seedbed.explain", "by_layer"),
     "fusion of views": ("seedbed.explain", "view_fusion"),
     "fusion mode": ("seedbed.refine", "score_fusion"),
     "confident-label rule": ("seedbed.refine", "label_rule"),
@@ -88,6 +89,7 @@ def explainer_modules(explainer: Section) -> list[str]:
     """Modules of an explanation method and of the fusion of its views."""
     return [
         *modules_of("explanation method", explainer["method"]),
+        *modules_of("method by layer", explainer["method"]),
         *modules_of("fusion of views", explainer["fusion"]),
     ]
 

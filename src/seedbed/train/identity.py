@@ -8,10 +8,14 @@ from seedbed.settings.optimisation import TrainSettings
 
 _NAMES = {"weights", "classifier", "checkpoint", "per_dataset"}  # of what is known by its content, or is another result
 _OPTIMISATION = {field.name for field in fields(TrainSettings)}  # `fit` adds those that matter
+_VIEW = {"size", "interpolation"}  # of an input when it is measured; training reads its normalisation
 _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
-    "classifier": {"input": None, "held_out": None},
+    "classifier": {"input": _VIEW, "held_out": None},
     "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "picture", "store_stride"}},
-    "segmentation": dict.fromkeys(("scales", "flip", "scaling", "rounding", "fusion", "input", "crf", "crf_picture")),
+    "segmentation": {
+        "input": _VIEW,
+        **dict.fromkeys(("scales", "flip", "scaling", "rounding", "fusion", "crf", "crf_picture")),
+    },
 }
 """Fields, or fields of a field, that matter to what is done with the network, or to what its inputs were made by."""
 _NEUTRAL = ("save_every_seconds", "log_every", "loader_workers", "compute_threads")
