@@ -1,4 +1,4 @@
-"""Modules that are said never to change a number: a small chain gives the same artifacts with every one of them changed.
+"""Modules that are said never to change a number: a small chain gives the same artifacts with all of them changed.
 
 Each change is one that a result would show if it could: other defaults, other versions, other files, no resuming.
 """
