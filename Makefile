@@ -41,6 +41,7 @@ lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 
 schemas: $(VENV)/installed ## the JSON schemas of params.yaml and papers/*.yaml, from the models
 	$(BIN)/python -m seedbed.params schema
+	$(BIN)/python -m seedbed.papers schema
 
 docs: $(VENV)/installed ## the documentation as a site, in site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,6 +1,8 @@
 """Measurements of explanations from picture files to counts: whose class is explained, and what bad files do."""
 
+import fnmatch
 import json
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from seedbed.evaluate.protocols import run_protocol
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.plain import from_plain
 from seedbed.models import create_model
+from seedbed.papers.measured import COUNTED, metrics
 
 CPU = torch.device("cpu")
 
@@ -46,6 +49,13 @@ def measured(name, model, index, given=None, records=None, **options):
 
 
 OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}}
+
+
+@pytest.mark.parametrize("name", ["soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise"])
+def test_a_measurement_yields_what_it_says(single, vit, name):
+    found, told = set(measured(name, vit, single, **OPTIONS.get(name, {}))), metrics(name)
+    assert {key for key in found if not any(fnmatchcase(key, pattern) for pattern in told)} == set()
+    assert {pattern for pattern in told if not fnmatch.filter(found, pattern)} <= set(COUNTED)
 
 
 @pytest.mark.parametrize(

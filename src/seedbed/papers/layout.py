@@ -74,6 +74,10 @@ class Layout:
         """Folder of a segmentation network; its predictions lie in one sub-folder a split."""
         return f"{self.root}/segmenters/{dataset}/{model}/{explainer}/{refiner}/{segmenter}/seed{seed}"
 
+    def prediction(self, dataset: str, model: str, split: str, seed: str | int) -> str:
+        """Folder of the masks that a network predicts itself, without heat maps or pseudo masks on the way."""
+        return f"{self.root}/predictions/{dataset}/{model}/seed{seed}/{split}"
+
     def table(self, paper: str, table: str) -> str:
         """A table without its extension."""
         return f"{self.root}/tables/{paper}/{table}"

@@ -7,9 +7,9 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
-from seedbed.papers.describe import footnotes
 from seedbed.papers.plan import Cell, checkpoint_records, histories
 from seedbed.papers.tables import Paper, Table
+from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
 
 
