@@ -70,7 +70,7 @@ def test_every_parameter_is_in_the_reference(site):
     sections = [schema, *(entry for entry in schema["$defs"].values() if "properties" in entry)]
     assert len(sections) > 10
     assert all(f"| `{name}` |" in text for section in sections for name in section["properties"])
-    assert "| `protocol_shards` | integer (above 0) | `1` |" in text
+    assert [site.written(value) for value in (1, True, None, [])] == ["1", "true", "null", "[]"]
     assert "| `seeds` | list of integer (at least 0) | required |" in text
 
 

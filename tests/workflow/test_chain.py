@@ -52,6 +52,11 @@ def test_tracking_record_was_sent_and_store_holds_a_child_a_row(finished):
     assert record["status"] == "sent"
     assert {"vit_affinity_table4", "ours", "ours_affinitynet", "segmentation"} <= set(record["runs"])
     assert (finished / "results/mlflow.db").is_file()
+    card = json.loads((finished / "data/shapes/card.json").read_text())
+    measured = {child["name"]: child["datasets"] for child in record["payload"]["children"]}
+    assert measured["ours_affinitynet"] == [
+        {"name": "shapes", "split": "val", "source": "data/shapes", "sha256": card["sha256"]}
+    ]
 
 
 def test_second_call_does_nothing(finished):

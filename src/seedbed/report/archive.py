@@ -18,7 +18,7 @@ from seedbed.report.crate import METADATA, crate, read_citation
 
 PROJECT = (
     *("Snakefile", "params.yaml", "environment.yml", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"),
-    *("CITATION.cff", "rules", "workflow_scripts", "papers", "profiles", "src", "pretrained"),
+    *("CITATION.cff", "rules", "workflow_scripts", "papers", "profiles", "schemas", "src", "pretrained"),
 )
 """Files and folders of a checkout that an archive holds, so that the computation can be done again from it alone."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
