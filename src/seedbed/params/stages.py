@@ -127,6 +127,10 @@ class Crf(Section):
     bilateral_sxy: float = Field(gt=0)
     bilateral_srgb: float = Field(gt=0)
     bilateral_weight: float = Field(ge=0)
+    implementation: Annotated[
+        Literal["lattice", "pydensecrf"],
+        Field(description="of the inference: our own, or the published one; equal up to rounding"),
+    ] = "lattice"
 
 
 CrfPicture = Annotated[
