@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
+from seedbed.devices.memory import training_fits
 from seedbed.errors import ParameterError, UserError
 from seedbed.train.ranks import Ranks, joined
 from seedbed.train.run import History, Objective, Run
@@ -54,13 +55,13 @@ def fit(
 
     Raises:
         NotFiniteError: the loss or a weight is NaN or infinite; the last good resume state stays.
-        UserError: a process that reads pictures died.
+        UserError: a process that reads pictures died, or the training does not fit into the GPU's memory.
     """
     torch.set_num_threads(settings.compute_threads)
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
     total = settings.total_steps(per_epoch)
     identity = {"settings": settings.fingerprint(), "seed": seed, "samples": len(data), **fingerprint}
-    with joined(device) as ranks:
+    with training_fits(min(settings.batch_size, len(data))), joined(device) as ranks:
         whole = _pictures_a_batch(settings, len(data), ranks)
         run = Run(model, objective, settings, device, total, per_epoch, ranks)
         states = _States(run, state_path, identity)
