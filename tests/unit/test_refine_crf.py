@@ -65,6 +65,8 @@ def test_close_to_exact_mean_field_and_sensitive_to_every_setting():
     # The lattice approximates the Gaussians.
     assert error(crf) < 0.012
     for field in fields(crf):
+        if field.name == "implementation":
+            continue
         assert error(replace(crf, **{field.name: 2 * getattr(crf, field.name)})) > 0.018
 
 

@@ -1,7 +1,7 @@
 """The numbers of a dense CRF."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from seedbed.settings.kinds import AboveZero, NotNegative, Positive
 
@@ -10,7 +10,8 @@ from seedbed.settings.kinds import AboveZero, NotNegative, Positive
 class CrfSettings:
     """Kernel widths, weights and iterations of one dense CRF: a Gaussian and a bilateral kernel.
 
-    ``*_sxy`` are standard deviations in pixels, ``bilateral_srgb`` in grey levels of 0..255, weights are in nats.
+    ``*_sxy`` are standard deviations in pixels, ``bilateral_srgb`` in grey levels of 0..255, weights are in nats;
+    ``implementation`` is that of the inference: our own ``lattice``, or the published one, equal up to rounding.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
@@ -21,3 +22,4 @@ class CrfSettings:
     bilateral_srgb: AboveZero
     bilateral_weight: NotNegative
     iterations: Positive = 10
+    implementation: Literal["lattice", "pydensecrf"] = "lattice"
