@@ -42,8 +42,8 @@ def claim(root: str | Path, folder: str | Path) -> None:
     given, root, folder = folder, Path(root), Path(folder).resolve()
     if root.resolve() == folder:  # its classes.txt would be an output, which is deleted before it is made
         raise DataError(
-            f"datasets.{root.name}.path: {given} is where the index of {root.name} is written. Move your images, or give "
-            "the data set another name."
+            f"datasets.{root.name}.path: {given} is where the index of {root.name} is written. Move your images, or "
+            "give the data set another name."
         )
     record = _recorded(root)
     earlier = Path(record["folder"]) if record else folder
