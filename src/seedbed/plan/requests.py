@@ -67,7 +67,8 @@ class OwnImages:
 
     def index_parameters(self) -> dict[str, Any]:
         """One digest of your files: a change of labels, lists, images or masks indexes them anew."""
-        return {"code": self.code.of("index_folder"), "contents": self._contents}
+        side = lambda wildcards: self.preset.datasets[wildcards.dataset].longest_side  # noqa: E731
+        return {"code": self.code.of("index_folder"), "contents": self._contents, "longest_side": side}
 
     def export_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         """Masks by the chain that ``own`` in the parameters names."""
