@@ -114,11 +114,9 @@ def limits(entry: dict[str, Any]) -> str:
 
 def written(value: Any) -> str:
     """A default as it is written in YAML."""
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, list | dict)
-        else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
 
 
 def plain(text: str) -> str:

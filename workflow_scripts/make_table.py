@@ -4,9 +4,9 @@ from functools import cache
 
 from job import job
 from seedbed.io.atomic import read_json, write_json, write_text
-from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
 from seedbed.report.tables import fill_table, to_csv, to_markdown, to_metrics
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from job import job
 from seedbed.data.index import read_index
 from seedbed.io.atomic import read_json, write_bytes, write_text
-from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
 from seedbed.report.curves import table_curves
 from seedbed.report.gallery import draw_gallery

@@ -102,6 +102,15 @@ def test_statistics_are_means_over_pictures(method, renormalise, shapes):
     assert merged == pytest.approx(found, rel=1e-9)
 
 
+def test_statistics_go_on_from_those_of_the_pictures_before(shapes):
+    model, records = network("mct_refined", shapes), shapes.split("val")
+    measured = (NetworkInput(normalize="imagenet", size=(48, 48)), CPU)
+    whole = count_attention(model, shapes, records, *measured).to_dict()
+    kept = json.loads(json.dumps(count_attention(model, shapes, records[:3], *measured).to_dict()))
+    begun = AttentionStatistics.from_dict(kept)
+    assert count_attention(model, shapes, iter(records[3:]), *measured, begun=begun).to_dict() == whole
+
+
 def test_statistics_of_nothing_or_of_other_networks(shapes):
     with pytest.raises(DataError, match="no pictures"):
         AttentionStatistics().result()

@@ -38,7 +38,7 @@ def test_training_sections_build(section):
     for dataset in PRESET.datasets:
         for name, entry in getattr(PRESET.on(dataset), section).items():
             if entry.train is not None:
-                build_transform(entry.train.augment)
+                build_transform(entry.train.augment, entry.input.normalize)
                 assert isinstance(entry.train, TrainSettings)
                 if section == "models":
                     build_objective(entry.train.loss, **entry.train.loss_options)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.refine import (
-    CRF_PRESETS,
     CrfSettings,
     dense_crf,
     dense_crf_labels,
@@ -18,6 +17,7 @@ from seedbed.refine import (
     picture_for_crf,
     picture_from_normalised,
 )
+from seedbed.refine.crf import CRF_PRESETS
 
 
 def scene(height=13, width=18, labels=3, seed=0):

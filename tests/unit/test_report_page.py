@@ -149,3 +149,11 @@ def test_the_run_is_shown_where_it_is_given():
 
 def test_the_same_input_gives_the_same_page():
     assert page(fragment(), run={"b": 1, "a": 2}) == page(fragment(), run={"a": 2, "b": 1})
+
+
+def test_a_segmentation_table_shows_what_each_row_learnt_from():
+    columns = [column.plain() | {"pipeline": {"stage": "masks"}} for column in table().columns]
+    rows = [row.plain() | {"supervision": "I+S"} for row in table().rows]
+    text = " ".join("".join(Page(str(fragment(table(columns=columns, rows=rows)).html)).text).split())
+    assert "Sup." in text and "Theirs I+S 61.70 cited" in text
+    assert "Sup." not in str(fragment().html)

@@ -64,6 +64,14 @@ def test_the_mean_is_over_the_named_classes(index, convention, count):
     total = sum(iou_by_hand(MASKS, label) for label in range(3))
     found = score_masks(index, index.records, MASKS, Scoring(miou=convention))
     assert found["miou"] == pytest.approx(total / count)
+    assert found[f"miou_{convention}"] == found["miou"]
+
+
+def test_each_convention_has_its_number_in_one_file(index):
+    total = sum(iou_by_hand(MASKS, label) for label in range(3))
+    found = score_masks(index, index.records, MASKS, SCORING)
+    assert found["miou_all_classes"] == pytest.approx(total / 4)
+    assert found["miou_in_truth"] == pytest.approx(total / 3)
 
 
 def test_perfect_masks_score_one(shapes):

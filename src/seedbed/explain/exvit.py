@@ -1,6 +1,7 @@
 """What eX-ViT shows of its own reasoning: class maps guided by attributes, single attributes, E-MHA attention."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def attribute_maps(
     targets: Tensor | None,
     *,
     attribute: int = 0,
-    show: str = "weight",
+    show: Literal["weight", "contribution"] = "weight",
     fused_layers: int | None = None,
     relu: bool = True,
 ) -> Tensor:
@@ -114,7 +115,13 @@ def attribute_maps(
     class_specific=False,
     description="Attention that each patch receives in the last layers of eX-ViT, mean over heads and queries",
 )
-def emha_attention(model: ExViT, images: Tensor, *, fused_layers: int | None = None, sign: str = "squared") -> Tensor:
+def emha_attention(
+    model: ExViT,
+    images: Tensor,
+    *,
+    fused_layers: int | None = None,
+    sign: Literal["squared", "absolute", "positive", "signed"] = "squared",
+) -> Tensor:
     """Return [B, h, w]: the mean over queries, heads and the last layers of the attention each patch receives.
 
     Rows of E-MHA have unit length and entries of both signs. Their squares sum to 1, as a softmax's entries do.

@@ -1,5 +1,7 @@
 """Layer-wise relevance propagation as the baselines of the CVPR 2021 paper: down to the input, or to one attention."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,7 +23,12 @@ from seedbed.explain.vit import Readout, ViT
     description="Full layer-wise relevance propagation, down to the pixels",
 )
 def lrp(
-    model: nn.Module, images: Tensor, targets: Tensor | None, *, rules: str = "orig", down_to: str = "auto"
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor | None,
+    *,
+    rules: Literal["orig", "ours"] = "orig",
+    down_to: Literal["auto", "pixels", "tokens"] = "auto",
 ) -> Tensor:
     """Return the relevance that reaches the input: [B, K, H, W], signed, or [B, K, h, w] if it stops at the tokens.
 
@@ -71,7 +78,7 @@ def partial_lrp(
     targets: Tensor | None,
     *,
     layer: int = -1,
-    rules: str = "orig",
+    rules: Literal["orig", "ours"] = "orig",
     ablation: bool = False,
 ) -> Tensor:
     """Return [B, K, h, w] >= 0: ``mean_h max(R_A, 0)`` of one block's attention, in the row the classifier reads.

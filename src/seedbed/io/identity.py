@@ -29,6 +29,7 @@ NEUTRAL = (
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.filelock",
     "seedbed.io.fingerprint",
+    "seedbed.io.declarations",
     "seedbed.io.identity",
     "seedbed.io.notice",
     "seedbed.io.partial",  # what is taken up again is as it was computed

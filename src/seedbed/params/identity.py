@@ -67,6 +67,8 @@ class AbsentValues:
         return [self.identity(item) for item in value] if isinstance(value, list | tuple) else value
 
     def _says_nothing(self, section: Any, name: str) -> bool:
+        if name in getattr(type(section), "NEUTRAL", ()):
+            return True
         given, key = plain(getattr(section, name)), (type(section).__name__, name)
         if key in self._known:
             return given == self._known[key]

@@ -1,53 +1,47 @@
-"""Parameters of what makes masks of heat maps: the section `refiners`."""
+"""Parameters of what makes masks of heat maps, the section `refiners`: the options that each kind declares."""
 
-from typing import Annotated, Literal
+import typing
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from seedbed.params.base import Fraction, Section
-from seedbed.params.crfs import CrfPicture
+from seedbed.io.declarations import declared_fields
+from seedbed.io.registrations import Registration, registrations
+from seedbed.params.base import Section
+from seedbed.settings import kinds
 
-
-class Argmax(Section):
-    """Labels straight from the maps, against the explainer's constant background."""
-
-    kind: Literal["argmax"]
-
-
-class DenseCrf(Section):
-    """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the explainer's constant."""
-
-    kind: Literal["dense_crf"]
-    crf: str
-    alpha: float | None = Field(None, gt=0)
+CATALOGUE = ("seedbed.refine", "refiner")
 
 
-class RandomWalk(Section):
-    """Random walk of the maps over the affinities of ``network``."""
+def needs(kind: str, what: str) -> bool:
+    """Whether a kind of refiner needs ``maps``, ``affinities`` or ``truth``; see `seedbed.refine.refiners.refiner`."""
+    (entry,) = registrations(*CATALOGUE)[kind]
+    return bool(entry.keywords.get(what, what == "maps"))
 
-    kind: Literal["random_walk"]
-    network: str
-    alpha: float | None = Field(None, gt=0, description="background exponent; null: the constant below")
-    background: Fraction | None = None
-    beta: float = Field(gt=0)
-    log2_steps: int = Field(ge=0, description="t = 2 ** log2_steps applications of the transition matrix")
-    crf: str | None = None
-    crf_on: Literal["scores", "labels"] = Field(
-        "scores", description="the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM)"
-    )
-    crf_picture: CrfPicture = "own"
-    crf_extent: Literal["image", "padded"] = Field(
-        "image", description="the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM)"
-    )
-    shrink_radius: bool = Field(
-        False, description="pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM)"
-    )
+
+class _Refiner(Section):
+    """A refiner of any kind."""
 
     @model_validator(mode="after")
-    def _one_background(self) -> "RandomWalk":
-        if (self.alpha is None) == (self.background is None):
-            raise ValueError("set either alpha or background, and not both")
+    def _one_of_two(self) -> "_Refiner":
+        (entry,) = registrations(*CATALOGUE)[self.kind]  # type: ignore[attr-defined]
+        either = entry.keywords.get("either", "").split()
+        if sum(getattr(self, name) is not None for name in either) != bool(either):
+            raise ValueError(f"set either {' or '.join(either)}, and not both")
         return self
 
 
-Refiner = Annotated[Argmax | DenseCrf | RandomWalk, Field(discriminator="kind")]
+def _section(entry: Registration) -> type[Section]:
+    text, fields = declared_fields(entry, {**vars(typing), **vars(kinds)})
+    options: dict[str, Any] = {
+        name: (found.annotation, Field(... if found.required else found.default, description=found.description))
+        for name, found in fields.items()
+    }
+    title = "".join(part.title() for part in entry.name.split("_"))
+    return create_model(title, __base__=_Refiner, __doc__=text, kind=(Literal[entry.name], ...), **options)
+
+
+SECTIONS = {name: _section(entry) for name, (entry,) in sorted(registrations(*CATALOGUE).items())}
+Refiner = Annotated[reduce(or_, SECTIONS.values()), Field(discriminator="kind")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.io.identity import code_digest
-from seedbed.io.registrations import modules_registering
+from seedbed.io.registrations import modules_registering, registered_names
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report" / "templates"
 
@@ -23,6 +23,8 @@ CATALOGUES = {
     "fusion of views": ("seedbed.explain", "view_fusion"),
     "fusion mode": ("seedbed.refine", "score_fusion"),
     "confident-label rule": ("seedbed.refine", "label_rule"),
+    "refiner": ("seedbed.refine", "refiner"),
+    "protocol": ("seedbed.evaluate", "measurement"),
 }
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
@@ -52,6 +54,11 @@ class Code:
 def modules_of(kind: str, *names: Any) -> list[str]:
     """Modules that enter ``names`` into the catalogue of a kind; what is no string is nobody's name."""
     return modules_registering(*CATALOGUES[kind], *names)
+
+
+def every_module_of(kind: str) -> list[str]:
+    """Modules that enter anything into the catalogue of a kind."""
+    return modules_of(kind, *registered_names(*CATALOGUES[kind]))
 
 
 def network_modules(network: Section) -> list[str]:
@@ -88,6 +95,16 @@ def explainer_modules(explainer: Section) -> list[str]:
 def prediction_modules(segmenter: Section) -> list[str]:
     """Modules of a segmentation network and of the fusion of its scales."""
     return [*network_modules(segmenter), *modules_of("fusion mode", segmenter["fusion"])]
+
+
+def refiner_modules(refiner: Section) -> list[str]:
+    """Modules of a kind of refiner."""
+    return modules_of("refiner", refiner["kind"])
+
+
+def measurement_modules(name: str) -> list[str]:
+    """Modules of a measurement."""
+    return modules_of("protocol", name)
 
 
 def panel_modules(panels: Iterable[Section]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiners import needs
 from seedbed.plan.names import Names, Wildcards
 
 Files = dict[str, Any]
@@ -124,7 +125,10 @@ class Inputs:
         return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
 
     def refine_masks(self, wildcards: Wildcards) -> Files:
-        return {**self._dataset(wildcards), "heatmaps": f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"}
+        """A shard of heat maps; none where a refiner needs no maps."""
+        shard = f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"
+        mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
+        return {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
 
     def random_walk(self, wildcards: Wildcards) -> Files:
         """Heat maps, and the affinity network that was trained on the same maps of another split."""

@@ -10,6 +10,7 @@ from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.identity import AbsentValues, Parameters, plain
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiners import needs
 
 
 class Wildcards(Protocol):
@@ -85,6 +86,11 @@ class Names:
     def of_kind(self, kind: str, table: str) -> str:
         """A regular expression of the names in a section whose entries are of one kind; nothing if there is none."""
         return _either(name for name, entry in getattr(self.preset, table).items() if entry.kind == kind)
+
+    def refiners(self, affinities: bool) -> str:
+        """A regular expression of the refiners that need an affinity network, or of those that need none."""
+        kinds = self.preset.refiners.items()
+        return _either(name for name, entry in kinds if needs(entry.kind, "affinities") == affinities)
 
     def networks(self, table: str, published: bool = False) -> str:
         """A regular expression of a section's networks that are trained here, or whose checkpoints are measured."""

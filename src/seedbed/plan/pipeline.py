@@ -15,6 +15,8 @@ from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
 from seedbed.plan.names import Names
 from seedbed.plan.pages import PageInputs, PageParameters
+from seedbed.plan.paper_checks import check_papers
+from seedbed.plan.parameter_checks import check_preset, check_sources
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
 from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
@@ -56,7 +58,7 @@ class Pipeline:
         absent: AbsentValues | None = None,
     ) -> None:
         self.preset, self.papers, self.layout, self.sources = preset, papers, layout, sources
-        config = config or {}
+        self.config = config = config or {}
         chosen = bool({"scoring", "scoring__miou"} & set(config))
         self.names = Names(preset, layout, absent or AbsentValues({}), scoring_chosen=chosen)
         self.code = Code(base / "workflow_scripts")
@@ -75,6 +77,17 @@ class Pipeline:
     def targets(self) -> list[tuple[str, str, str]]:
         """Every named target: its name, one line, and how much of it the preset makes."""
         return described_targets(self.tables, self.figures)
+
+    def check(self) -> None:
+        """Check every name and option that the schema leaves open, in parameters and papers; claim your own images.
+
+        Raises:
+            UserError: naming the key, the word and its nearest match, of each that is wrong.
+        """
+        check_preset(self.preset)
+        check_sources(self.preset, self.sources)
+        check_papers(self.papers, self.preset, self.config)
+        self.own.claim()
 
     def check_resources(self) -> None:
         """Check that resources are given to rules that exist; call it when every rule has asked for its own.

@@ -10,7 +10,7 @@ from seedbed.data.own_layout import is_described, own_splits
 from seedbed.data.own_source import claim, contents, digest_of
 from seedbed.errors import UserError, unknown_name
 from seedbed.params import own_name
-from seedbed.plan.code import Code
+from seedbed.plan.code import Code, every_module_of
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
 
@@ -192,7 +192,7 @@ class ExplainedImage:
             loss = entry.train.loss if entry.train else loss
         chosen = self.config.get("methods", "all")
         methods = chosen.split(",") if isinstance(chosen, str) else list(chosen)
-        code = self.code.of("explain_image", "seedbed.explain")
+        code = self.code.of("explain_image", *every_module_of("explanation method"))
         return {"code": code, "network": network, "input": how, "loss": loss, "methods": methods, "top": 3}
 
     @cached_property

@@ -127,6 +127,7 @@ def _rows(table: Table, values: Sequence[Value]) -> list[dict[str, Any]]:
     return [
         {
             "label": row.label,
+            "supervision": row.supervision or "",
             "attributes": ", ".join(f"{key} {value}" for key, value in row.attributes.items()),
             "cells": [_cell(by_cell[row.id, column.id], decimals(table, column.id)) for column in table.columns],
         }

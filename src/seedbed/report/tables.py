@@ -61,12 +61,12 @@ def to_csv(table: Table, values: list[Value]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = ["reported", "measured", "std", "difference"]
-    writer.writerow(["row", "label", "column", "unit", "status", *numbers, "seeds", "sources"])
+    writer.writerow(["row", "label", "supervision", "column", "unit", "status", *numbers, "seeds", "sources"])
     units = {column.id: column.unit for column in table.columns}
-    labels = {row.id: row.label for row in table.rows}
+    rows = {row.id: row for row in table.rows}
     for value in values:
-        cell = value.cell
-        head = [cell.row, labels[cell.row], cell.column, units[cell.column], cell.status]
+        cell, row = value.cell, rows[value.cell.row]
+        head = [cell.row, row.label, row.supervision or "", cell.column, units[cell.column], cell.status]
         numbers = [_plain(number) for number in (cell.reported, value.mean, value.std, value.difference)]
         writer.writerow([*head, *numbers, len(cell.sources) or "", " ".join(cell.sources)])
     return text.getvalue()
@@ -85,11 +85,13 @@ def to_metrics(values: list[Value]) -> dict[str, Any]:
 def to_markdown(table: Table, values: list[Value], footnotes: list[str]) -> str:
     """The table as GitHub Markdown: each cell shows the paper's number, then the measured one and the difference."""
     by_cell = {(value.cell.row, value.cell.column): value for value in values}
-    heads = ["Method", *(f"{_escape(column.title)} ({column.unit})" for column in table.columns)]
-    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * len(table.columns)]
+    supervised = ["Sup."] if table.measures_segmentation else []
+    heads = ["Method", *supervised, *(f"{_escape(column.title)} ({column.unit})" for column in table.columns)]
+    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(supervised) + " ---: |" * len(table.columns)]
     for row in table.rows:
         cells = [show(by_cell[row.id, column.id], decimals(table, column.id)) for column in table.columns]
-        lines.append("| " + " | ".join([_escape(row.label), *cells]) + " |")
+        learnt_from = [row.supervision or ""] if supervised else []
+        lines.append("| " + " | ".join([_escape(row.label), *learnt_from, *cells]) + " |")
     notes = "".join(f"\n- {note}" for note in footnotes)
     return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n{notes}\n"
 

@@ -1,9 +1,9 @@
 """The numbers of a dense CRF."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from annotated_types import Ge, Gt
+from seedbed.settings.kinds import AboveZero, NotNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class CrfSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
 
-    gaussian_sxy: Annotated[float, Gt(0)]
-    gaussian_weight: Annotated[float, Ge(0)]
-    bilateral_sxy: Annotated[float, Gt(0)]
-    bilateral_srgb: Annotated[float, Gt(0)]
-    bilateral_weight: Annotated[float, Ge(0)]
-    iterations: Annotated[int, Gt(0)] = 10
+    gaussian_sxy: AboveZero
+    gaussian_weight: NotNegative
+    bilateral_sxy: AboveZero
+    bilateral_srgb: AboveZero
+    bilateral_weight: NotNegative
+    iterations: Positive = 10

@@ -1,6 +1,7 @@
 """AReAM's loss (He et al. 2023) over the classification loss of a backbone (MCTformer-V2, Conformer)."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,14 +61,14 @@ class AReAM(nn.Module):
         thresholds: Sequence[float],
         loss_weight: float = 0.1,
         warmup_steps: int = 0,
-        weights: str = "entropy",
-        weight_scale: str = "none",
+        weights: Literal["entropy", "literal", "uniform"] = "entropy",
+        weight_scale: Literal["none", "sum", "max"] = "none",
         invert: bool = True,
-        threshold_rule: str = "ignore_middle",
+        threshold_rule: Literal["ignore_middle", "literal"] = "ignore_middle",
         par_iterations: int = 10,
         par_dilations: Sequence[int] = DILATIONS,
         downscale: int = 2,
-        sampling: str = "nearest",
+        sampling: Literal["nearest", "mean"] = "nearest",
         ignore_padding: bool = True,
         radius: int | None = None,
         supervised_layers: Sequence[int] | str | None = None,

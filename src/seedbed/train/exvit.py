@@ -1,6 +1,7 @@
 """Training of eX-ViT: two views, a momentum branch without gradient, and the losses of equations 12-15."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ class ExViTObjective(nn.Module):
     def __init__(
         self,
         *,
-        losses: Sequence[str] = LOSSES,
+        losses: Sequence[Literal["global", "dis", "div"]] = LOSSES,
         alpha: float = 0.5,
         beta: float = 1.0,
         momentum: float = 0.999,

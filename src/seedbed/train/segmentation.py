@@ -85,7 +85,8 @@ def train_segmenter(
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
-    data = MaskedPictures(index, index.split(training.split), masks, build_transform(training.augment))
+    transform = build_transform(training.augment, settings.input.normalize)
+    data = MaskedPictures(index, index.split(training.split), masks, transform)
     options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 

@@ -5,11 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
-from seedbed.papers.plan import MEASURED, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.measured import SCORED
+from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
-from seedbed.params.stages import Argmax, Crf, DenseCrf, Explainer, Input, RandomWalk, Segmenter
+from seedbed.params.stages import Explainer, Input, Segmenter
+from seedbed.refine.refiners import Words, build_refiner
 
 _MEANS = {
     "all_classes": "all classes of the data set (a class in neither map counts 0)",
@@ -44,8 +47,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
         for chain, titles in found.items():
             which = f" ({', '.join(titles)})" if len(found) > 1 else ""
             notes.append(f"{labels[row]}{which}: {chain}.")
-    if any(cell.measurement.metric == "miou" for cell in _of(cells, MEASURED)):
-        notes.append(f"mIoU is the mean over {_MEANS[preset.scoring.miou]}.")
+    notes += _conventions(_of(cells, MEASURED), labels, preset.scoring.miou)
     lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
     if lacking:
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
@@ -99,17 +101,18 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if measurement.stage == "heatmaps":
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
-    elif measurement.stage == "layerwise":
-        parts.append("layer by layer, background threshold the best of each layer's sweep on this split, no CRF")
     elif measurement.refiner:
         parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:
         segmenter = preset.segmenters[measurement.segmenter]
-        crf = _crf(segmenter.crf, preset) if segmenter.crf else "no CRF"
+        crf = Words(0, preset.crf).crf(segmenter.crf)
         parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
-    if measurement.stage in preset.protocols:
-        parts.append(_protocol(measurement.stage, preset))
-    return ", ".join(parts)
+    elif measurement.stage == "prediction":
+        parts.append("masks that the network predicts itself")
+    if measurement.stage not in SCORED:
+        options = preset.protocols.get(measurement.stage, {})
+        parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
+    return ", ".join(filter(None, parts))
 
 
 def _maps(explainer: Explainer, stage: str) -> str:
@@ -122,7 +125,7 @@ def _maps(explainer: Explainer, stage: str) -> str:
 
 
 def _size(given: Input) -> str:
-    return "the picture's own size" if given.size is None else "input {} x {}".format(*given.size)
+    return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
 
 
 def _views(section: Explainer | Segmenter) -> str:
@@ -130,37 +133,20 @@ def _views(section: Explainer | Segmenter) -> str:
     return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
-def _protocol(stage: str, preset: Preset) -> str:
-    options = ", ".join(f"{name} {value}" for name, value in preset.protocols[stage].items())
-    return f"measured by {stage.replace('_', ' ')} ({options})" if options else f"measured by {stage.replace('_', ' ')}"
-
-
 def _refiner(measurement: Measurement, preset: Preset) -> str:
-    refiner = preset.refiners[measurement.refiner]
     constant = preset.explainer_of(measurement.explainer, measurement.model).background
-    match refiner:
-        case Argmax():
-            return f"constant background {constant:g}, no CRF"
-        case DenseCrf():
-            return f"{_background(refiner.alpha, constant)}, {_crf(refiner.crf, preset)}"
-        case RandomWalk():
-            walk = f"random walk beta {refiner.beta:g}, t {2**refiner.log2_steps}"
-            crf = _crf(refiner.crf, preset) if refiner.crf else "no CRF"
-            crf += " on its winners" if refiner.crf and refiner.crf_on == "labels" else ""
-            crf += " of the padded picture" if refiner.crf and refiner.crf_extent == "padded" else ""
-            return f"{_background(refiner.alpha, refiner.background)}, {walk}, {crf}"
+    return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
 
-def _background(alpha: float | None, constant: float | None) -> str:
-    return f"background (1 - max)^{alpha:g}" if alpha is not None else f"constant background {constant:g}"
-
-
-def _crf(name: str, preset: Preset) -> str:
-    crf: Crf = preset.crf[name]
-    return (
-        f"CRF '{name}': {crf.iterations} iterations, Gaussian sxy {crf.gaussian_sxy:g} weight {crf.gaussian_weight:g}, "
-        f"bilateral sxy {crf.bilateral_sxy:g} srgb {crf.bilateral_srgb:g} weight {crf.bilateral_weight:g}"
-    )
+def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -> list[str]:
+    """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        name, _, convention = cell.measurement.metric.partition("_")
+        if name == MIOU and convention in ("", *_MEANS):
+            found.setdefault(convention or usual, []).append(labels[cell.row])
+    of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
+    return [f"mIoU{of.get(convention, '')} is the mean over {_MEANS[convention]}." for convention in found]
 
 
 def _submissions(cells: Sequence[Cell]) -> list[str]:
