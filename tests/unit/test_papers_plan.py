@@ -251,23 +251,23 @@ def test_histories_of_the_whole_chain():
         (measured(stage="masks", refiner="flat_walk"), "(constant background 0.3, random walk beta 8, t 4, CRF 'psa'"),
         (
             measured(stage="segmentation", refiner="argmax", segmenter="voc", split="val"),
-            "then voc (the picture's own size, scales 0.5/1 and mirrored, CRF 'psa'",
+            "then voc (the image's own size, scales 0.5/1 and mirrored, CRF 'psa'",
         ),
         (
             measured(stage="segmentation", refiner="argmax", segmenter="deeplab"),
-            "deeplab (the picture's own size, scale 1, no CRF)",
+            "deeplab (the image's own size, scale 1, no CRF)",
         ),
         (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded picture)"),
         (measured(), "maps maps (input 96 x 96, scale 1, stored as float16), background"),
         (
             measured(explainer="coarse"),
-            "(the picture's own size, scales 0.5/1 and mirrored, stored as float16 at 1/4 of",
+            "(the image's own size, scales 0.5/1 and mirrored, stored as float16 at 1/4 of",
         ),
         (
             measured(stage="layerwise", explainer="coarse"),
-            "(the picture's own size, scales 0.5/1 and mirrored, float32)",
+            "(the image's own size, scales 0.5/1 and mirrored, float32)",
         ),
-        (measured(stage="localization", explainer="coarse"), "maps coarse (the picture's own size, scale 1, float32)"),
+        (measured(stage="localization", explainer="coarse"), "maps coarse (the image's own size, scale 1, float32)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
         (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),

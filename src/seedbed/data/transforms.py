@@ -34,6 +34,8 @@ def build_transform(steps: Sequence[Mapping[str, Any]], normalize: str | None = 
     Raises:
         ParameterError: a step is unknown, or its argument does not fit.
     """
+    if normalize is None and {"normalize": INPUT} in [dict(step) for step in steps]:
+        raise ParameterError("Augmentation step 'normalize': 'input' needs a network, whose input it is.")
     known = [{"normalize": normalize} if dict(step) == {"normalize": INPUT} else step for step in steps]
     return v2.Compose([_build(step) for step in known]) if known else v2.Identity()
 

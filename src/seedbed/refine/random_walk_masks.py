@@ -22,6 +22,8 @@ class RandomWalk:
         crf_on: the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM).
         crf_picture: what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32
             (MCTformer's labels), or in float64 (TransCAM's segmentation).
+        crf_extent: the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM).
+        shrink_radius: pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM).
     """
 
     network: str
@@ -32,12 +34,15 @@ class RandomWalk:
     crf: str | None = None
     crf_on: Literal["scores", "labels"] = "scores"
     crf_picture: CrfPicture = "own"
+    crf_extent: Literal["image", "padded"] = "image"
+    shrink_radius: bool = False
 
     def describe(self, words: Words) -> str:
         """See `Refiner`."""
         walk = f"random walk beta {self.beta:g}, t {2**self.log2_steps}"
         on_winners = " on its winners" if self.crf and self.crf_on == "labels" else ""
-        return f"{words.scores(self.alpha, self.background)}, {walk}, {words.crf(self.crf)}{on_winners}"
+        padded = " of the padded picture" if self.crf and self.crf_extent == "padded" else ""
+        return f"{words.scores(self.alpha, self.background)}, {walk}, {words.crf(self.crf)}{on_winners}{padded}"
 
     def start(self, given: Given) -> MakeMasks:
         """See `Refiner`."""

@@ -1,8 +1,8 @@
 """What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
-from seedbed.evaluate.measurements import Counts
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.heatmaps import upsample
@@ -43,7 +42,7 @@ class Setting(NamedTuple):
     device: torch.device
     fit: Fitting
     block: int | None = None
-    begun: Counts | None = None
+    begun: Mapping[str, Any] | None = None
 
     def counter(self, fresh: Counter, part: str | None = None) -> Counter:
         """What counts: ``fresh``, or one of its kind that goes on from what was begun, or from a part of that."""
