@@ -210,3 +210,16 @@ def test_what_others_hang_on_a_model_is_refused_where_it_changes_the_answer(meth
         explain(model, images, [1], method)
     del model.head.forward
     torch.testing.assert_close(explain(model, images, [1], method), expected)
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "transformer_attribution"])
+def test_maps_lie_on_images_of_another_shape_with_as_many_patches(method):
+    """Four patches beside one another are no square of two by two."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3, embed_dim=24, num_heads=2)
+    model.eval().patch_embed.strict_img_size = False
+    images = torch.randn(1, 3, 16, 64)
+    flat = explain(model, images, [1], method)
+    assert flat.shape == (1, 1, 4)
+    folded = torch.cat(images.split(32, dim=-1), dim=-2)  # the same four patches in the same order
+    torch.testing.assert_close(explain(model, folded, [1], method).flatten(), flat.flatten())

@@ -11,7 +11,7 @@ from test_own_data import MASK, coco_text, own_coco, own_folder, own_voc, shape,
 
 from seedbed.data.index import Box
 from seedbed.data.own import read_own
-from seedbed.data.own_layout import find_layout, own_splits
+from seedbed.data.own_layout import find_layout, has_masks, own_splits
 from seedbed.data.voc import VOC_CLASSES
 from seedbed.errors import DataError
 from seedbed.io.masks import decode_mask, encode_mask
@@ -182,6 +182,19 @@ def test_one_metadata_for_folders_of_splits(tmp_path):
     index, records, _ = read(tmp_path)
     assert index.splits() == {"train": 1, "trainaug": 1, "val": 1} and set(records) == {"a", "b"}
     assert own_splits(tmp_path / "mine") == ["train", "val"]
+
+
+def test_whether_there_may_be_masks_is_told_without_decoding(tmp_path):
+    assert has_masks(own_folder(tmp_path / "table")) and has_masks(own_voc(tmp_path / "voc"))
+    assert has_masks(own_coco(tmp_path / "coco")) and not has_masks(own_voc(tmp_path / "bare", masks=False))
+    (tmp_path / "table/masks/a.png").unlink()
+    assert not has_masks(tmp_path / "table")
+    boxes = coco_text("train", ["a"], [shape(1, 0, 4, 4, segmentation=[])])
+    write(tmp_path / "boxes", {"annotations/instances_train.json": boxes})
+    assert not has_masks(tmp_path / "boxes")
+    for name, line in (("polygons", "0 0.1 0.1 0.2 0.2 0.3 0.1"), ("yolo", "0 0.1 0.1 0.2 0.2")):
+        write(tmp_path / name, {"data.yaml": "names: [cat]", "labels/train/a.txt": line, "images/train/a.jpg": b""})
+        assert has_masks(tmp_path / name) == (name == "polygons")
 
 
 def test_yolo_with_a_folder_a_split(tmp_path):

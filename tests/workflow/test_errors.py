@@ -55,6 +55,22 @@ def test_targets(tmp_path, target, expected):
         assert text in failed.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["methods=grad_cam"], ["Unknown explanation method 'grad_cam'. Did you mean 'gradcam'"]),
+        (["model=vit_hybird"], ["model=vit_hybird: is no network", "Did you mean 'vit_hybrid'"]),
+    ],
+)
+def test_names_of_an_explained_image(tmp_path, options, expected):
+    """A file whose name is a number is found; what is misspelt is said before the first job."""
+    (tmp_path / "2012").write_bytes(b"")
+    failed = run(tmp_path, "-n", "--config", "image=2012", *options, "--", "explain_image")
+    assert failed.returncode != 0
+    for text in expected:
+        assert text in failed.stdout
+
+
 def test_a_table_that_the_preset_cannot_make(tmp_path):
     presets = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["presets"]
     del presets["demo"]["stand_ins"]["coco14"]

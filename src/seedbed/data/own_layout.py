@@ -19,6 +19,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Of images, in lower or upper case."""
 ROBOFLOW = "_annotations.coco.json"
 METADATA = ("metadata.jsonl", "metadata.csv")
+VOC_MASKS = ("SegmentationClass", "SegmentationClassAug")
+_LOOKED_AT = 10_000_000
 WHOLE = "default"
 """What annotation tools call the one subset of a task that was not split; all of it is ``train``."""
 _LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets/SegmentationAug", "ImageSets", ".")
@@ -104,6 +106,24 @@ def own_splits(source: str | Path) -> list[str]:
     if not splits:
         raise DataError(f"{source}: its lists name no image of 'train' or 'val'.")
     return splits
+
+
+def has_masks(source: str | Path) -> bool:
+    """Whether images of a folder of your own data may have masks, told without decoding anything.
+
+    Raises:
+        DataError: the folder has no known layout.
+    """
+    found = find_layout(Path(source))
+    if found.kind == "voc":
+        return any(next((found.base / name).rglob("*.*"), None) for name in VOC_MASKS)
+    if found.kind == "coco":
+        with found.splits["train"].open("rb") as stream:
+            return re.search(rb'"segmentation"\s*:\s*[\[{]\s*["\[]', stream.read(_LOOKED_AT)) is not None
+    if found.kind == "yolo":
+        files = sorted(found.splits["train"].glob("*.txt"))[:100]
+        return any(len(line.split()) > 5 for path in files for line in read_own_text(path).splitlines())
+    return next((found.base / "masks").rglob("*.*"), None) is not None
 
 
 def is_described(source: str | Path) -> bool:

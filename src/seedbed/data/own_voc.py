@@ -13,13 +13,12 @@ from seedbed.data.index import NO_CLASSES, Box, DataIndex, Record
 from seedbed.data.own_check import index_draft
 from seedbed.data.own_draft import Draft, Item, check_labels, files_by_stem, masks_by_image, some
 from seedbed.data.own_labels import read_own_text
-from seedbed.data.own_layout import EXTENSIONS, find_voc, voc_lists
+from seedbed.data.own_layout import EXTENSIONS, VOC_MASKS, find_voc, voc_lists
 from seedbed.data.own_masks import read_labelmap
 from seedbed.data.voc import VOC_CLASSES, read_annotation
 from seedbed.errors import DataError
 
 __all__ = ["draft_voc", "find_voc", "read_own_voc"]
-_MASKS = ("SegmentationClass", "SegmentationClassAug")
 
 
 def read_own_voc(base: Path, root: Path) -> DataIndex:
@@ -120,7 +119,7 @@ def _boxes(draft: Draft, folder: Path, images: list[str]) -> dict[str, tuple[Box
 
 
 def _masks(draft: Draft, base: Path, images: Mapping[str, list[str]]) -> dict[str, Path]:
-    folder = next((base / name for name in _MASKS if (base / name).is_dir()), None)
+    folder = next((base / name for name in VOC_MASKS if (base / name).is_dir()), None)
     return masks_by_image(draft, folder, images) if folder else {}
 
 

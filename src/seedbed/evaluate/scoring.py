@@ -68,8 +68,11 @@ def score_heatmaps(
     Returns:
         What ``score_masks`` returns, for the chosen background (``miou_<convention>`` at its own best one, where that
         is chosen), and ``background``, ``miou_at_background``,
-        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``.
+        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``. Of no pictures the
+        constant alone.
     """
+    if not records:
+        return {"background": background, "background_best": background, "images": 0}
     grid = sorted({*(round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)), background})
     counts = ThresholdSweep(len(index.classes) + 1, grid)
     undefined = 0

@@ -8,7 +8,7 @@ from seedbed.explain.layers import Linear
 from seedbed.explain.registry import explainer
 from seedbed.explain.support import not_a_vit
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
-from seedbed.explain.vit import Readout, evaluating, read_readout
+from seedbed.explain.vit import Readout, evaluating, patch_grid, read_readout
 from seedbed.models.resnet38 import ResNet38Classifier
 
 _STEPS, _STEPS_OF_HALF = 100, 4
@@ -38,7 +38,7 @@ def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         tokens = model.forward_features(images)  # the final norm included
     tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
     readout = read_readout(model, tokens.dtype)
-    grid = _grid(model, images)
+    grid = patch_grid(model, images)
     features = _patch_features(readout, tokens, model.num_prefix_tokens)
     weight = _weight_per_token(readout.head.weight, features.shape[-1])
 
@@ -46,12 +46,6 @@ def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         return (pairs.take(features) @ weight[pairs.label].unsqueeze(-1)).squeeze(-1)
 
     return explain_pairs(resolve(targets, _logits(readout, tokens)), explain, grid)
-
-
-def _grid(model: nn.Module, images: Tensor) -> tuple[int, int]:
-    if model.dynamic_img_size:
-        return model.patch_embed.dynamic_feat_size(tuple(images.shape[-2:]))
-    return model.patch_embed.grid_size
 
 
 def _logits(readout: Readout, normed: Tensor) -> Tensor:

@@ -43,6 +43,9 @@ class Folder(Section):
 
     kind: Literal["folder"]
     path: str
+    longest_side: Positive | None = Field(
+        None, description="work on copies of at most so many pixels a side; null: on the images as they are"
+    )
 
     def lacks_test(self) -> str | None:
         """None: the folder's own list names its splits."""

@@ -14,7 +14,7 @@ from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
+    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres", "of", "plan"),
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
 )
@@ -71,7 +71,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     if config.get("dataset") and not names_data_set(config, values.get("datasets") or {}):
         folder = _own_folder(config["dataset"], values.get("datasets") or {} if config.get("masks") else ())
         name_of_data = own_name(folder["path"], config.get("dataset_name"))
-        values = merge(values, {"datasets": {name_of_data: folder}})
+        side = {"longest_side": config["longest_side"]} if config.get("longest_side") else {}
+        values = merge(values, {"datasets": {name_of_data: {**folder, **side}}})
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:

@@ -125,10 +125,14 @@ class Inputs:
         return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
 
     def refine_masks(self, wildcards: Wildcards) -> Files:
-        """A shard of heat maps; none where a refiner needs no maps."""
+        """A shard of heat maps, none where a refiner needs no maps; the maps' scores on ``train`` where they choose."""
         shard = f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"
         mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
-        return {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
+        files = {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
+        if self.names.sweeps_background(wildcards.dataset, wildcards.refiner):
+            chain = self.names.chain(wildcards, "model", "explainer", "seed")
+            files["sweep"] = f"{self.layout.heatmaps(wildcards.dataset, 'train', *chain)}/heatmaps.json"
+        return files
 
     def random_walk(self, wildcards: Wildcards) -> Files:
         """Heat maps, and the affinity network that was trained on the same maps of another split."""

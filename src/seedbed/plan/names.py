@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
+from seedbed.data.own_layout import has_masks
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import UserError
 from seedbed.papers import Layout
@@ -27,10 +28,18 @@ class Names:
         layout: where its artifacts lie.
         absent: what options that a result does not know stand for.
         scoring_chosen: whether the command line says how masks are scored.
+        background_chosen: whether it says what background an explainer's maps compete with.
     """
 
-    def __init__(self, preset: Preset, layout: Layout, absent: AbsentValues, scoring_chosen: bool = False) -> None:
-        self.scoring_chosen = scoring_chosen
+    def __init__(
+        self,
+        preset: Preset,
+        layout: Layout,
+        absent: AbsentValues,
+        scoring_chosen: bool = False,
+        background_chosen: bool = False,
+    ) -> None:
+        self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
@@ -77,6 +86,15 @@ class Names:
         scoring = self.preset.scoring
         own = self.preset.datasets[dataset].kind == "folder" and not self.scoring_chosen
         return self.parameters(scoring.model_copy(update={"miou": "in_either"}) if own else scoring)
+
+    def sweeps_background(self, dataset: str, refiner: str) -> bool:
+        """Whether a refiner takes the background that is best on ``train``: the constant one, on your own data with
+        masks, unless the command line gives it."""
+        entry, data = self.preset.refiners[refiner], self.preset.datasets[dataset]
+        constant = not needs(entry.kind, "affinities") and getattr(entry, "alpha", None) is None
+        if self.background_chosen or not constant or not needs(entry.kind, "maps") or data.kind != "folder":
+            return False
+        return has_masks(data.path)
 
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""

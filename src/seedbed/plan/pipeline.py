@@ -59,8 +59,11 @@ class Pipeline:
     ) -> None:
         self.preset, self.papers, self.layout, self.sources = preset, papers, layout, sources
         self.config = config = config or {}
-        chosen = bool({"scoring", "scoring__miou"} & set(config))
-        self.names = Names(preset, layout, absent or AbsentValues({}), scoring_chosen=chosen)
+        scoring = bool({"scoring", "scoring__miou"} & set(config))
+        background = any(key.startswith("explainers") and "background" in f"{key}{config[key]}" for key in config)
+        self.names = Names(
+            preset, layout, absent or AbsentValues({}), scoring_chosen=scoring, background_chosen=background
+        )
         self.code = Code(base / "workflow_scripts")
         self.tables = PlannedTables(papers, self.names)
         self.figures = PlannedFigures(self.tables, self.names)
