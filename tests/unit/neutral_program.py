@@ -28,9 +28,10 @@ CPU = torch.device("cpu")
 VIEW = InputView("half", (48, 48))
 OPTIMISER = {
     "lr": 0.01, "batch_size": 4, "epochs": 2, "iterations": None, "optimizer": "adamw", "momentum": 0.9, "beta2": 0.99,
-    "weight_decay": 0.01, "schedule": "cosine", "power": 1.0, "schedule_extra": 0,
-    "warmup_epochs": 0.0, "warmup_lr": 0.0, "final_lr": 0.0, "groups": "standard", "lr_scales": {}, "clip_grad": 1.0, "ema_decay": 0.0, "bf16": True,
-    "save_every_seconds": 0.0, "log_every": 1, "compute_threads": 1, "loader_workers": 0, "split": "trainaug",
+    "weight_decay": 0.01, "schedule": "cosine", "power": 1.0, "schedule_extra": 0, "warmup_epochs": 0.0,
+    "warmup_lr": 0.0, "final_lr": 0.0, "groups": "standard", "lr_scales": {}, "clip_grad": 1.0, "ema_decay": 0.0,
+    "bf16": True, "save_every_seconds": 0.0, "log_every": 1, "compute_threads": 1, "loader_workers": 0,
+    "split": "trainaug",
 }  # fmt: skip
 CRF = CrfSettings(3, 3, 3, 30, 13, 5)
 

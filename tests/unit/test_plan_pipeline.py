@@ -134,6 +134,7 @@ def test_a_training_has_the_resources_of_its_network():
 
 def test_resources_of_rules_that_do_not_exist_are_found_out():
     made = pipeline.__wrapped__(resources={"explian": {"threads": 2}})
-    made.resources.threads("explain")
+    for rule in ("explain", "train_classifier", "train_affinity_network", "train_segmenter"):
+        made.resources.threads(rule)
     with pytest.raises(ParameterError, match="Did you mean 'explain'"):
         made.check_resources()
