@@ -287,7 +287,7 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
 
 
 def transcam_walk(**changes):
-    fixed = {"kind": "random_walk", "network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
+    fixed = {"network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
     return RandomWalk(**fixed, **changes)
 
 

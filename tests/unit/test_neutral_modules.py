@@ -21,6 +21,7 @@ CHANGES = {
     "seedbed.devices": ("devices/torch_device.py", r"\Z", "\nCHANGED = 1\n"),
     "seedbed.params": ("params/explainers.py", r"batch_size: Positive = 16", "batch_size: Positive = 3"),
     "seedbed.settings": ("settings/optimisation.py", r"beta2: Fraction = 0\.999", "beta2: Fraction = 0.5"),
+    "seedbed.io.annotations": ("io/annotations.py", r"\Z", "\nCHANGED = 1\n"),
     "seedbed.io.atomic": ("io/atomic.py", r'suffix="\.part"', 'suffix=".piece"'),
     "seedbed.io.catalogue": ("io/catalogue.py", r"is entered twice", "comes twice"),
     "seedbed.io.declarations": ("io/declarations.py", r"\Z", "\nCHANGED = 1\n"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seedbed.io.annotations import annotated_type
 from seedbed.io.identity import module_file
 from seedbed.io.registrations import Registration
 
@@ -36,7 +37,7 @@ def declared_fields(
     for part in node.body:
         if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
             name, required = part.target.id, part.value is None
-            annotation = eval(ast.unparse(part.annotation), dict(names))  # the library's own source
+            annotation = annotated_type(part.annotation, names)
             default = None if part.value is None else ast.literal_eval(part.value)
             found[name] = DeclaredField(annotation, required, default, said.get(name))
     return (text or "").split("\n\n")[0] or None, found

@@ -25,6 +25,7 @@ NEUTRAL = (
     "seedbed.devices",
     "seedbed.params",  # values reach a rule as its parameters, defaults included
     "seedbed.settings",  # so do these
+    "seedbed.io.annotations",
     "seedbed.io.atomic",
     "seedbed.io.catalogue",  # what it looks up is chosen by name, and passed as an entry
     "seedbed.io.filelock",

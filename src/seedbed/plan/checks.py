@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from seedbed.errors import ParameterError, nearest, unknown_name
+from seedbed.io.annotations import annotated_type
 from seedbed.io.registrations import registrations
 from seedbed.io.signatures import Option
 
@@ -117,6 +118,6 @@ def _evaluated(annotation: str | None) -> Any:
     if annotation is None:
         return None
     try:
-        return eval(annotation, dict(_NAMES))
-    except NameError:
+        return annotated_type(annotation, _NAMES)
+    except (NameError, TypeError):
         return None

@@ -1,7 +1,7 @@
 """From seeds to pseudo masks: propagation, pixel-adaptive refinement, dense CRF, affinities and their random walk.
 
-Public functions and classes of the modules are looked up here on first use, so that a process that only runs the dense
-CRF does not import torch. Modules of the library name each other instead.
+Public functions, classes and constants of the modules are looked up here on first use, so that a process that only runs
+the dense CRF does not import torch. Modules of the library name each other instead.
 """
 
 import re
@@ -18,8 +18,12 @@ def _homes() -> dict[str, str]:
     return {
         name: path.stem
         for path in Path(__file__).parent.glob("[!_]*.py")
-        for name in re.findall(r"^(?:def|class) ([A-Za-z]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(r"^(?:(?:def|class) )?([A-Za-z]\w*)(?=[(:]| ?=)", _source(path), re.MULTILINE)
     }
+
+
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def __getattr__(name: str) -> object:
