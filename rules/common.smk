@@ -6,7 +6,7 @@ from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
 from seedbed.params import read_params, resolve
-from seedbed.params.identity import AbsentValues
+from seedbed.params.absent_values import AbsentValues
 from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
 

@@ -8,7 +8,7 @@ from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
 from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
-from seedbed.report.tables import fill_table, to_csv, to_markdown, to_metrics
+from seedbed.report.filled_tables import fill_table, to_csv, to_markdown, to_metrics
 
 with job(snakemake):
     table = Table.model_validate(snakemake.params.table)

@@ -11,10 +11,10 @@ from seedbed.papers.tables import Table
 from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
 from seedbed.report.curves import table_curves
+from seedbed.report.filled_tables import fill_table
 from seedbed.report.gallery import draw_gallery
 from seedbed.report.page import render_page, render_table
 from seedbed.report.panels import open_section
-from seedbed.report.tables import fill_table
 
 with job(snakemake) as this:
     params, read = snakemake.params, cache(read_json)

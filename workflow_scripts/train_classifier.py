@@ -11,8 +11,8 @@ from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
 from seedbed.train.classifier import ClassifierSettings, train_classifier
-from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
+from seedbed.train.resume_identity import what_trains
 
 with job(snakemake, shared=True) as this:
     plain = snakemake.params.model

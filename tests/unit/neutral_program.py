@@ -17,7 +17,7 @@ from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.io.masks import MaskStore, write_masks
-from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks
+from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks
 from seedbed.settings.dense_crf import CrfSettings
 from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import ClassifierSettings, train_classifier

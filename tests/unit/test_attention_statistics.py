@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layered_models import network
 
+from seedbed.data.images import read_picture
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError, UserError
 from seedbed.evaluate.attention import (
     AttentionStatistics,
@@ -20,7 +20,7 @@ from seedbed.evaluate.attention import (
     hellinger_distances,
     mean_hellinger,
 )
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.params.stages import NetworkInput
 

@@ -11,7 +11,7 @@ from PIL import Image
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain, min_max, supports, upsample
-from seedbed.explain.picture import as_heatmaps, explain_picture, map_size, signed_range
+from seedbed.explain.one_image import as_heatmaps, explain_picture, map_size, signed_range
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.models import create_model
 from seedbed.models.published import open_classifier

@@ -12,7 +12,7 @@ from layered_models import explainer, network
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.evaluate import ThresholdSweep
 from seedbed.evaluate.layerwise import LayerGain, LayerMaps, count_layers, layer_maps
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.evaluate.protocols import run_protocol
 from seedbed.evaluate.scoring import score_heatmaps
 from seedbed.explain.by_layer import maps_by_layer

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
@@ -19,10 +19,10 @@ from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import dense_crf, dense_crf_labels
+from seedbed.refine.crf_image import picture_for_crf
 from seedbed.refine.crf_labels import label_crf
-from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
+from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
-from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.posteriors import BACKGROUND, confident_posteriors
 from seedbed.refine.random_walk_masks import RandomWalk
 from seedbed.refine.resize import at_picture_size

@@ -8,7 +8,7 @@ from test_papers_plan import CHAIN, LAYOUT, PRESET, row, table
 
 from seedbed.errors import ParameterError
 from seedbed.evaluate.measurements import MEASUREMENTS, build_measurement, explains_target
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.io.identity import source_closure
 from seedbed.papers import read_papers, table_cells
 from seedbed.papers.figures import figure_panels

@@ -37,7 +37,11 @@ CHANGES = {
     "seedbed.io.provenance": ("io/provenance.py", r'"scipy", ', ""),
     "seedbed.io.registrations": ("io/registrations.py", r"\Z", "\nCHANGED = 1\n"),
     "seedbed.io.signatures": ("io/signatures.py", r"\Z", "\nCHANGED = 1\n"),
-    "seedbed.train.identity": ("train/identity.py", r'_NEUTRAL = \("save_every_seconds", ', "_NEUTRAL = ("),
+    "seedbed.train.resume_identity": (
+        "train/resume_identity.py",
+        r'_NEUTRAL = \("save_every_seconds", ',
+        "_NEUTRAL = (",
+    ),
     "seedbed.train.state": ("train/state.py", r"\Z", "\nCHANGED = 1\n"),
 }
 """Neutral module -> the file of it that is changed, what is replaced there, and by what."""

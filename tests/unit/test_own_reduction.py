@@ -6,10 +6,10 @@ from PIL import Image
 from test_own_data import own_coco, own_folder, write
 
 from seedbed.data.card import data_checksum
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import Box, read_index, write_index
 from seedbed.data.own import read_own
 from seedbed.data.own_reduction import Reduction
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.io.masks import encode_mask
 
 

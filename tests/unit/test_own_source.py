@@ -8,10 +8,10 @@ import pytest
 from mini_archives import jpeg
 
 from seedbed.data.card import data_checksum, write_card
+from seedbed.data.images import read_picture
 from seedbed.data.index import read_index, write_index
 from seedbed.data.own import read_own
 from seedbed.data.own_source import claim, contents, write_record
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError
 from seedbed.io.atomic import read_json
 from seedbed.io.masks import encode_mask

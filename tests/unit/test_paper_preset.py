@@ -6,7 +6,7 @@ import pytest
 
 from seedbed.data.raw.sources import FileSource, TimmSource, load_sources
 from seedbed.data.transforms import build_transform
-from seedbed.explain.registry import implementation_for
+from seedbed.explain.method_registry import implementation_for
 from seedbed.models import create_model
 from seedbed.papers import Layout, read_papers, table_cells
 from seedbed.papers.figures import figure_panels

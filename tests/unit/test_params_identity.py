@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.params import read_params, resolve
+from seedbed.params.absent_values import AbsentValues, Parameters, plain
 from seedbed.params.base import Section
-from seedbed.params.identity import AbsentValues, Parameters, plain
 
 ROOT = Path(__file__).parents[2]
 

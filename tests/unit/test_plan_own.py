@@ -7,7 +7,7 @@ from test_own_data import own_folder
 
 from seedbed.papers import Layout
 from seedbed.params import read_params, resolve
-from seedbed.params.identity import AbsentValues
+from seedbed.params.absent_values import AbsentValues
 from seedbed.plan.names import Names
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")

@@ -182,7 +182,7 @@ def test_all_labels_absent():
 
 
 def test_runs_of_one_image_share_its_lattices(monkeypatch):
-    mean_field = import_module("seedbed.refine.mean_field")  # the package gives the function of that name
+    mean_field = import_module("seedbed.refine.mean_field_inference")  # the package gives the function of that name
     built, build = [], mean_field.build_lattice
     monkeypatch.setattr(mean_field, "build_lattice", lambda *features: built.append(1) or build(*features))
     image, scores = scene(20, 23, 3)

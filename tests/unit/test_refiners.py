@@ -8,15 +8,15 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from seedbed.data.pictures import read_mask
+from seedbed.data.images import read_mask
 from seedbed.errors import DataError, ParameterError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.identity import source_closure
 from seedbed.io.weights import write_weights
 from seedbed.models import create_model
-from seedbed.params.refiners import SECTIONS, Refiner, needs
+from seedbed.params.refiner_sections import SECTIONS, Refiner, needs
 from seedbed.plan import code
-from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks
+from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks
 from seedbed.refine.refiners import REFINERS, Given, Words, build_refiner
 from seedbed.settings.dense_crf import CrfSettings
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools.coco import COCO
 
-from seedbed.data.coco import paint, read_instances
+from seedbed.data.coco_annotations import paint, read_instances
 from seedbed.data.index import DataIndex, Record
 from seedbed.errors import DataError
 from seedbed.io.masks import decode_mask, encode_mask, voc_palette

@@ -9,8 +9,8 @@ from report_samples import EVIL, METRICS, cells, table
 
 from seedbed.papers.tables import Figure
 from seedbed.report.curves import draw_curves
+from seedbed.report.filled_tables import fill_table
 from seedbed.report.page import render_figure, render_page, render_table
-from seedbed.report.tables import fill_table
 
 PAPER = {"id": "one", "title": f"A paper {EVIL}", "citation": f"Cited {EVIL}"}
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -9,7 +9,16 @@ from report_samples import EVIL, METRICS, cells, measurement, table
 
 from seedbed.errors import UserError
 from seedbed.papers.plan import Cell
-from seedbed.report.tables import Value, decimals, fill_table, show, show_measured, to_csv, to_markdown, to_metrics
+from seedbed.report.filled_tables import (
+    Value,
+    decimals,
+    fill_table,
+    show,
+    show_measured,
+    to_csv,
+    to_markdown,
+    to_metrics,
+)
 
 
 def values(metrics=METRICS, **changes):

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from seedbed.papers.schema import papers_schema
+from seedbed.papers.papers_schema import papers_schema
 from seedbed.params import merge
 from seedbed.params.schema import ABSENT, params_schema, schema_text, write_schema
 

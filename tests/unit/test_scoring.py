@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from seedbed.data.images import read_mask
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.classification import classification_metrics
 from seedbed.evaluate.scoring import ground_truth, score_heatmaps, score_masks

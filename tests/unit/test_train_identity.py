@@ -5,7 +5,7 @@ import test_train_affinity
 import test_train_classifier
 import test_train_segmentation
 
-from seedbed.train.identity import what_trains
+from seedbed.train.resume_identity import what_trains
 
 MODULES = {
     "classifier": test_train_classifier,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from seedbed.train.identity import deciding_settings
+from seedbed.train.resume_identity import deciding_settings
 from seedbed.train.schedule import Schedule, build_optimizer, total_steps
 from seedbed.train.settings import TrainSettings
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from seedbed.data.coco import paint
+from seedbed.data.coco_annotations import paint
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex, Record, validate_records
 from seedbed.data.own_agreement import Shown, compare_masks
 from seedbed.data.own_draft import Draft, Item, check_lists, some
 from seedbed.data.own_masks import palette_values, read_coloured
 from seedbed.data.own_reduction import IMAGES, Reduction
 from seedbed.data.own_source import link_source
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_directory

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from seedbed.data.coco import CocoImage
+from seedbed.data.coco_annotations import CocoImage
 from seedbed.data.index import Record
 from seedbed.data.own_layout import EXTENSIONS
 from seedbed.errors import DataError, unknown_name

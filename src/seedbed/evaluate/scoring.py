@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from seedbed.data.images import read_mask
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError
 from seedbed.evaluate.confusion import CONVENTIONS, ConfusionMatrix
 from seedbed.evaluate.thresholds import ThresholdSweep

@@ -5,8 +5,8 @@ model.
 """
 
 from seedbed.explain.call import explain
-from seedbed.explain.heatmaps import count_undefined, min_max, upsample
-from seedbed.explain.registry import Method, explainer, methods, supports
+from seedbed.explain.map_scaling import count_undefined, min_max, upsample
+from seedbed.explain.method_registry import Method, explainer, methods, supports
 from seedbed.io.catalogue import import_registered
 
 __all__ = [

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.forward import read_rows, run_blocks
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.vit import ViT
 

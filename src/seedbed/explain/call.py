@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.explain.hooks import hooked, require_unchanged
-from seedbed.explain.registry import implementation_for
+from seedbed.explain.method_registry import implementation_for
 from seedbed.explain.targets import ABSENT, as_targets, check_classes
 from seedbed.explain.vit import evaluating
 

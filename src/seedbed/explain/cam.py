@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import UserError
 from seedbed.explain.layers import Linear
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import not_a_vit
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import Readout, evaluating, patch_grid, read_readout

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.by_layer import ByLayer, by_layer
-from seedbed.explain.exvit import fused_layer_maps, no_guided_maps, no_plain_head
+from seedbed.explain.exvit_maps import fused_layer_maps, no_guided_maps, no_plain_head
 
 
 def _fused(model: nn.Module, images: Tensor, targets: Tensor, method: str, options: Mapping[str, Any]) -> ByLayer:

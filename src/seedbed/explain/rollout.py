@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.explain.forward import attention_only, last_of
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.vit import ViT
 

@@ -41,7 +41,7 @@ NEUTRAL = (
     "seedbed.io.provenance",
     "seedbed.io.registrations",
     "seedbed.io.signatures",
-    "seedbed.train.identity",
+    "seedbed.train.resume_identity",
     "seedbed.train.state",  # so is a resume state
     "job",  # the frame of the scripts
 )

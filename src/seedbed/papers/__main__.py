@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from seedbed.papers.schema import papers_schema
+from seedbed.papers.papers_schema import papers_schema
 from seedbed.params.schema import write_schema
 
 

@@ -9,7 +9,7 @@ from seedbed.papers.layout import Layout
 from seedbed.papers.measured import SCORED, check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
-from seedbed.params.refiners import needs
+from seedbed.params.refiner_sections import needs
 
 CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
 SUBMISSION = "submission"

@@ -6,7 +6,7 @@ from typing import Any
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
 from seedbed.params.preset import CHECKPOINT
-from seedbed.params.refiners import needs
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.names import Names, Wildcards
 
 Files = dict[str, Any]

@@ -9,9 +9,9 @@ from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import UserError
 from seedbed.papers import Layout
 from seedbed.params import Preset
-from seedbed.params.identity import AbsentValues, Parameters, plain
+from seedbed.params.absent_values import AbsentValues, Parameters, plain
 from seedbed.params.preset import CHECKPOINT
-from seedbed.params.refiners import needs
+from seedbed.params.refiner_sections import needs
 
 
 class Wildcards(Protocol):

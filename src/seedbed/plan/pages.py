@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from seedbed.params.identity import Parameters
+from seedbed.params.absent_values import Parameters
 from seedbed.plan.code import Code, panel_modules
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_figures import PlannedFigures, panel_files

@@ -11,7 +11,7 @@ from seedbed.papers.plan import REGISTRY, Measurement, measure, trained_on_the_w
 from seedbed.papers.tables import Figure, Paper, Row, Table
 from seedbed.params import Preset
 from seedbed.params.merging import merge
-from seedbed.params.refiners import needs
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.checks import raise_for
 from seedbed.plan.class_names import class_names
 

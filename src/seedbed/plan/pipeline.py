@@ -9,10 +9,11 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.papers import Layout
 from seedbed.papers.tables import Paper
 from seedbed.params import Preset
-from seedbed.params.identity import AbsentValues
+from seedbed.params.absent_values import AbsentValues
 from seedbed.plan.code import Code
 from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
+from seedbed.plan.named_targets import described_targets
 from seedbed.plan.names import Names
 from seedbed.plan.pages import PageInputs, PageParameters
 from seedbed.plan.paper_checks import check_papers
@@ -21,7 +22,6 @@ from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
 from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
 from seedbed.plan.resources import RuleResources
-from seedbed.plan.targets import described_targets
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -16,7 +16,7 @@ class Argmax:
 
     def start(self, given: Given) -> MakeMasks:
         """See `Refiner`."""
-        from seedbed.refine.masks import argmax_refiner, pseudo_masks
+        from seedbed.refine.mask_making import argmax_refiner, pseudo_masks
 
         refine = argmax_refiner(given.background)
         return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)

@@ -131,7 +131,7 @@ def infer(image: Array, energies: Sequence[Energies], settings: CrfSettings) -> 
         return reference_posteriors(image, energies, settings)
     import torch
 
-    from seedbed.refine.mean_field import image_kernels, mean_field
+    from seedbed.refine.mean_field_inference import image_kernels, mean_field
 
     runs, counts = [len(run.unary) for run in energies], np.concatenate([run.counts for run in energies])
     unary = np.concatenate([run.unary.reshape(len(run.unary), -1) for run in energies], dtype=np.float32)

@@ -25,7 +25,7 @@ class DenseCrf:
 
     def start(self, given: Given) -> MakeMasks:
         """See `Refiner`."""
-        from seedbed.refine.masks import crf_refiner, pseudo_masks
+        from seedbed.refine.mask_making import crf_refiner, pseudo_masks
 
         refine = crf_refiner(given.crf, self.alpha, given.background)
         return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)

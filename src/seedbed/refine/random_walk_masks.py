@@ -50,7 +50,7 @@ class RandomWalk:
         from seedbed.models.registry import create_model
         from seedbed.models.weights.loading import load_weights
         from seedbed.refine.affinity_walk import WalkedNetwork, random_walk_refiner
-        from seedbed.refine.masks import pseudo_masks
+        from seedbed.refine.mask_making import pseudo_masks
 
         network = from_plain(WalkedNetwork, given.network)
         model = create_model(network.architecture, None, radius=network.radius, **network.options)

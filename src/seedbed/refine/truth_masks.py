@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seedbed.data.images import read_mask
 from seedbed.data.index import Record
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError
 from seedbed.refine.refiners import Given, MakeMasks, Words, refiner
 

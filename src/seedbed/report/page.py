@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from seedbed.papers.plan import CITED
 from seedbed.papers.tables import Figure, Table
-from seedbed.report.tables import Value, decimals, show_measured
+from seedbed.report.filled_tables import Value, decimals, show_measured
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from seedbed.errors import ParameterError, UserError
 from seedbed.io.fingerprint import changed, spelled_change
 from seedbed.io.notice import notice
 from seedbed.settings.optimisation import TrainSettings
-from seedbed.train.identity import deciding_settings
 from seedbed.train.ranks import Ranks, joined
+from seedbed.train.resume_identity import deciding_settings
 from seedbed.train.run import History, Objective, Run
 from seedbed.train.schedule import total_steps
 from seedbed.train.state import StateWriter, load_state, take_up_state

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.models.mctformer import MCTformer
-from seedbed.train.aream import AReAM
+from seedbed.train.aream_loss import AReAM
 from seedbed.train.mctformer_loss import read_mctformer
 from seedbed.train.objectives import loss
 

@@ -38,7 +38,7 @@ def run_protocol(
             are those of one call for all, bit for bit.
 
     Returns:
-        What was counted, as plain values; ``seedbed.evaluate.merging`` brings shards together.
+        What was counted, as plain values; ``seedbed.evaluate.merged_counts`` brings shards together.
 
     Raises:
         ParameterError: the measurement is unknown, or the explainer or an option does not fit it.

@@ -57,7 +57,7 @@ class FoundInstances(Measurement):
 
 
 def _truth_of(index: DataIndex) -> Callable[[Record], list[Instance]]:
-    from seedbed.data.coco import read_instances
+    from seedbed.data.coco_annotations import read_instances
     from seedbed.data.published.coco14 import CATEGORY_IDS, image_id, instances_file
     from seedbed.evaluate.instance_regions import coco_instances, mask_instances
     from seedbed.evaluate.scoring import ground_truth

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalisation
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.heatmaps import upsample
+from seedbed.explain.map_scaling import upsample
 from seedbed.models.outputs import logits_of
 
 Counter = TypeVar("Counter")

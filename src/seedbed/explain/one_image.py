@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from seedbed.data.views import InputView, view
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.call import explain
-from seedbed.explain.heatmaps import min_max, upsample
-from seedbed.explain.registry import get_method, methods
+from seedbed.explain.map_scaling import min_max, upsample
+from seedbed.explain.method_registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.targets import ABSENT, resolve
 from seedbed.explain.vit import evaluating
 from seedbed.models.exvit import Encoded, ExViT

@@ -26,7 +26,7 @@ def what_trains(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         kind: ``classifier``, ``affinity`` or ``segmentation``.
-        section: plain values of the section, with a field ``train``; see `seedbed.params.identity`.
+        section: plain values of the section, with a field ``train``; see `seedbed.params.absent_values`.
     """
     left_out = {**dict.fromkeys(_NAMES), "train": _OPTIMISATION, **_LATER[kind]}
     found = {key: value for key, value in section.items() if left_out.get(key, ()) is not None}

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.masks import VOID
