@@ -8,7 +8,7 @@ from torch import nn
 
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import count_undefined, explain, explainer, methods, min_max, supports, upsample
-from seedbed.explain import registry as table
+from seedbed.explain import method_registry as table
 from seedbed.explain.targets import Pairs
 
 PAPERS = [

@@ -12,18 +12,19 @@ from pathlib import Path
 from seedbed.settings.dense_crf import CrfSettings as CrfSettings
 
 
+_PUBLIC = re.compile(r"^(?:(?:def|class) ([A-Za-z]\w*)|([A-Z][A-Z\d_]+)(?:: [^=\n]+)? = )", re.MULTILINE)
+"""Where a function, a class or a constant begins."""
+
+
 @cache
 def _homes() -> dict[str, str]:
     """Public name -> the module that defines it."""
     return {
         name: path.stem
         for path in Path(__file__).parent.glob("[!_]*.py")
-        for name in re.findall(r"^(?:(?:def|class) )?([A-Za-z]\w*)(?=[(:]| ?=)", _source(path), re.MULTILINE)
+        for found in _PUBLIC.findall(path.read_text(encoding="utf-8"))
+        for name in filter(None, found)
     }
-
-
-def _source(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def __getattr__(name: str) -> object:
