@@ -5,7 +5,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard, subset, together
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.atomic import write_json
 from seedbed.io.partial_counts import UnfinishedCounts

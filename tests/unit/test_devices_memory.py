@@ -15,7 +15,7 @@ from seedbed.devices.memory import Fitting, training_fits
 from seedbed.errors import UserError
 from seedbed.evaluate.classification import predict_scores
 from seedbed.evaluate.erasing import erased_logits, ranks
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer, Input, Segmenter

@@ -13,7 +13,7 @@ from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.evaluate import ThresholdSweep
 from seedbed.evaluate.layerwise import LayerGain, LayerMaps, count_layers, layer_maps
 from seedbed.evaluate.merged_counts import merge_protocol
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.evaluate.scoring import score_heatmaps
 from seedbed.explain.by_layer import maps_by_layer
 from seedbed.explain.pictures import picture_heatmaps

@@ -1,5 +1,7 @@
 """The plan as a library: what rules read and are given, in milliseconds and without Snakemake."""
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,3 +140,18 @@ def test_resources_of_rules_that_do_not_exist_are_found_out():
         made.resources.threads(rule)
     with pytest.raises(ParameterError, match="Did you mean 'explain'"):
         made.check_resources()
+
+
+def test_planning_imports_neither_torch_nor_snakemake():
+    program = """
+import sys
+from test_plan_pipeline import pipeline
+made = pipeline("paper")
+made.check()
+made.targets()
+for names in made.tables.targets.values():
+    made.tables.notes(*names)
+print([name for name in ("torch", "snakemake", "timm", "matplotlib", "sklearn") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -13,7 +13,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merged_counts import merge_protocol
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.plain import from_plain
 from seedbed.models import create_model

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from seedbed.settings.dense_crf import CrfSettings as CrfSettings
 
-
 _PUBLIC = re.compile(r"^(?:(?:def|class) ([A-Za-z]\w*)|([A-Z][A-Z\d_]+)(?:: [^=\n]+)? = )", re.MULTILINE)
 """Where a function, a class or a constant begins."""
 
