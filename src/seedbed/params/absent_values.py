@@ -26,9 +26,10 @@ class Parameters(dict[str, Any]):
     def __init__(self, values: Mapping[str, Any], identity: Any) -> None:
         super().__init__(values)
         self.identity = identity
+        self._text = json.dumps(identity, sort_keys=True)  # Snakemake asks for it once a job
 
     def __repr__(self) -> str:
-        return json.dumps(self.identity, sort_keys=True)
+        return self._text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (dict(self), self.identity)

@@ -41,11 +41,18 @@ class Names:
     ) -> None:
         self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
+        self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
 
     def parameters(self, section: Any, *without: str) -> Parameters:
-        """A section for a script, without its variants and without further fields."""
+        """A section for a script, without its variants and without further fields; sections do not change."""
+        key = (id(section), without)
+        if key not in self._parameters:
+            self._parameters[key] = section, self._parameters_of(section, without)  # whose id stays its own
+        return self._parameters[key][1]
+
+    def _parameters_of(self, section: Any, without: tuple[str, ...]) -> Parameters:
         left_out = {"per_dataset", "per_model", *without}
         keep = lambda values: {key: value for key, value in values.items() if key not in left_out}  # noqa: E731
         return Parameters(keep(plain(section)), keep(self.absent.identity(section)))
