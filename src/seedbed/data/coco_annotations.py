@@ -123,7 +123,8 @@ def paint(image: CocoImage, values: Mapping[int, int], skipped: list[str] | None
                 raise
             skipped.append(str(error))
             if is_box(annotation.get("bbox")):
-                left, top, right, bottom = corners(*annotation["bbox"], image.size)
+                x, y, width, height = annotation["bbox"]
+                left, top, right, bottom = corners(x, y, width, height, image.size)
                 mask[top - 1 : bottom, left - 1 : right] = VOID
     for crowd, _, annotation, run_lengths in sorted(layers, key=lambda layer: (not layer[0], layer[1])):
         value = VOID if crowd else values[annotation["category_id"]]
@@ -147,7 +148,8 @@ def is_crowd(annotation: Mapping[str, Any]) -> bool:
 
 
 def _run_lengths(image: CocoImage, annotation: Mapping[str, Any]) -> dict[str, Any]:
-    segmentation, (height, width) = annotation.get("segmentation"), image.size
+    segmentation: Any = annotation.get("segmentation")
+    height, width = image.size
     try:
         if isinstance(segmentation, list):
             _require_polygons(segmentation, max(image.size))

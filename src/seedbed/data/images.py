@@ -31,8 +31,7 @@ def read_picture(path: str | Path) -> np.ndarray:
             raise DataError(f"{path}: the file is empty. Fetch it again or take the image out of the list.")
         with Image.open(path) as picture:
             signed = _is_signed(picture)
-            picture = ImageOps.exif_transpose(picture)
-            return np.asarray(_to_rgb(picture, path, signed))
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(picture), path, signed))
     except FileNotFoundError:
         raise DataError(f"{path}: no such picture; the list of images names it.") from None
     except PermissionError:

@@ -41,7 +41,7 @@ def compare_masks(draft: Draft, shown: Sequence[Shown]) -> bool:
     """
     recoloured = [one for one in shown if one.by_colour is not None]
     if recoloured:
-        other = [Shown(one.image, one.labels, one.by_colour) for one in recoloured]
+        other = [Shown(one.image, one.labels, one.by_colour or frozenset()) for one in recoloured]
         as_they_are, by_colour = (sum(one.agrees() for one in masks) for masks in (recoloured, other))
         names = some(one.image for one in recoloured)
         if by_colour > as_they_are:

@@ -61,7 +61,7 @@ def index_draft(
     with ExitStack() as stack:
         masks = stack.enter_context(atomic_directory(root / MASKS)) if writes else None
         images = stack.enter_context(atomic_directory(root / IMAGES)) if longest_side else None
-        work = _Examine(root, masks, draft, Reduction(longest_side, images) if longest_side else None)
+        work = _Examine(root, masks, draft, Reduction(longest_side, images) if longest_side and images else None)
         with _pool(workers, processes=writes) as each:
             found = list(each(work, draft.items))
         draft.problems += [problem for one in found for problem in one.problems]
@@ -75,10 +75,10 @@ def index_draft(
         if by_colour:
             masks = masks or stack.enter_context(atomic_directory(root / MASKS))
             records = [_renumbered(root, masks, record, len(draft.classes)) for record in records]
-        records = validate_records(records, draft.classes, str(draft.place))
+        checked = validate_records(records, draft.classes, str(draft.place))
     for remark in draft.remarks:
         say(remark)
-    return DataIndex(root, draft.classes, records)
+    return DataIndex(root, draft.classes, checked)
 
 
 @contextmanager
@@ -130,8 +130,9 @@ class _Examine:
             mask, by_colour = self._mask(item, size, skipped)
         except DataError as error:
             return _Examined(record, (str(error),))
-        shown, small = None, self.reduction is not None and self.reduction.is_needed(size)
-        if small:
+        shown, small = None, False
+        if self.reduction is not None and self.reduction.is_needed(size):
+            small = True
             record, mask = self.reduction(record, picture, mask)
         if mask is not None:
             if self.masks is not None and (self.paints or small):
@@ -147,7 +148,7 @@ class _Examine:
         """An image's mask, and the same read by its palette's colours where they are VOC's in another order."""
         if item.record.mask is None:
             return None, None
-        if self.values is not None:
+        if self.values is not None and item.instances is not None:
             return paint(item.instances, self.values, skipped), None
         path = self.root / item.record.mask
         if self.colours is not None:

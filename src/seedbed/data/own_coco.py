@@ -83,9 +83,10 @@ def _item(
     draft: Draft, image: CocoImage, split: str, name: str, folder: Path, painted: bool, categories: Mapping[int, str]
 ) -> Item:
     boxes = tuple(
-        Box(categories[annotation["category_id"]], *corners(*annotation["bbox"], image.size))
+        Box(categories[annotation["category_id"]], *corners(x, y, width, height, image.size))
         for annotation in image.annotations
         if is_box(annotation.get("bbox"))
+        for x, y, width, height in [annotation["bbox"]]
     )
     labels = tuple(categories[category] for category in image.categories())
     mask = f"{MASKS}/{name}.png" if painted else None

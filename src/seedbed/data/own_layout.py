@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,8 @@ def own_splits(source: str | Path) -> list[str]:
                 f"{', '.join(repr(name) for name in sorted(set(named))[:10])}."
             )
     elif found.kind == "imagefolder" and found.splits["train"].parent == found.base:
-        rows = metadata_rows(found.splits["train"])
-        named = [folder_split(str(row.get("file_name"))) or "train" for _, row in rows]
+        listed = metadata_rows(found.splits["train"])
+        named = [folder_split(str(row.get("file_name"))) or "train" for _, row in listed]
     else:
         named = list(found.splits)
     splits = [split for split in SPLITS if split in named]
@@ -167,9 +167,9 @@ def voc_lists(base: Path) -> dict[str, Path]:
         names = {"trainaug": "trainaug", "train_aug": "trainaug", **{name: name for name in (*SPLITS, WHOLE)}}
         lists = {path.stem: path for path in sorted(folder.glob("*.txt"))}
         found = {names.get(split_name(stem), ""): path for stem, path in lists.items()}
-        found.setdefault("train", found.get("trainaug"))
-        if found["train"] and "val" in found:
-            return {split: found.get(split) or found["train"] for split in ("train", "trainaug", "val")}
+        train = found.get("train") or found.get("trainaug")
+        if train and "val" in found:
+            return {split: found.get(split) or train for split in ("train", "trainaug", "val")}
         if WHOLE in found:
             return {"train": found[WHOLE], "trainaug": found[WHOLE]}
     raise DataError(
@@ -208,7 +208,7 @@ def find_annotations(source: Path) -> dict[str, Path] | None:
 def find_yolo(source: Path) -> dict[str, Path] | None:
     """The folders of YOLO's label files of ``train`` and ``val``; None where there are none of ``train``."""
     places = [*sorted(source.glob("labels/*")), *sorted(path.parent for path in source.glob("*/labels"))]
-    found = {}
+    found: dict[str, Path] = {}
     for place in places:
         labels = place if place.parent.name == "labels" else place / "labels"
         if next(labels.glob("*.txt"), None) is not None:
@@ -218,7 +218,7 @@ def find_yolo(source: Path) -> dict[str, Path] | None:
 
 def find_metadata(source: Path) -> dict[str, Path] | None:
     """The ``metadata.jsonl`` (or ``.csv``) of ``train`` and ``val``, or one beside the images; None without any."""
-    found = {}
+    found: dict[str, Path] = {}
     for place in (source, *sorted(source.glob("*")), *sorted(source.glob("data/*"))):
         for path in (place / name for name in METADATA):
             if path.is_file():
@@ -259,7 +259,7 @@ def _names_split(stem: str, split: str) -> bool:
     return any(split_name(word) == split for word in words)
 
 
-def _left_out(source: Path, pattern: str, name) -> tuple[str, ...]:
+def _left_out(source: Path, pattern: str, name: Callable[[Path], str]) -> tuple[str, ...]:
     others: Iterable[str] = (name(path) for path in sorted(source.glob(pattern)))
     return tuple(other for other in others if split_name(other) not in SPLITS)
 

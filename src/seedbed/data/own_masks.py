@@ -92,7 +92,7 @@ def palette_values(path: Path, num_classes: int) -> np.ndarray | None:
     if any(value is None or num_classes < value < VOID for value in values) or values == used.tolist():
         return None
     table = np.zeros(256, np.uint8)
-    table[used] = values
+    table[used] = np.array(values, np.uint8)
     return table[indices]
 
 

@@ -42,7 +42,8 @@ class Reduction:
 
     def _size(self, size: tuple[int, int]) -> tuple[int, int]:
         share = self.longest_side / max(size)
-        return tuple(max(1, round(side * share)) for side in size)
+        height, width = (max(1, round(side * share)) for side in size)
+        return height, width
 
 
 def _reduced(box: Box, size: tuple[int, int], to: tuple[int, int]) -> Box:

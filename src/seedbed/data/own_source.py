@@ -47,7 +47,7 @@ def claim(root: str | Path, folder: str | Path) -> None:
         )
     record = _recorded(root)
     earlier = Path(record["folder"]) if record else folder
-    if earlier != folder and _contents(root, folder) != record["digest"]:
+    if record and earlier != folder and _contents(root, folder) != record["digest"]:
         raise DataError(_clash(root, earlier, folder))
     if not _points_at(root / LINK, folder):
         _link(root, folder)

@@ -91,10 +91,10 @@ def _names(source: Path) -> tuple[Path, dict[int, str]]:
     if path is None:
         raise DataError(f"{source}: YOLO's labels need a data.yaml with 'names', or a classes.txt.")
     if path.suffix != ".yaml":
-        names = [line.strip() for line in read_own_text(path).lstrip("\ufeff").splitlines() if line.strip()]
-        return path, dict(enumerate(names))
+        lines = [line.strip() for line in read_own_text(path).lstrip("\ufeff").splitlines() if line.strip()]
+        return path, dict(enumerate(lines))
     try:
-        names = (yaml.safe_load(read_own_text(path)) or {}).get("names")
+        names: Any = (yaml.safe_load(read_own_text(path)) or {}).get("names")
     except (yaml.YAMLError, AttributeError) as error:
         raise DataError(f"{path}: is not YAML ({error}).") from None
     if isinstance(names, list):

@@ -64,9 +64,9 @@ class RandomScale(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.functional.get_size(flat_inputs[0])
-        if self.per_batch and self.factor is None:
-            raise ParameterError("random_scale: per_batch is for segmentation networks; these samples have no batch.")
         factor = self.factor if self.per_batch else self.draw()
+        if factor is None:
+            raise ParameterError("random_scale: per_batch is for segmentation networks; these samples have no batch.")
         return {"size": scaled_sides((height, width), factor, self.rounding), "factor": factor}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ the under-covering that class activation maps show on photographs. Distractors r
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,7 +168,15 @@ def _draw_distractor(rng: np.random.Generator, canvas: np.ndarray) -> None:
 # -- objects ---------------------------------------------------------------------------------------------------------
 
 
-def _place(rng, label, instances, heads, size, alone, single_object) -> _Animal | None:
+def _place(
+    rng: np.random.Generator,
+    label: int,
+    instances: np.ndarray,
+    heads: np.ndarray,
+    size: int,
+    alone: bool,
+    single_object: bool,
+) -> _Animal | None:
     """Draw a pose; redraw it while it would hide too much of another object, another head, or lose its own head."""
     for _ in range(_MAX_TRIES):
         animal = _pose(rng, label, size, alone, single_object)
@@ -234,7 +243,14 @@ def _head_frame(animal: _Animal, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarr
     return (u - 1.0 * a) / r, (v + 0.45 * b) / r
 
 
-def _paint(rng, canvas, instances, heads, animal: _Animal, number: int) -> None:
+def _paint(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    instances: np.ndarray,
+    heads: np.ndarray,
+    animal: _Animal,
+    number: int,
+) -> None:
     size = len(canvas)
     body, head, window = _silhouette(animal, size)
     _, u, v = _frame(animal, size)
@@ -262,7 +278,9 @@ def _head_pattern(animal: _Animal, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(dark[:, None], dark_rgb, light_rgb)
 
 
-def _texture(rng, kind: int, u: np.ndarray, v: np.ndarray, half_height: float, hue: float) -> np.ndarray:
+def _texture(
+    rng: np.random.Generator, kind: int, u: np.ndarray, v: np.ndarray, half_height: float, hue: float
+) -> np.ndarray:
     """Float32 [h, w, 3]: cross bands (0), dots (1) or length lines (2) in two tones of one hue."""
     period = half_height * rng.uniform(0.5, 0.7)
     phase = rng.uniform(0, 2 * np.pi)
@@ -276,7 +294,9 @@ def _texture(rng, kind: int, u: np.ndarray, v: np.ndarray, half_height: float, h
 # -- geometry and colour ---------------------------------------------------------------------------------------------
 
 
-def _local_frame(size, centre, angle, reach) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+def _local_frame(
+    size: int, centre: Sequence[float] | np.ndarray, angle: float, reach: float
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Window of the picture within ``reach`` of ``centre`` and its pixels' coordinates along the rotated axes."""
     cy, cx = centre
     rows = slice(max(0, int(cy - reach)), min(size, int(cy + reach) + 2))

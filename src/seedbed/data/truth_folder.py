@@ -34,10 +34,11 @@ def read_truth_folder(folder: str | Path) -> DataIndex:
         raise DataError(f"{folder}: holds no ground-truth mask ({', '.join(MASK_EXTENSIONS)}).")
     twice = [f"{folder}: two masks are named '{name}'." for name, paths in files.items() if len(paths) > 1]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_highest_and_size, [paths[0] for paths in files.values()]))
-    problems = twice + [str(one) for one in found if isinstance(one, DataError)]
+        each = list(pool.map(_highest_and_size, [paths[0] for paths in files.values()]))
+    problems = twice + [str(one) for one in each if isinstance(one, DataError)]
     if problems:
         raise DataError(listed(problems))
+    found = [one for one in each if not isinstance(one, DataError)]
     records = [
         Record(name, (SPLIT,), (), "", str(paths[0].resolve()), size)
         for (name, paths), (_, size) in zip(files.items(), found, strict=True)

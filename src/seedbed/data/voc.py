@@ -111,9 +111,9 @@ def make_voc_folders(base: Path) -> None:
 
 
 def _box(number: int, item: ElementTree.Element) -> Box:
-    texts = {key: item.findtext(key) for key in ("name", *(f"bndbox/{corner}" for corner in CORNERS))}
+    texts = {key: item.findtext(key) or "" for key in ("name", *(f"bndbox/{corner}" for corner in CORNERS))}
     for key, text in texts.items():
-        if not (text or "").strip():
+        if not text.strip():
             raise ValueError(f"object {number} has no {key}")
     # Some VOC boxes are written with decimals.
     return Box(texts["name"].strip(), *(round(float(texts[f"bndbox/{corner}"])) for corner in CORNERS))

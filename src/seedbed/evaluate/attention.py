@@ -5,7 +5,7 @@ AReAM (He et al. 2023), equation 6; figure 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class AttentionStatistics:
         return {"totals": self.totals, "images": self.images}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> AttentionStatistics:
+    def from_dict(cls, values: Mapping[str, Any]) -> AttentionStatistics:
         """Rebuild counts from `to_dict`."""
         statistics = cls()
         statistics.totals, statistics.images = list(values["totals"]), int(values["images"])

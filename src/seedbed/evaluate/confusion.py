@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -130,7 +131,7 @@ class ConfusionMatrix:
         return {"num_classes": self.num_classes, "counts": self._counts.tolist()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> ConfusionMatrix:
+    def from_dict(cls, values: Mapping[str, Any]) -> ConfusionMatrix:
         """Rebuild a matrix from `to_dict`."""
         matrix = cls(int(values["num_classes"]))
         counts = np.asarray(values["counts"], dtype=np.int64)

@@ -104,7 +104,8 @@ def ranks(maps: Tensor) -> tuple[Tensor, Tensor]:
     first = position.masked_fill(torch.cat((edge, tied), 1), 0).cummax(1).values  # of each pixel's tie
     last = position.masked_fill(torch.cat((tied, edge), 1), count - 1).flip(1).cummin(1).values.flip(1)
     upward = torch.where(nan, position, nan.sum(1, keepdim=True) + count - 1 - last + position - first)
-    return tuple(torch.empty_like(order).scatter_(1, order, ranked) for ranked in (position, upward))
+    down, up = (torch.empty_like(order).scatter_(1, order, ranked) for ranked in (position, upward))
+    return down, up
 
 
 @torch.no_grad()

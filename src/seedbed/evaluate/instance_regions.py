@@ -52,7 +52,7 @@ def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) ->
         if not shape:
             continue
         if isinstance(shape, Mapping):
-            found = tuple(int(side) for side in shape["size"])
+            found = tuple(float(side) for side in shape["size"])
             fits = found == tuple(size)
         else:
             points = np.concatenate([np.asarray(polygon, float).reshape(-1, 2) for polygon in shape])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,7 @@ class LayerGain:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LayerGain:
+    def from_dict(cls, values: Mapping[str, Any]) -> LayerGain:
         """Rebuild counts from `to_dict`."""
         gain = cls(1, 0, convention=values["convention"])
         gain.sweeps = [ThresholdSweep.from_dict(sweep) for sweep in values["layers"]]

@@ -7,8 +7,8 @@ so are the true boxes; the masks are compared. Pictures whose class was predicte
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -46,7 +46,7 @@ class BoxLocalization:
         self._undefined = 0
 
     def update(
-        self, heat: np.ndarray, boxes: Sequence[Sequence[int]], *, label: int, predicted: int
+        self, heat: np.ndarray, boxes: Sequence[Sequence[int]] | np.ndarray, *, label: int, predicted: int
     ) -> dict[str, float] | None:
         """Score one picture.
 
@@ -112,9 +112,9 @@ class BoxLocalization:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> BoxLocalization:
+    def from_dict(cls, values: Mapping[str, Any]) -> BoxLocalization:
         """Rebuild an accumulator from ``to_dict``."""
-        made = cls(values["threshold"], bool(values["as_published"]), str(values["wrong"]))
+        made = cls(values["threshold"], bool(values["as_published"]), values["wrong"])
         made._scores = [list(scores) for scores in values["scores"]]
         made._skipped, made._undefined = int(values["skipped"]), int(values["undefined_maps"])
         return made
@@ -182,7 +182,7 @@ def check_inside(boxes: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
         )
 
 
-def _checked_boxes(boxes: Sequence[Sequence[int]]) -> np.ndarray:
+def _checked_boxes(boxes: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
     array = np.asarray(boxes)
     if array.ndim != 2 or array.shape[1] != 4 or len(array) == 0 or not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"True boxes must be integers [n, 4] with n > 0, got {array.dtype} {array.shape}.")

@@ -5,7 +5,7 @@ eX-ViT claims noise robustness for E-MHA (sections 3.2 and 4.3.1) and measures n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ class NoiseRobustness:
         return {**settings, "scores": scores, "undefined_maps": self._undefined}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NoiseRobustness:
+    def from_dict(cls, values: Mapping[str, Any]) -> NoiseRobustness:
         """Rebuild an accumulator from ``to_dict``."""
         made = cls(values["levels"], int(values["repeats"]), int(values["seed"]))
         made._scores = {int(number): np.array(scores, dtype=float) for number, scores in values["scores"].items()}

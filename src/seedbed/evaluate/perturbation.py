@@ -7,8 +7,8 @@ turn mid-grey, most relevant first (MoRF) or least relevant first (LeRF), and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -167,9 +167,9 @@ class PerturbationTest:
         return {**self._settings(), **counted, "sums": sums}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> PerturbationTest:
+    def from_dict(cls, values: Mapping[str, Any]) -> PerturbationTest:
         """Rebuild a test from ``to_dict``."""
-        made = cls(*(str(values[name]) for name in ("schedule", "area", "undefined", "fill")))
+        made = cls(*(values[name] for name in ("schedule", "area", "undefined", "fill")))
         made._images, made._undefined, made._hits = (int(values[k]) for k in ("images", "undefined_maps", "hits"))
         made._sums = {order: np.asarray(values["sums"][order], dtype=np.float64) for order in ORDERS}
         return made
@@ -267,9 +267,9 @@ class AreaBetweenCurves:
         return {**self._settings(), **counted, "sums": self._sums.tolist()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> AreaBetweenCurves:
+    def from_dict(cls, values: Mapping[str, Any]) -> AreaBetweenCurves:
         """Rebuild an accumulator from ``to_dict``."""
-        made = cls(*(str(values[name]) for name in ("undefined", "fill", "area")))
+        made = cls(*(values[name] for name in ("undefined", "fill", "area")))
         made._images, made._undefined = int(values["images"]), int(values["undefined_maps"])
         made._sums = np.asarray(values["sums"], dtype=np.float64)
         return made

@@ -7,7 +7,8 @@ accuracy and IoU come from counts summed over the data set; average precision an
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
@@ -127,9 +128,9 @@ class SoftSegmentation:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> SoftSegmentation:
+    def from_dict(cls, values: Mapping[str, Any]) -> SoftSegmentation:
         """Rebuild an accumulator from ``to_dict``."""
-        made = cls(str(values["undefined"]))
+        made = cls(values["undefined"])
         made._counts = np.asarray(values["counts"], dtype=np.int64)
         made._precisions, made._row_f1 = list(values["precisions"]), list(values["row_f1"])
         made._undefined = int(values["undefined_maps"])

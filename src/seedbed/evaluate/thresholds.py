@@ -6,8 +6,8 @@ strongest class, number of thresholds below that value), therefore holds the con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class BestThreshold(NamedTuple):
 
     threshold: float
     miou: float
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
 
 
 class ThresholdSweep:
@@ -59,18 +59,18 @@ class ThresholdSweep:
         Raises:
             DataError: shapes differ, a label is out of range or double, a value is not finite.
         """
-        labels = self._check(maps, labels, truth)
+        checked = self._check(maps, labels, truth)
         true = label_bytes(truth, "ground truth")
-        if len(labels) == 0:
+        if len(checked) == 0:
             histogram = np.bincount(true, minlength=256)[:, None, None]
-            labels = np.array([0])
+            rows = np.array([0])
         else:
-            histogram = self._histogram(maps, np.argsort(labels), true)
-            labels = np.sort(labels)
+            histogram = self._histogram(maps, np.argsort(checked), true)
+            rows = np.sort(checked)
         totals = histogram.sum(axis=(1, 2))
         totals[IGNORE] = 0
         check_labels(totals, self.num_classes, "ground truth")
-        self._counts[:, labels, : histogram.shape[2]] += histogram[: self.num_classes]
+        self._counts[:, rows, : histogram.shape[2]] += histogram[: self.num_classes]
 
     def merge(self, other: ThresholdSweep) -> None:
         """Add the counts of another sweep over the same classes and thresholds."""
@@ -116,7 +116,7 @@ class ThresholdSweep:
         return {"num_classes": self.num_classes, "thresholds": list(self.thresholds), "counts": self._counts.tolist()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> ThresholdSweep:
+    def from_dict(cls, values: Mapping[str, Any]) -> ThresholdSweep:
         """Rebuild a sweep from `to_dict`."""
         sweep = cls(int(values["num_classes"]), values["thresholds"])
         counts = np.asarray(values["counts"], dtype=np.int64)
@@ -140,8 +140,8 @@ class ThresholdSweep:
         code = (true.astype(np.int32) * len(order) + winner) * bins + self._levels.below(peak)
         return np.bincount(code, minlength=256 * len(order) * bins).reshape(256, len(order), bins)
 
-    def _check(self, maps: np.ndarray, labels: Sequence[int], truth: np.ndarray) -> np.ndarray:
-        labels = np.asarray(labels, dtype=np.int64)
+    def _check(self, maps: np.ndarray, given: Sequence[int], truth: np.ndarray) -> np.ndarray:
+        labels = np.asarray(given, dtype=np.int64)
         if maps.ndim != 3 or len(maps) != labels.size or labels.ndim != 1:
             raise DataError(f"Need maps [K, H, W] and K labels, got {maps.shape} and {labels.size} labels.")
         if maps.shape[1:] != np.shape(truth):

@@ -6,7 +6,7 @@ refined by their mean (AReAM, equation 5).
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -181,7 +181,7 @@ def refined_by_layer(start: Unrefined) -> Tensor:
 
 
 def _refine(start: Unrefined, layers: Layers) -> Tensor:
-    summed = sum(start.affinities[layer] for layer in layer_indices(layers, len(start.affinities)))
+    summed: Any = sum(start.affinities[layer] for layer in layer_indices(layers, len(start.affinities)))
     return (start.maps.flatten(2) @ summed.mT).unflatten(2, start.maps.shape[-2:])
 
 

@@ -1,6 +1,7 @@
 """``explain``: the one way in. It checks the arguments, finds the method and keeps the model as it was."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from seedbed.explain.vit import evaluating
 
 
 @torch.no_grad()
-def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None, method: str, **options) -> Tensor:
+def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None, method: str, **options: Any) -> Tensor:
     """Explain what in each image speaks for a class.
 
     The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, and is left

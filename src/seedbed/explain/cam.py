@@ -1,5 +1,7 @@
 """Class activation maps (Zhou et al. 2016): the linear head applied to the features before they are pooled."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ _TIMM_STEPS = ("forward_features", "forward_head", "get_classifier")
     needs=not_a_vit,
     description="Class activation map: the linear head's weights applied to the final features",
 )
-def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+def cam_of_vit(model: Any, images: Tensor, targets: Tensor | None) -> Tensor:
     """Return [B, K, h, w], signed: the class's head weights times each final patch token, without the bias.
 
     With average pooling the map's mean over the pooled tokens is the logit, up to what does not depend on the place
@@ -73,7 +75,7 @@ def _weight_per_token(weight: Tensor, channels: int) -> Tensor:
     return weight.unflatten(1, (-1, channels)).sum(1)
 
 
-def not_a_cam_cnn(model: nn.Module) -> str | None:
+def not_a_cam_cnn(model: Any) -> str | None:
     """Say why ``model`` has no feature map under a linear head that timm's names lead to; None if it has."""
     if isinstance(model, nn.Module) and not not_a_vit(model):
         return "it is a Vision Transformer"
@@ -86,7 +88,7 @@ def not_a_cam_cnn(model: nn.Module) -> str | None:
 
 
 @torch.no_grad()
-def _odd_head(model: nn.Module, classifier: nn.Module) -> str | None:
+def _odd_head(model: Any, classifier: Any) -> str | None:
     """Say why logits are not the classifier applied to averaged features; None if they are.
 
     The head alone is tried, on a small feature map of random numbers, which costs nothing beside the network.
@@ -114,7 +116,7 @@ def _channels_last(model: nn.Module) -> bool:
 
 
 @explainer("cam", needs=not_a_cam_cnn)
-def cam_of_cnn(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tensor:
+def cam_of_cnn(model: Any, images: Tensor, targets: Tensor | None) -> Tensor:
     """Return [B, K, h, w], signed: the head's weights applied to the last feature map.
 
     Its mean is the logit less the bias.

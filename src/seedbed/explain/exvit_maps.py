@@ -1,7 +1,7 @@
 """What eX-ViT shows of its own reasoning: class maps guided by attributes, single attributes, E-MHA attention."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,8 @@ def attribute_maps(
     Raises:
         ParameterError: there is no such attribute or way to show it, or the class maps are not made of attributes.
     """
+    if model.attributes is None:
+        raise ParameterError("The network has no attributes to show.")
     if not 0 <= attribute < model.attributes.count:
         raise ParameterError(f"attribute={attribute}: the network has {model.attributes.count}, numbered from 0.")
     if show not in ("weight", "contribution"):
@@ -175,10 +177,11 @@ def fused_layer_maps(model: ExViT, images: Tensor, targets: Tensor, *, relu: boo
     guided = model.head_kind == "attributes"
     with evaluating(model):
         outputs, grid = model.layer_outputs(images, len(model.blocks))
-        weights = model.attributes(outputs[-1]) if guided else None
+        weights = model.attributes(outputs[-1]) if guided and model.attributes is not None else None
         maps = []
         for count in range(1, len(outputs) + 1):
-            encoded = Encoded(outputs[-1], sum(outputs[-count:]) / count, grid)
+            summed: Any = sum(outputs[-count:])
+            encoded = Encoded(outputs[-1], summed / count, grid)
             of_all = model.class_maps(encoded, weights).transpose(1, 2).unflatten(2, grid)
             maps.append(_of_classes(_rectified(of_all, relu and guided), targets))
     return torch.stack(maps, dim=1)
@@ -190,7 +193,8 @@ class _Received:
     wanted = True
 
     def __init__(self, sign: Callable[[Tensor], Tensor]) -> None:
-        self._sign, self.layers = sign, []
+        self._sign = sign
+        self.layers: list[Tensor] = []
 
     def add(self, attention: Tensor, scores: Tensor) -> None:
         self.layers.append(self._sign(attention).mean(dim=(1, 2)))
@@ -206,5 +210,5 @@ def _of_classes(maps: Tensor, targets: Tensor) -> Tensor:
     return maps.gather(1, chosen) * (targets != ABSENT)[:, :, None, None]
 
 
-def _head_is_not(model: ExViT, kind: str) -> str | None:
+def _head_is_not(model: Any, kind: str) -> str | None:
     return None if model.head_kind == kind else f"its head is '{model.head_kind}', not '{kind}'"

@@ -132,6 +132,6 @@ def _activate(activation: nn.Module, x: Tensor) -> Tensor:
     return activation(x.clone() if getattr(activation, "inplace", False) else x)
 
 
-def logits_of(readout: Readout, record: BlockRecord) -> Tensor:
+def logits_of(readout: Readout, record: BlockRecord | ReadRows) -> Tensor:
     """Return the logits [B, C] given the record of the last block."""
     return readout.logits(record.out)

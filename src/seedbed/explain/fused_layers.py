@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.by_layer import ByLayer, by_layer
 from seedbed.explain.exvit_maps import fused_layer_maps, no_guided_maps, no_plain_head
 
 
-def _fused(model: nn.Module, images: Tensor, targets: Tensor, method: str, options: Mapping[str, Any]) -> ByLayer:
+def _fused(model: Any, images: Tensor, targets: Tensor, method: str, options: Mapping[str, Any]) -> ByLayer:
     objection = {"attribute_guided_map": no_guided_maps, "cam": no_plain_head}[method](model)
     if objection is not None:
         raise UserError(f"'{method}' by layer cannot explain this {type(model).__name__}: {objection}.")

@@ -6,10 +6,19 @@ for).
 """
 
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@overload
+def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor: ...
+
+
+@overload
+def cast(tensor: None, dtype: torch.dtype) -> None: ...
 
 
 def cast(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:

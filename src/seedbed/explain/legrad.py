@@ -1,5 +1,7 @@
 """LeGrad (Bousselham et al. 2024). Beyond the four papers."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from seedbed.explain.forward import ReadRows, read_rows, run_blocks
@@ -42,7 +44,8 @@ def legrad(model: nn.Module, images: Tensor, targets: Tensor | None, *, start_la
 
     def explain(pairs: Pairs) -> Tensor:
         layers = [_own_gradient(record, readout, pairs) for record in records]
-        return (sum(layers) / (len(layers) * tokens.shape[1]))[:, vit.prefix :]
+        summed: Any = sum(layers)
+        return (summed / (len(layers) * tokens.shape[1]))[:, vit.prefix :]
 
     return explain_pairs(resolve(targets, readout.logits(records[-1].out)), explain, grid)
 

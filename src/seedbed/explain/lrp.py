@@ -64,7 +64,7 @@ def lrp(
         return pixel_relevance(vit, images, relevance, pairs) if to_pixels else relevance.sum(-1)
 
     found = resolve(targets, logits_of(readout, records[-1]))
-    return explain_pairs(found, explain, tuple(images.shape[-2:]) if to_pixels else grid)
+    return explain_pairs(found, explain, (images.shape[-2], images.shape[-1]) if to_pixels else grid)
 
 
 @explainer(
@@ -158,6 +158,8 @@ def _without_positions(
 def pixel_relevance(vit: ViT, images: Tensor, relevance: Tensor, pairs: Pairs) -> Tensor:
     """Take the patches' relevance [P, N, D] to the pixels [P, H, W] by the z^B rule (Montavon et al. 2017)."""
     weight = vit.patch_convolution()
+    if weight is None:
+        raise ParameterError("The patch embedding is no single convolution, so relevance does not reach the pixels.")
     size = weight.shape[-2:]
     height, width = images.shape[-2:]
     images = images.to(vit.dtype)

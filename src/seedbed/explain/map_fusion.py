@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ def fuse_maps(scales: Sequence[tuple[Tensor, Tensor | None]], size: tuple[int, i
     if not scales:
         raise DataError("There are no maps to fuse.")
     fusion = MAP_FUSIONS[variant]
-    total = None
+    total: Any = None
     for plain, mirrored in scales:
         fused = _upsample(plain, size)
         if mirrored is not None:

@@ -49,7 +49,8 @@ class Method:
     def why_not(self, model: nn.Module) -> str | None:
         """Return why this method cannot explain ``model``, or None if it can."""
         reasons = [implementation.needs(model) for implementation in self.implementations]
-        return None if None in reasons else "; or ".join(dict.fromkeys(reasons))
+        said = [reason for reason in reasons if reason is not None]
+        return "; or ".join(dict.fromkeys(said)) if len(said) == len(reasons) else None
 
 
 _METHODS: dict[str, Method] = {}

@@ -111,7 +111,8 @@ def signed_range(maps: Tensor, share: float = 0.99) -> Tensor:
 def map_size(size: tuple[int, int]) -> tuple[int, int]:
     """The size (h, w) of the maps of a picture of ``size``."""
     shrink = min(1.0, LONGEST_SIDE / max(size))
-    return tuple(max(1, round(side * shrink)) for side in size)
+    height, width = (max(1, round(side * shrink)) for side in size)
+    return height, width
 
 
 def network_input(model: nn.Module, picture: np.ndarray, how: InputView | None = None) -> Tensor:

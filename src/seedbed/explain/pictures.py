@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,7 +45,8 @@ class Explained(NamedTuple):
     def fuse(self, settings: HeatMapSettings) -> np.ndarray:
         """Fuse the views to float32 [..., K, H, W], at ``1 / store_stride`` of the picture's size."""
         stride = settings.store_stride
-        size = tuple(-(-side // stride) for side in self.size)
+        height, width = self.size
+        size = (-(-height // stride), -(-width // stride))
         leading = self.views[0].shape[:-2]
         if 0 in leading:
             return np.zeros((*leading, *size), np.float32)
@@ -119,7 +120,7 @@ def explained_pictures(
 
 def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _Views:
     picture = read_picture(index.root / record.path)
-    options = {
+    options: dict[str, Any] = {
         "size": settings.input.size,
         "interpolation": settings.input.interpolation,
         "normalisation": settings.input.normalize,

@@ -13,6 +13,7 @@ rule uses up the relevance it is given: its memory holds the result.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +89,8 @@ class Original(Rules):
     normalise = False
 
     def linear(self, layer: Linear, x: Tensor, y: Tensor, relevance: Tensor, take: Taking) -> Tensor:
-        total = None
+        total: Any = None
+        bounds: dict[str, Any]
         for bounds in ({"min": 0.0}, {"max": 0.0}):
             weight = torch.clamp(layer.weight, **bounds, out=self._scratch(layer.weight))
             part = x.clamp(**bounds)

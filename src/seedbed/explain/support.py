@@ -3,6 +3,8 @@
 A step that is not known exactly would be explained wrongly without a sign; so anything unknown is refused by name.
 """
 
+from typing import Any
+
 from timm.layers import GELU, Attention, GELUTanh, LayerScale, Mlp, QuickGELU, RmsNorm, Swish
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -20,7 +22,7 @@ def not_a_vit(model: nn.Module) -> str | None:
     changed = [name for name in _OWN_STEPS if getattr(type(model), name) is not getattr(known, name)]
     if changed:
         return f"its class overrides {', '.join(changed)}"
-    if model.attn_pool is not None or model.global_pool not in ("token", "avg"):
+    if getattr(model, "attn_pool", None) is not None or model.global_pool not in ("token", "avg"):
         return f"its pooling is '{model.global_pool}'; 'token' and 'avg' are understood"
     heads = [model.head, model.head_dist] if isinstance(model, VisionTransformerDistilled) else [model.head]
     odd = next((head for head in heads if not _is_linear(head)), None)
@@ -29,7 +31,7 @@ def not_a_vit(model: nn.Module) -> str | None:
     return _odd_norms(model, ("norm", "fc_norm"))
 
 
-def unreadable(model: nn.Module) -> str | None:
+def unreadable(model: Any) -> str | None:
     """Say why ``model`` is not a Vision Transformer whose every step is understood; None if it is one."""
     reason = not_a_vit(model) or _odd_norms(model, ("norm_pre",))
     if reason:

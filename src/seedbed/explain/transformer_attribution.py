@@ -53,7 +53,7 @@ def _attribution_row(records: list[BlockRecord], readout: Readout, row: Tensor, 
     """Multiply the row vector by each block's C from the last block down: [P, T]."""
     rules = rules_named("ours")
     relevance = logit_relevance(readout, records[-1], rules, pairs)
-    gradient = logit_gradient(readout, records[-1], pairs) if weighted else None
+    gradient = logit_gradient(readout, records[-1], pairs) if weighted else row.new_zeros(())  # not read
     row = row.expand(len(pairs), 1, -1)
     for record in reversed(records):
         more = record is not records[0]

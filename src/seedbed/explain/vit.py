@@ -7,12 +7,12 @@ fused attention stays as the user set it.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.layers import PatchEmbed
 from timm.models.deit import VisionTransformerDistilled
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -90,7 +90,7 @@ class Readout:
 class _Step(nn.Module):
     """A step of a model as a module of its own, so that it can be called with other parameters."""
 
-    def __init__(self, model: nn.Module, step: Callable[[nn.Module, Tensor], Tensor]):
+    def __init__(self, model: nn.Module, step: Callable[[Any, Tensor], Tensor]):
         super().__init__()
         self.model, self.step = model, step
 
@@ -98,18 +98,20 @@ class _Step(nn.Module):
         return self.step(self.model, x)
 
 
-def patch_grid(model: VisionTransformer, images: Tensor) -> tuple[int, int]:
+def patch_grid(model: Any, images: Tensor) -> tuple[int, int]:
     """The grid (h, w) of an input's patches; without ``strict_img_size`` it need not be the model's own."""
     embed = model.patch_embed
-    if type(embed) is PatchEmbed:
-        return tuple(embed.dynamic_feat_size(tuple(images.shape[-2:])))
-    return embed.dynamic_feat_size(tuple(images.shape[-2:])) if model.dynamic_img_size else tuple(embed.grid_size)
+    if type(embed) is PatchEmbed or model.dynamic_img_size:
+        height, width = embed.dynamic_feat_size((images.shape[-2], images.shape[-1]))
+    else:
+        height, width = embed.grid_size
+    return height, width
 
 
 class ViT:
-    """A supported model, read in at least float32; each block when it is asked for."""
+    """A supported timm Vision Transformer, read in at least float32; each block when it is asked for."""
 
-    def __init__(self, model: VisionTransformer):
+    def __init__(self, model: Any):
         reason = unreadable(model)
         if reason:
             raise ParameterError(f"{type(model).__name__} cannot be read: {reason}.")
@@ -128,13 +130,13 @@ class ViT:
         return Block(
             heads=attention.num_heads,
             scale=attention.scale,
-            norm1=read_norm(source.norm1, self.dtype),
+            norm1=self._norm(source.norm1),
             qkv=Linear.of(attention.qkv, self.dtype),
             q_norm=read_norm(attention.q_norm, self.dtype),
             k_norm=read_norm(attention.k_norm, self.dtype),
             proj=Linear.of(attention.proj, self.dtype),
             scale1=self._layer_scale(source.ls1),
-            norm2=read_norm(source.norm2, self.dtype),
+            norm2=self._norm(source.norm2),
             fc1=Linear.of(mlp.fc1, self.dtype),
             activation=mlp.act,
             fc2=Linear.of(mlp.fc2, self.dtype),
@@ -153,7 +155,8 @@ class ViT:
             patches = self._stem(lambda model, x: model.patch_embed(x), images)
         except AssertionError as error:  # timm's checks of the image size
             raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {error}") from error
-        return patches, tuple(patches.shape[1:3]) if patches.ndim == 4 else patch_grid(self.model, images)
+        laid_out = patches.ndim == 4
+        return patches, (patches.shape[1], patches.shape[2]) if laid_out else patch_grid(self.model, images)
 
     def contents(self, patches: Tensor) -> Tensor:
         """Return prefix tokens and patches [B, T, D] as they are before positions are added."""
@@ -180,7 +183,7 @@ class ViT:
         """Add prefix tokens and positions to the patch embedding: [B, T, D], before ``norm_pre``."""
         return self._stem(lambda model, x: model.patch_drop(model._pos_embed(x)), patches)
 
-    def _stem(self, step: Callable[[nn.Module, Tensor], Tensor], x: Tensor) -> Tensor:
+    def _stem(self, step: Callable[[Any, Tensor], Tensor], x: Tensor) -> Tensor:
         """Run a step of the model before its blocks, in evaluation mode and in at least float32."""
         with evaluating(self.model):
             if self.model_dtype == self.dtype:
@@ -206,16 +209,22 @@ class ViT:
         patches, grid = self.patches(images)
         return self.norm_pre(self.tokens(patches)), grid
 
-    def _layer_scale(self, module: nn.Module) -> Tensor | None:
+    def _norm(self, module: nn.Module) -> Norm:
+        norm = read_norm(module, self.dtype)
+        if norm is None:
+            raise ParameterError("A block without its norms cannot be read.")
+        return norm
+
+    def _layer_scale(self, module: Any) -> Tensor | None:
         return None if isinstance(module, nn.Identity) else cast(module.gamma, self.dtype)
 
 
-def read_readout(model: VisionTransformer, dtype: torch.dtype) -> Readout:
+def read_readout(model: Any, dtype: torch.dtype) -> Readout:
     """Read how ``model`` gets its logits; ``not_a_vit`` must have found nothing."""
     head, norm_after = Linear.of(model.head, dtype), read_norm(model.fc_norm, dtype)
     if isinstance(model, VisionTransformerDistilled):
         distilled = Linear.of(model.head_dist, dtype)
-        bias = None if head.bias is None else (head.bias + distilled.bias) / 2
+        bias = None if head.bias is None or distilled.bias is None else (head.bias + distilled.bias) / 2
         head = Linear(torch.cat((head.weight, distilled.weight), 1) / 2, bias)
         rows, norm_after = slice(0, 2), None  # timm's distilled head has no norm of its own
     elif model.global_pool == "token":
@@ -225,7 +234,7 @@ def read_readout(model: VisionTransformer, dtype: torch.dtype) -> Readout:
     return Readout(rows, model.global_pool == "avg", read_norm(model.norm, dtype), norm_after, head)
 
 
-def read_norm(module: nn.Module, dtype: torch.dtype) -> Norm | None:
+def read_norm(module: Any, dtype: torch.dtype) -> Norm | None:
     if isinstance(module, nn.Identity):
         return None
     eps = torch.finfo(dtype).eps if module.eps is None else module.eps

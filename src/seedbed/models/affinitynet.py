@@ -1,7 +1,7 @@
 """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose differences tell whether two neighbours share a class."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class AffinityNet(ResNet38):
 
     new_layers = ("f8_3", "f8_4", "f8_5", "f9")
 
-    def __init__(self, *, radius: int = RADIUS, feature_widths: Sequence[int] | None = None, **backbone) -> None:
+    def __init__(self, *, radius: int = RADIUS, feature_widths: Sequence[int] | None = None, **backbone: Any) -> None:
         super().__init__(**backbone)
         self.radius = radius
         widths = feature_widths or [max(1, width // backbone.get("width_divisor", 1)) for width in (64, 128, 256)]
@@ -53,7 +53,7 @@ class AffinityNet(ResNet38):
         parts = [F.elu(conv(tap)) for conv, tap in zip((self.f8_3, self.f8_4, self.f8_5), taps, strict=True)]
         return F.elu(self.f9(torch.cat(parts, dim=1)))
 
-    def forward(self, images: Tensor) -> AffinityOutput:
+    def forward(self, images: Tensor) -> AffinityOutput:  # type: ignore[override]  # no classifier, only its layers
         """Pair affinities and features of normalised images [B, 3, H, W].
 
         Raises:

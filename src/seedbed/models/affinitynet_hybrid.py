@@ -3,6 +3,8 @@
 Features of the CNN are doubled in size and sent through two 1x1 convolutions; the whole network is trained.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,11 +61,11 @@ class HybridAffinityNet(FourGroups, nn.Module):
         head_width: int = 512,
         head_norm_groups: int = 32,
         radius: int = RADIUS,
-        **hybrid_arguments,
+        **hybrid_arguments: Any,
     ) -> None:
         super().__init__()
         hybrid_arguments.setdefault("depth", 1)  # only the CNN is kept
-        embed = getattr(create_model(hybrid, num_classes=1, **hybrid_arguments), "patch_embed", None)
+        embed: Any = getattr(create_model(hybrid, num_classes=1, **hybrid_arguments), "patch_embed", None)
         if not hasattr(embed, "backbone"):
             raise ParameterError(f"Model '{hybrid}' is no hybrid: its tokens do not come from a CNN. Choose one.")
         self.backbone = embed.backbone

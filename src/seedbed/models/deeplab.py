@@ -5,6 +5,7 @@ own resolution, an eighth of the image. Parameter names of the v1 networks are t
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch.nn.functional as F
@@ -52,7 +53,7 @@ class DeepLabV1(Segmenter):
         head_width: int = 512,
         dilation: int = 12,
         frozen: Sequence[str] = ("conv1a",),
-        **backbone,
+        **backbone: Any,
     ) -> None:
         super().__init__()
         self.backbone = ResNet38(frozen=frozen, **backbone)
@@ -93,10 +94,10 @@ class DeepLabV1MCTformer(Segmenter, ResNet38):
         head_width: int = 512,
         dilation: int = 12,
         frozen: Sequence[str] = ("conv1a",),
-        **backbone,
+        **backbone: Any,
     ) -> None:
         super().__init__(frozen=frozen, **backbone)
-        spread = {"padding": dilation, "dilation": dilation}
+        spread: dict[str, Any] = {"padding": dilation, "dilation": dilation}
         self.fc8_seg_conv1 = nn.Conv2d(self.num_features, head_width, 3, **spread)
         self.fc8_seg_conv2 = nn.Conv2d(head_width, num_classes, 3, **spread)
 
@@ -109,10 +110,12 @@ class AtrousPyramid(nn.Module):
 
     def __init__(self, width_in: int, num_classes: int, dilations: Sequence[int] = (6, 12, 18, 24)) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Conv2d(width_in, num_classes, 3, padding=d, dilation=d) for d in dilations)
-        for branch in self.branches:
+        branches = [nn.Conv2d(width_in, num_classes, 3, padding=d, dilation=d) for d in dilations]
+        self.branches = nn.ModuleList(branches)
+        for branch in branches:
             nn.init.normal_(branch.weight, std=0.01)
-            nn.init.zeros_(branch.bias)
+            if branch.bias is not None:
+                nn.init.zeros_(branch.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, width_in, h, w] -> [B, C, h, w]."""
@@ -137,7 +140,7 @@ class DeepLabV2ResNet38(Segmenter):
         *,
         dilations: Sequence[int] = (6, 12, 18, 24),
         frozen: Sequence[str] = ("conv1a",),
-        **backbone,
+        **backbone: Any,
     ) -> None:
         super().__init__()
         self.backbone = ResNet38(frozen=frozen, **backbone)
@@ -145,6 +148,10 @@ class DeepLabV2ResNet38(Segmenter):
 
     def logits(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(images))
+
+
+def _timm_backbone(architecture: str) -> Any:
+    return timm.create_model(architecture, num_classes=0, global_pool="", output_stride=8)
 
 
 class DeepLabV2ResNet(Segmenter):
@@ -168,7 +175,7 @@ class DeepLabV2ResNet(Segmenter):
         freeze_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(architecture, num_classes=0, global_pool="", output_stride=8)
+        self.backbone = _timm_backbone(architecture)
         self.head = AtrousPyramid(self.backbone.num_features, num_classes, dilations)
         self._frozen_norms = [m for m in self.backbone.modules() if freeze_norm and isinstance(m, nn.BatchNorm2d)]
         for norm in self._frozen_norms:

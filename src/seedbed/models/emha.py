@@ -8,7 +8,7 @@ matrix is formed only for those who ask to see it.
 import torch
 from torch import Tensor, nn
 
-from seedbed.models.transformer import Attention, AttentionRecord
+from seedbed.models.transformer import Attention, Recorder
 
 SHORTEST_ROW = 1e-6  # rows of scores below this length shrink instead of being stretched to 1
 
@@ -30,7 +30,7 @@ class ExplainableAttention(Attention):
         super().__init__(dim, heads)
         self.alignment = nn.Parameter(torch.full((heads,), float(alignment)))
 
-    def forward(self, x: Tensor, record: AttentionRecord | None = None) -> Tensor:
+    def forward(self, x: Tensor, record: Recorder | None = None) -> Tensor:
         """Map tokens [B, T, dim] to tokens; ``record`` gets A as attention and QKᵀ/√d + b as scores."""
         batch, tokens, dim = x.shape
         qkv = self.qkv(x)

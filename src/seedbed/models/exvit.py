@@ -3,7 +3,7 @@
 The encoder's parameters carry timm's names, so that DeiT's weights fit.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from seedbed.models.registry import register
 from seedbed.models.transformer import (
     AttentionRecord,
     Block,
+    Recorder,
     drop_path_rates,
     init_transformer_weights,
     resample_positions,
@@ -61,6 +62,8 @@ class ExViTOutput(NamedTuple):
 
     def attribute_features(self) -> Tensor:
         """G of equation 9, [B, S, d, h, w]: S times as large as the features, so it is made only here."""
+        if self.attribute_weights is None:
+            raise ParameterError("An eX-ViT without attributes has no attribute features.")
         return attribute_features(self.attribute_weights, self.features)
 
 
@@ -150,23 +153,25 @@ class ExViT(nn.Module):
         """
         record = AttentionRecord(attention)
         encoded = self.encode(images, record, fused_layers)
-        wanted = self.attributes is not None and (full or self.head_kind == "attributes")
-        weights = self.attributes(encoded.last) if wanted else None
+        wanted = full or self.head_kind == "attributes"
+        weights = self.attributes(encoded.last) if wanted and self.attributes is not None else None
         class_maps = self.class_maps(encoded, weights)
         logits = class_maps.mean(dim=1)
         if not full:
             return logits
-        maps = [None if x is None else _as_maps(x, encoded.grid) for x in (class_maps, *encoded[:2], weights)]
-        return ExViTOutput(logits, *maps, record.attention)
+        shown, last, fused = (_as_maps(x, encoded.grid) for x in (class_maps, encoded.last, encoded.fused))
+        attributes = None if weights is None else _as_maps(weights, encoded.grid)
+        return ExViTOutput(logits, shown, last, fused, attributes, record.attention)
 
-    def encode(self, images: Tensor, record: AttentionRecord | None = None, fused_layers: int | None = None) -> Encoded:
+    def encode(self, images: Tensor, record: Recorder | None = None, fused_layers: int | None = None) -> Encoded:
         """Run the encoder (equation 6 in every layer); arguments as `forward` takes them."""
         count = self.fused_layers if fused_layers is None else self.checked_layers(fused_layers)
         outputs, grid = self.layer_outputs(images, count, record)
-        return Encoded(outputs[-1], sum(outputs) / len(outputs), grid)
+        total: Any = sum(outputs)
+        return Encoded(outputs[-1], total / len(outputs), grid)
 
     def layer_outputs(
-        self, images: Tensor, count: int, record: AttentionRecord | None = None
+        self, images: Tensor, count: int, record: Recorder | None = None
     ) -> tuple[list[Tensor], tuple[int, int]]:
         """F^l [B, h * w, d] of the last ``count`` layers, and the grid (h, w)."""
         patches = self.patch_embed(self._checked(images))
@@ -183,6 +188,8 @@ class ExViT(nn.Module):
     def class_maps(self, encoded: Encoded, weights: Tensor | None) -> Tensor:
         """Class maps [B, N, C] of tokens, float32 at least; ``weights`` [B, N, S] are not used by the head ``cam``."""
         if self.head_kind == "attributes":
+            if weights is None:
+                raise ParameterError("The head 'attributes' needs the attributes' weights.")
             return self.contributions(encoded, weights).sum(dim=-1)
         with torch.autocast(encoded.fused.device.type, enabled=False):
             fused = _wide(encoded.fused)

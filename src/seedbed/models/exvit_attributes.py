@@ -38,8 +38,9 @@ class AttributeExplainer(nn.Module):
         if pooling not in POOLINGS:
             raise ParameterError(unknown_name("pooling of attribute channels", pooling, POOLINGS))
         self.count, self.pooling = attributes, pooling
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
-        for layer in (self.mlp[0], self.mlp[3]):
+        first, second = nn.Linear(dim, hidden), nn.Linear(hidden, hidden)
+        self.mlp = nn.Sequential(first, nn.LayerNorm(hidden), nn.ReLU(), second)
+        for layer in (first, second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # section 4.1.2: He et al.
             nn.init.zeros_(layer.bias)
 

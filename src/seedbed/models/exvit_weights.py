@@ -1,5 +1,7 @@
 """Published weights that eX-ViT starts from."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
@@ -40,9 +42,10 @@ def exvit_deit_scaled(tensors: dict[str, Tensor], model: nn.Module) -> Converted
         DataError: as `exvit_deit`.
     """
     converted = exvit_deit(tensors, model)
+    side: Any = model.side
     if not any(name.endswith(".alignment") for name in converted.fresh):
         raise ParameterError("Layout 'exvit_deit_scaled' is for E-MHA; softmax attention takes 'exvit_deit'.")
     for name, tensor in converted.tensors.items():
         if name.endswith(".attn.proj.weight"):
-            converted.tensors[name] = tensor / model.side
+            converted.tensors[name] = tensor / side
     return converted

@@ -1,6 +1,6 @@
 """Localisation maps of MCTformer-V2 and MCTformer+ from class-to-patch attention, patch head and patch affinities."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ def class_to_patch_attention(
     if not 1 <= num_layers <= len(attention):
         raise ParameterError(f"num_layers={num_layers}: the network has {len(attention)} layers, choose 1 to that.")
     classes = attention[0].shape[-1] - grid[0] * grid[1]
-    summed = sum(layer[:, :classes, classes:] for layer in attention[-num_layers:])
+    summed: Any = sum(layer[:, :classes, classes:] for layer in attention[-num_layers:])
     return (summed / num_layers if mean else summed).unflatten(2, grid)
 
 
@@ -71,7 +71,10 @@ def fuse(model: MCTformer, output: MCTformerOutput, num_layers: int = CLASS_ATTE
     Returns:
         Class attention and fused map, [B, C, h, w] each, >= 0.
     """
-    grid = tuple(output.patch_maps.shape[-2:])
+    height, width = output.patch_maps.shape[-2:]
+    if output.attention is None:
+        raise ParameterError("Maps need the attention: run the network with attention='mean'.")
+    grid = (height, width)
     attention = class_to_patch_attention(output.attention, grid, num_layers, mean=model.attention_is_mean)
     product = attention * output.patch_maps.relu()
     return attention, product.sqrt() if model.map_is_root else product

@@ -4,6 +4,7 @@ The paper writes an L1 norm; the published code averages over channels, and so d
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ class _MeanAbsoluteDifference(torch.autograd.Function):
     """mean_c |f_from - f_to| for every offset; the differences are made again in the backward pass."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, radius: int) -> Tensor:
+    def forward(ctx: Any, features: Tensor, radius: int) -> Tensor:
         ctx.save_for_backward(features)
         ctx.radius = radius
         dtype = torch.promote_types(features.dtype, torch.float32)
@@ -83,7 +84,7 @@ class _MeanAbsoluteDifference(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (features,) = ctx.saved_tensors
         source = _source(features, ctx.radius)
         grad = grad / features.shape[1]

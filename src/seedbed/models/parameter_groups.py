@@ -1,7 +1,7 @@
 """The four parameter groups of PSA's optimiser, shared by the affinity and segmentation networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -36,7 +36,7 @@ def four_parameter_groups(
     for layer in layers:
         if not any(_inside(name, layer) for name in names):
             raise ParameterError(f"{type(model).__name__} has no layer '{layer}' with parameters.")
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [], "lr_scale": scale, "weight_decay": 0.0 if i % 2 else weight_decay}
         for i, scale in enumerate(LR_SCALES)
     ]
@@ -52,7 +52,7 @@ class FourGroups:
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The network's own optimiser groups, see `four_parameter_groups`."""
-        return four_parameter_groups(self, weight_decay)
+        return four_parameter_groups(cast(nn.Module, self), weight_decay)
 
 
 def _inside(name: str, layer: str) -> bool:

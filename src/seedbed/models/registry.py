@@ -34,6 +34,7 @@ class ModelEntry:
     def create(self, num_classes: int | None, **overrides: Any) -> nn.Module:
         """Build the network with randomly initialised weights; `mean` and `std` travel in its ``pretrained_cfg``."""
         self._check(overrides)
+        model: Any
         arguments = {**self.defaults, **overrides}
         if self.task == "affinity":
             model = self.build(**arguments)

@@ -5,7 +5,7 @@ networks. Parameter names are those of the published PyTorch checkpoints.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -171,12 +171,12 @@ class ResNet38(FourGroups, nn.Module):
     def taps(self, images: Tensor) -> Taps:
         """Feature maps of normalised images [B, 3, H, W]; any size."""
         x = self.conv1a(images)
-        taps = []
+        taps: dict[str, Tensor] = {}
         for name in self._blocks:
             x, pre = self.get_submodule(name)(x)
             if name in ("b5", "b6"):
-                taps.append(pre)
-        return Taps(*taps, self.bn7(x).relu())
+                taps[name] = pre
+        return Taps(taps["b5"], taps["b6"], self.bn7(x).relu())
 
     def forward(self, images: Tensor) -> Tensor:
         """`Taps.conv6` of normalised images: [B, 4096, ceil(H / 8), ceil(W / 8)]."""
@@ -193,7 +193,7 @@ class ResNet38Classifier(ResNet38):
 
     new_layers = ("fc8",)
 
-    def __init__(self, num_classes: int, **backbone) -> None:
+    def __init__(self, num_classes: int, **backbone: Any) -> None:
         super().__init__(**backbone)
         self.fc8 = nn.Conv2d(self.num_features, num_classes, 1, bias=False)
         nn.init.xavier_uniform_(self.fc8.weight)
@@ -222,7 +222,7 @@ def _init_conv(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-TINY = {"width_divisor": 16, "depths": (1, 1, 2, 2), "freeze_norm": False, "frozen": ()}
+TINY: dict[str, Any] = {"width_divisor": 16, "depths": (1, 1, 2, 2), "freeze_norm": False, "frozen": ()}
 
 register("resnet38", ResNet38Classifier, "ResNet38 classifier of PSA")
 register("resnet38_tiny", ResNet38Classifier, "ResNet38 classifier, small enough for the built-in data", **TINY)

@@ -42,7 +42,7 @@ def resnet38_name(name: str) -> str:
     if kind is None or statistic not in MXNET_STATISTICS[kind] or not (level == "7" or block):
         raise DataError(f"'{name}' is not the name of a ResNet38 array.")
     ours = MXNET_STATISTICS[kind][statistic]
-    if level == "7":
+    if block is None:
         return f"bn7.{ours}"
     layer = "conv" if kind.endswith("res") else "bn"
     return f"b{block[1]}{f'_{block[2]}' if block[2] else ''}.{layer}_{branch}.{ours}"

@@ -1,7 +1,7 @@
 """Transformer blocks whose attention can be read, shared by MCTformer and Conformer; parameter names are timm's."""
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,15 @@ from torch import Tensor, nn
 from seedbed.errors import ParameterError
 
 RECORD_MODES = (None, "mean", "heads")
+
+
+class Recorder(Protocol):
+    """Who is given the attention of each layer, and its scores before the softmax, where it is ``wanted``."""
+
+    @property
+    def wanted(self) -> bool: ...
+
+    def add(self, attention: Tensor, scores: Tensor) -> None: ...
 
 
 class AttentionRecord:
@@ -62,7 +71,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, record: AttentionRecord | None = None) -> Tensor:
+    def forward(self, x: Tensor, record: Recorder | None = None) -> Tensor:
         batch, tokens, dim = x.shape
         q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         if record is None or not record.wanted:
@@ -86,7 +95,7 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
-    def forward(self, x: Tensor, record: AttentionRecord | None = None) -> Tensor:
+    def forward(self, x: Tensor, record: Recorder | None = None) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), record))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 

@@ -7,6 +7,7 @@ padding and GroupNorm, projected to tokens by HybridEmbed.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from timm.layers import GroupNormAct, HybridEmbed, StdConv2dSame
 from timm.models.resnetv2 import ResNetV2
@@ -14,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from seedbed.models.registry import register
 
-TRANSFORMER = {"img_size": 96, "embed_dim": 96, "depth": 4, "num_heads": 4}
+TRANSFORMER: dict[str, Any] = {"img_size": 96, "embed_dim": 96, "depth": 4, "num_heads": 4}
 HALF = (0.5, 0.5, 0.5)  # mean and standard deviation, as for the ViT weights of both kinds
 
 
@@ -25,7 +26,7 @@ def vit_tiny_r_s8(
     channels: Sequence[int] = (64, 128),
     stem_width: int = 32,
     norm_groups: int = 8,
-    **transformer,
+    **transformer: Any,
 ) -> VisionTransformer:
     """Hybrid of a short ResNetV2 at stride 4 * 2^(len(layers) - 1) and a Vision Transformer on its cells.
 
@@ -51,7 +52,7 @@ def vit_tiny_r_s8(
     return VisionTransformer(patch_size=1, num_classes=num_classes, embed_layer=embed, **transformer)
 
 
-def vit_tiny_patch8_96(num_classes: int, **transformer) -> VisionTransformer:
+def vit_tiny_patch8_96(num_classes: int, **transformer: Any) -> VisionTransformer:
     """A plain Vision Transformer with 12 x 12 patches of 8 pixels; takes timm's VisionTransformer's arguments."""
     return VisionTransformer(num_classes=num_classes, **transformer)
 

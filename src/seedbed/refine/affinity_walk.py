@@ -27,14 +27,22 @@ from seedbed.settings.dense_crf import CrfSettings
 class WalkSettings(Protocol):
     """Numbers of a walk, see `seedbed.refine.random_walk_masks.RandomWalk`."""
 
-    alpha: float | None
-    background: float | None
-    beta: float
-    log2_steps: int
-    crf_on: str
-    crf_picture: str
-    crf_extent: str
-    shrink_radius: bool
+    @property
+    def alpha(self) -> float | None: ...
+    @property
+    def background(self) -> float | None: ...
+    @property
+    def beta(self) -> float: ...
+    @property
+    def log2_steps(self) -> int: ...
+    @property
+    def crf_on(self) -> str: ...
+    @property
+    def crf_picture(self) -> str: ...
+    @property
+    def crf_extent(self) -> str: ...
+    @property
+    def shrink_radius(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,10 @@ def random_walk_refiner(
         if crf is None or settings.crf_extent == "image":
             walked = walked[:, :height, :width]
         labels = np.concatenate([[0], heat.classes + 1])
-        winners = walked.argmax(0) if crf is None else smoothed(picture, walked, labels)
+        winners = walked.argmax(0) if crf is None else smoothed(picture, walked, labels, crf)
         return winners[:height, :width]
 
-    def smoothed(picture: np.ndarray, walked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def smoothed(picture: np.ndarray, walked: np.ndarray, labels: np.ndarray, crf: CrfSettings) -> np.ndarray:
         shown = picture_for_crf(picture, settings.crf_picture, walked.shape[-2:])
         if settings.crf_on == "scores":
             return dense_crf_labels(shown, _distribution(walked), crf)
@@ -100,7 +108,7 @@ def random_walk_refiner(
     return refine
 
 
-def _pairs(model: nn.Module, pixels: Tensor, radius: int, network: WalkedNetwork) -> Tensor:
+def _pairs(model: Any, pixels: Tensor, radius: int, network: WalkedNetwork) -> Tensor:
     """Pair affinities of the network's own radius, or of a smaller one."""
     if radius == network.radius:
         return model(pixels).pairs

@@ -10,7 +10,7 @@ Shapes: B pictures, L layers, h x w patches, N = h * w, K class slots (the most 
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +102,7 @@ def fuse_layers(maps: Tensor, affinities: Sequence[Tensor], weights: Tensor) -> 
     """Propagate maps [B, K, h, w] by the weighted sum of all layers (equation 9): ``M (sum_l w_l A_l)^T``."""
     if weights.shape != (len(maps), len(affinities)):
         raise DataError(f"Weights {tuple(weights.shape)} do not fit {len(maps)} pictures and {len(affinities)} layers.")
-    fused = sum(
+    fused: Any = sum(
         weight[:, None, None] * affinity for weight, affinity in zip(weights.unbind(1), affinities, strict=True)
     )
     return propagate(maps, fused.to(maps))
@@ -159,11 +159,14 @@ def reliable_labels(
     if iterations > 0:
         size = _refinement_size(images.shape[-2:], grid, downscale)
         small = F.interpolate(images.float(), size=size, mode="bilinear", align_corners=False)
-        options = {"iterations": iterations, "dilations": dilations, "remove_gain": True}
-        refined = pixel_adaptive_refinement(small, upsample(scores, size), **options)
+        refined = pixel_adaptive_refinement(
+            small, upsample(scores, size), iterations=iterations, dilations=dilations, remove_gain=True
+        )
         scores = SAMPLINGS[sampling](refined, grid)
     low, high = thresholds
-    comparison = {"background": None, "thresholds": (low, high)} if rule == "ignore_middle" else {"background": low}
+    comparison: dict[str, Any] = (
+        {"background": None, "thresholds": (low, high)} if rule == "ignore_middle" else {"background": low}
+    )
     slot = cam_to_label(scores, classes >= 0, **comparison)
     labels = _class_of_slot(slot, classes)
     if ignore_padding:
@@ -266,5 +269,5 @@ WEIGHT_SCALES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 SAMPLINGS: dict[str, Callable[[Tensor, Sequence[int]], Tensor]] = {
     "nearest": lambda maps, grid: F.interpolate(maps, size=tuple(grid), mode="nearest"),
-    "mean": lambda maps, grid: F.adaptive_avg_pool2d(maps, tuple(grid)),
+    "mean": lambda maps, grid: F.adaptive_avg_pool2d(maps, (grid[0], grid[1])),
 }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seedbed.refine.refiners import Given, MakeMasks, Words, refiner
+from seedbed.refine.refiners import Given, MakeMasks, Words, refiner, required
 
 
 @refiner("argmax")
@@ -18,5 +18,6 @@ class Argmax:
         """See `Refiner`."""
         from seedbed.refine.mask_making import argmax_refiner, pseudo_masks
 
-        refine = argmax_refiner(given.background)
-        return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)
+        refine = argmax_refiner(required(given.background, "a background"))
+        maps = required(given.heatmaps, "heat maps")
+        return lambda records: pseudo_masks(given.index, records, maps, refine)

@@ -80,8 +80,7 @@ def dense_crf(
         ParameterError: unknown preset or implementation, negative iterations, a scale factor not above 0, kernels too
             narrow for a lattice.
     """
-    options = {"iterations": iterations, "scale_factor": scale_factor}
-    return dense_crf_many(image, [probabilities], preset, **options)[0]
+    return dense_crf_many(image, [probabilities], preset, iterations=iterations, scale_factor=scale_factor)[0]
 
 
 def dense_crf_labels(
@@ -93,8 +92,7 @@ def dense_crf_labels(
     scale_factor: float = 1.0,
 ) -> Array:
     """Return ``[H, W]`` int64, the argmax of `dense_crf` over the channels."""
-    options = {"iterations": iterations, "scale_factor": scale_factor}
-    return dense_crf(image, probabilities, preset, **options).argmax(axis=0)
+    return dense_crf(image, probabilities, preset, iterations=iterations, scale_factor=scale_factor).argmax(axis=0)
 
 
 def dense_crf_many(
@@ -154,7 +152,7 @@ def grouped(unary: Array, groups: Sequence[Sequence[int]]) -> Energies:
 
 def _groups(alike: Array) -> list[list[int]]:
     """Group labels: those that are alike in one, each other alone; in the order of each group's first label."""
-    together = list(np.flatnonzero(alike))
+    together = np.flatnonzero(alike).tolist()
     groups = [[label] for label in range(len(alike)) if not alike[label]] + ([together] if together else [])
     return sorted(groups, key=lambda group: group[0])
 

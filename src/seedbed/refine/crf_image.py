@@ -59,5 +59,5 @@ def picture_from_normalised(
     if normalised.ndim != 3 or normalised.shape[0] != 3:
         raise DataError(f"Need a normalised picture [3, H, W], got {normalised.shape}.")
     channels_last = normalised.astype(np.float32).transpose(1, 2, 0)
-    grey = (channels_last * np.float32(std) + np.float32(mean)) * np.float32(scale)
+    grey = (channels_last * np.asarray(std, np.float32) + np.asarray(mean, np.float32)) * np.float32(scale)
     return grey.clip(0, 255).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seedbed.refine.refiners import Given, MakeMasks, Words, refiner
+from seedbed.refine.refiners import Given, MakeMasks, Words, refiner, required
 from seedbed.settings.kinds import AboveZero
 
 
@@ -27,5 +27,6 @@ class DenseCrf:
         """See `Refiner`."""
         from seedbed.refine.mask_making import crf_refiner, pseudo_masks
 
-        refine = crf_refiner(given.crf, self.alpha, given.background)
-        return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)
+        refine = crf_refiner(required(given.crf, "a CRF"), self.alpha, given.background)
+        maps = required(given.heatmaps, "heat maps")
+        return lambda records: pseudo_masks(given.index, records, maps, refine)

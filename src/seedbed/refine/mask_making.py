@@ -7,7 +7,7 @@ import numpy as np
 from seedbed.data.ahead import read_ahead
 from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.errors import DataError
+from seedbed.errors import DataError, ParameterError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.masks import VOID
 from seedbed.refine.background import with_background, with_constant_background
@@ -46,7 +46,7 @@ def argmax_refiner(background: float) -> RefineFunction:
     return lambda picture, heat: with_constant_background(heat.maps, background).argmax(0)
 
 
-def crf_refiner(crf: CrfSettings, alpha: float | None, background: float) -> RefineFunction:
+def crf_refiner(crf: CrfSettings, alpha: float | None, background: float | None) -> RefineFunction:
     """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the constant where alpha is None."""
     return lambda picture, heat: dense_crf_labels(picture, score_stack(heat.maps, alpha, background), crf)
 
@@ -54,4 +54,8 @@ def crf_refiner(crf: CrfSettings, alpha: float | None, background: float) -> Ref
 def score_stack(maps: np.ndarray, alpha: float | None, background: float | None) -> np.ndarray:
     """Maps [K, H, W] clipped to 0..1 under a background channel, [K + 1, H, W]."""
     maps = np.clip(maps, 0, 1)
-    return with_background(maps, alpha) if alpha is not None else with_constant_background(maps, background)
+    if alpha is not None:
+        return with_background(maps, alpha)
+    if background is None:
+        raise ParameterError("Maps need a background to compete with: an exponent alpha or a constant.")
+    return with_constant_background(maps, background)

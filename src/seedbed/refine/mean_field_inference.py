@@ -35,9 +35,9 @@ def image_kernels(
     """
     size = image.shape[:2]
     width, grey_levels, weight = bilateral
-    colour = torch.from_numpy(image).to(device).view(-1, 3).t().float().div_(np.float32(grey_levels))
-    bilateral = build_lattice(torch.cat([_positions(size, width, device), colour]), FILLED_UP_TO).normalised(weight)
-    return Filters.of(_spatial(size, *spatial, device), bilateral)
+    colour = torch.from_numpy(image).to(device).view(-1, 3).t().float().div_(float(np.float32(grey_levels)))
+    filtered = build_lattice(torch.cat([_positions(size, width, device), colour]), FILLED_UP_TO).normalised(weight)
+    return Filters.of(_spatial(size, *spatial, device), filtered)
 
 
 @torch.no_grad()
@@ -93,4 +93,4 @@ def _positions(size: tuple[int, int], width: float, device: torch.device) -> Ten
     height, columns = size
     y = torch.arange(height, dtype=torch.float32, device=device)[:, None].expand(size)
     x = torch.arange(columns, dtype=torch.float32, device=device).expand(size)
-    return torch.stack([x.flatten(), y.flatten()]).div_(np.float32(width))
+    return torch.stack([x.flatten(), y.flatten()]).div_(float(np.float32(width)))

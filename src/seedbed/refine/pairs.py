@@ -85,7 +85,7 @@ def affinity_labels(label_map: Labels, radius: int = 5) -> tuple[Labels, Labels,
     background = equal & (origin == 0)
     foreground = equal & (origin != 0) & valid
     negative = ~equal & valid
-    return tuple(_flat_uint8(pairs) for pairs in (background, foreground, negative))
+    return _flat_uint8(background), _flat_uint8(foreground), _flat_uint8(negative)
 
 
 def affinity_matrix(pairs: np.ndarray, h: int, w: int) -> sparse.dia_array:

@@ -6,6 +6,7 @@ left out. An image's result does not depend on its batch, beyond rounding.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,7 @@ def pixel_adaptive_refinement(
     """
     _check(images, maps, dilations, iterations)
     if maps.ndim == 3:
-        options = {"position_weight": position_weight, "sigma": sigma, "remove_gain": remove_gain}
+        options: dict[str, Any] = {"position_weight": position_weight, "sigma": sigma, "remove_gain": remove_gain}
         single = pixel_adaptive_refinement(
             images[None], maps[None], dilations=dilations, iterations=iterations, **options
         )

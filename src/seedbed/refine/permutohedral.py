@@ -11,7 +11,7 @@ moves points by 1e-6 of an edge and, on a border between simplices, makes other 
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Bags(NamedTuple):
 
     def of(self, rows: Tensor) -> Tensor:
         """Return the sums ``[bags, C]`` of float32 rows ``[R, C]``."""
-        options = {"mode": "sum", "per_sample_weights": self.weights, "include_last_offset": True}
+        options: dict[str, Any] = {"mode": "sum", "per_sample_weights": self.weights, "include_last_offset": True}
         return F.embedding_bag(self.indices, rows, self.offsets, **options)
 
 
@@ -93,9 +93,8 @@ class Filters(NamedTuple):
             weights.append(bags.weights.view(-1, len(blur)))
             before += len(splat.offsets) - 1
         joined = torch.cat(indices, dim=1)
-        return cls(
-            lattices, Bags(joined.flatten(), _even(*joined.shape, joined.device), torch.cat(weights, 1).flatten())
-        )
+        offsets = _even(joined.shape[0], joined.shape[1], joined.device)
+        return cls(lattices, Bags(joined.flatten(), offsets, torch.cat(weights, 1).flatten()))
 
     def filter(self, values: Tensor) -> Tensor:
         """Return the sum ``[N, C]`` of what each lattice makes of the values."""

@@ -15,6 +15,7 @@ from seedbed.refine.background import with_background, with_constant_background
 from seedbed.refine.crf import dense_crf_many
 from seedbed.refine.crf_image import picture_for_crf
 from seedbed.refine.crf_labels import label_crf
+from seedbed.refine.refiners import required
 from seedbed.refine.resize import at_picture_size
 from seedbed.settings.dense_crf import CrfSettings
 
@@ -62,7 +63,7 @@ def confident_posteriors(
         maps = np.clip(heat.maps, 0, 1)
         classes = np.concatenate([[BACKGROUND], heat.classes])
         if labels.constants is None:
-            alphas = (labels.alpha_low, labels.alpha_high)
+            alphas = (required(labels.alpha_low, "alpha_low"), required(labels.alpha_high, "alpha_high"))
             low, high = dense_crf_many(picture, [with_background(maps, alpha) for alpha in alphas], crf)
         else:
             count = len(index.classes) + 1

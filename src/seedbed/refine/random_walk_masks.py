@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from seedbed.refine.refiners import Given, MakeMasks, Words, refiner
+from seedbed.refine.refiners import Given, MakeMasks, Words, refiner, required
 from seedbed.settings.kinds import AboveZero, Count, CrfPicture, Fraction
 
 
@@ -52,9 +52,10 @@ class RandomWalk:
         from seedbed.refine.affinity_walk import WalkedNetwork, random_walk_refiner
         from seedbed.refine.mask_making import pseudo_masks
 
-        network = from_plain(WalkedNetwork, given.network)
+        network = from_plain(WalkedNetwork, required(given.network, "an affinity network"))
         model = create_model(network.architecture, None, radius=network.radius, **network.options)
-        load_weights(model, given.weights)
+        load_weights(model, str(required(given.weights, "weights")))
         labels = len(given.index.classes) + 1
         refine = random_walk_refiner(self, network, model, given.crf, given.device, labels)
-        return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)
+        maps = required(given.heatmaps, "heat maps")
+        return lambda records: pseudo_masks(given.index, records, maps, refine)

@@ -8,7 +8,7 @@ import what is heavy where it is used, so that a plan can describe a refiner wit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.plain import from_plain
 from seedbed.settings.dense_crf import CrfSettings
 
+Value = TypeVar("Value")
 MakeMasks = Callable[[Sequence[Record]], Iterator[tuple[str, np.ndarray]]]
 """From images to (image id, uint8 [H, W] mask: 0 background, class index + 1, 255 void) of each."""
 
@@ -44,6 +45,13 @@ class Given:
     crf: CrfSettings | None = None
     network: Mapping[str, Any] | None = None
     weights: str | Path | None = None
+
+
+def required(value: Value | None, what: str) -> Value:
+    """Return what was given; ParameterError if it was not."""
+    if value is None:
+        raise ParameterError(f"Masks and their labels cannot be made without {what}, which was not given.")
+    return value
 
 
 class Words(NamedTuple):

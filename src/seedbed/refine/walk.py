@@ -9,7 +9,7 @@ Vishnoi, "Faster Algorithms via Approximation Theory", 2014).
 from __future__ import annotations
 
 from math import comb
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 Maps = TypeVar("Maps", "np.ndarray", "torch.Tensor")
-Matrix = np.ndarray | sparse.sparray
+Matrix: TypeAlias = Any  # a NumPy array or one of SciPy's sparse ones, which have no types
 
 TRUNCATION = 1e-13
 _NOTHING = 1e-40

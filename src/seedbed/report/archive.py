@@ -53,23 +53,23 @@ def write_archive(
         DataError: a file is missing, or ``CITATION.cff`` lacks authors or a licence.
     """
     project = Path(project)
-    tables, evidence = list(map(Path, tables)), list(map(Path, evidence))
+    results, found = [Path(file) for file in tables], [Path(file) for file in evidence]
     described = [
         file for card in map(Path, cards) for file in (card, card.with_name("croissant.json")) if file.exists()
     ]
-    files = {file.as_posix(): _read(file) for file in (*tables, *evidence, *described)}
+    files = {file.as_posix(): _read(file) for file in (*results, *found, *described)}
     files |= {file.relative_to(project).as_posix(): _read(file) for file in _project_files(project)}
-    ended = datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in tables), UTC).isoformat()
-    files["ABOUT.md"] = _about(title, paper, tables).encode()
+    ended = datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in results), UTC).isoformat()
+    files["ABOUT.md"] = _about(title, paper, results).encode()
     metadata = crate(
         title,
         f"A table of the paper '{paper['title']}', computed by Seedbed, with everything it was computed from.",
         files,
         inputs=["params.yaml", *(file.as_posix() for file in described)],
-        results=[file.as_posix() for file in (*tables, *evidence)],
+        results=[file.as_posix() for file in (*results, *found)],
         citation=read_citation(_read(project / "CITATION.cff").decode(), str(project / "CITATION.cff")),
         papers=[paper["title"]],
-        libraries={**_libraries(evidence), "snakemake": version("snakemake")},
+        libraries={**_libraries(found), "snakemake": version("snakemake")},
         ended=ended,
     )
     files[METADATA] = (json.dumps(metadata, indent=2, ensure_ascii=False) + "\n").encode()

@@ -82,7 +82,7 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
             x = str(number) if series.shows == "curve" else ""
             rows.append({**head, "x": x, "what": "measured", **_numbers(mean, deviation), "seeds": _count(series)})
         if one.level is not None:
-            what = f"measured, {_words(series.level)}"
+            what = f"measured, {_words(series.level or '')}"
             rows.append({**head, "x": "", "what": what, **_numbers(one.level), "seeds": _count(series)})
         x = f"{series.reported['x']:g}" if "x" in series.reported else ""
         for name, value in series.reported.items():
@@ -154,7 +154,7 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
         if one.deviations:
             axes.fill_between(x, *_band(one), color=colour, alpha=0.18, linewidth=0)
         if one.level is not None:
-            named = f"{series.label}, {_words(series.level)}: {_shown(one.level, series)}"
+            named = f"{series.label}, {_words(series.level or '')}: {_shown(one.level, series)}"
             axes.axhline(one.level, color=colour, linestyle="--", linewidth=1.1, label=_plain(named))
         place = series.reported.get("x")
         printed = {name: value for name, value in series.reported.items() if name != "x"}
@@ -187,7 +187,8 @@ def _visible(drawn: Sequence[Drawn]) -> tuple[float, float]:
 def _band(one: Drawn) -> tuple[list[float], list[float]]:
     """Means less and plus their deviations."""
     deviations = one.deviations or (0.0,) * len(one.means)
-    return tuple([m + sign * d for m, d in zip(one.means, deviations, strict=True)] for sign in (-1, 1))
+    below, above = ([m + sign * d for m, d in zip(one.means, deviations, strict=True)] for sign in (-1, 1))
+    return below, above
 
 
 def _titled(drawn: Drawn) -> str:

@@ -48,8 +48,8 @@ def table_curves(histories: Mapping[str, str], metrics: Mapping[str, Mapping[str
     """
     drawings = []
     for network, path in histories.items():
-        loss = read_history_columns(path)["loss"]
-        drawings.append(draw_curves({network: tuple(zip(*loss, strict=True))}, "step", "loss"))
+        steps, losses = zip(*read_history_columns(path)["loss"], strict=True)
+        drawings.append(draw_curves({network: (steps, losses)}, "step", "loss"))
     swept = {
         ", ".join(Path(path).parts[-4:-1]): (content["curve_background"], content["curve_miou"])
         for path, content in metrics.items()

@@ -3,11 +3,15 @@
 import io
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from seedbed.io.masks import VOID, voc_palette
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HEAT_COLOURS = "inferno"
 
@@ -141,7 +145,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     )
 
 
-def _png(figure) -> bytes:
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -111,7 +111,7 @@ def show(value: Value, places: int) -> str:
 
 def show_measured(value: Value, places: int) -> str:
     """The measured number with its spread over seeds."""
-    if math.isnan(value.mean):
+    if value.mean is None or math.isnan(value.mean):
         return "undefined"
     spread = "" if value.std is None else f" ± {value.std:.{places}f}"
     return f"{value.mean:.{places}f}{spread}"

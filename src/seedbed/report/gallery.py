@@ -25,7 +25,7 @@ HEAT_SCALE = "heat maps: each from 0 to its own largest value; grey: undefined (
 class Row(NamedTuple):
     """What a gallery's row shows: a picture, and one of its classes or None for all of them."""
 
-    index: DataIndex
+    index: DataIndex  # type: ignore[assignment]  # hides tuple.index
     record: Record
     label: int | None
 
@@ -41,7 +41,8 @@ class Row(NamedTuple):
 class Column(Protocol):
     """A titled column; ``draw`` returns uint8 [h, w, 3]."""
 
-    title: str
+    @property
+    def title(self) -> str: ...
 
     def draw(self, row: Row) -> np.ndarray: ...
 

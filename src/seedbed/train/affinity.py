@@ -102,7 +102,7 @@ class ConfidentPictures(Dataset):
         rule, stride = self.settings.labels.rule, self.settings.stride
         if RULES.find(rule).first_pixel:  # padding, without scores, is background
             first = [stack[:, ::stride, ::stride].argmax(axis=0) for stack in (low, high)]
-            return confident_labels(*first, rule)
+            return confident_labels(first[0], first[1], rule)
         return confident_labels_from_scores(low, high, rule=rule, pool=stride)
 
 
@@ -150,7 +150,7 @@ def train_affinity_network(
     model = build_affinity_network(settings, seed, weights)
     objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)
-    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 

@@ -1,7 +1,7 @@
 """AReAM's loss (He et al. 2023) over the classification loss of a backbone (MCTformer-V2, Conformer)."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from seedbed.refine.aream import (
 from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import IGNORE, attention_affinity_labels
 from seedbed.train.backbone_losses import Reader, Reading, check_network
-from seedbed.train.objectives import Parts
+from seedbed.train.objectives import Parts, added
 
 
 class AReAM(nn.Module):
@@ -93,7 +93,7 @@ class AReAM(nn.Module):
         self.loss_weight, self.warmup_steps, self.invert = loss_weight, warmup_steps, invert
         self.radius, self.supervised_layers = radius, supervised_layers
         self.weighting = {"kind": weights, "scale": weight_scale}
-        self.labelling = {
+        self.labelling: dict[str, Any] = {
             "thresholds": tuple(thresholds),
             "rule": threshold_rule,
             "iterations": par_iterations,
@@ -103,6 +103,7 @@ class AReAM(nn.Module):
             "ignore_padding": ignore_padding,
         }
         # A buffer, so that a resumed run knows how far its warm-up has come.
+        self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "AReAM":
@@ -122,7 +123,7 @@ class AReAM(nn.Module):
         warm = int(self.steps) < self.warmup_steps
         self.steps += 1
         reading = self.read(model, pictures, labels, None if warm else "mean")
-        total, parts = sum(reading.losses.values()), dict(reading.losses)
+        total, parts = added(reading.losses), dict(reading.losses)
         if not warm:
             # The entropies of equation 8 differ in digits that bfloat16 does not have.
             with torch.autocast(pictures.device.type, enabled=False):
@@ -132,6 +133,8 @@ class AReAM(nn.Module):
 
     def supervise(self, pictures: Tensor, labels: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
         """Equations 7 to 16: the attention loss, averaged over the pictures, and the share of uncertain patches."""
+        if reading.attention is None or reading.scores is None:
+            raise ParameterError("The network was read without its attention, which AReAM supervises.")
         maps, classes = present_maps(reading.maps, labels)
         patches = maps.shape[-2] * maps.shape[-1]
         attention = patch_part([layer.detach().float() for layer in reading.attention], patches)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.train.objectives import Parts
+from seedbed.train.objectives import Parts, added
 
 
 class Reading(NamedTuple):
@@ -41,9 +41,10 @@ class Classification:
         check_network(model, self.network)
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        losses = self.read(model, *batch, None).losses
+        pictures, labels = batch
+        losses = self.read(model, pictures, labels, None).losses
         parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
-        return sum(losses.values()), parts
+        return added(losses), parts
 
 
 def check_network(model: nn.Module, network: type[nn.Module]) -> None:

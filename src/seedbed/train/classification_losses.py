@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.models.outputs import heads_of
-from seedbed.train.objectives import Parts, loss
+from seedbed.train.objectives import Parts, added, loss
 
 
 @loss("multilabel_soft_margin")
@@ -34,4 +34,4 @@ class CrossEntropy:
             for name, logits in heads.items()
         }
         parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
-        return sum(losses.values()), parts
+        return added(losses), parts

@@ -104,7 +104,7 @@ def train_classifier(
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
-    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 

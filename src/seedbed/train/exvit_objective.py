@@ -1,7 +1,7 @@
 """Training of eX-ViT: two views, a momentum branch without gradient, and the losses of equations 12-15."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.models.exvit import ExViTOutput
 from seedbed.train.exvit_losses import POWER, discriminability, diversity, pooled_attributes
 from seedbed.train.objectives import loss
 
-LOSSES = ("global", "dis", "div")
+LOSSES: tuple[Literal["global", "dis", "div"], ...] = ("global", "dis", "div")
 
 
 @loss("exvit")
@@ -54,7 +55,7 @@ class ExViTObjective(nn.Module):
         self.views = 2 if "dis" in self.losses else 1
         self.branch: ModelEmaV3 | None = None
 
-    def bind(self, model: nn.Module) -> None:
+    def bind(self, model: Any) -> None:
         """Check that the network fits the losses, and start the momentum branch as its copy.
 
         Raises:
@@ -93,7 +94,9 @@ class ExViTObjective(nn.Module):
             total = total + self.beta * parts["div"]
         return total, {name: value.detach() for name, value in parts.items()}
 
-    def _discriminability(self, output, other_view: Tensor) -> Tensor:
+    def _discriminability(self, output: ExViTOutput, other_view: Tensor) -> Tensor:
+        if self.branch is None or output.attribute_weights is None:
+            raise ParameterError("Loss 'dis' needs a network with attributes; bind it to one first.")
         with torch.no_grad():
             other = self.branch(other_view, full=True)
             target = pooled_attributes(other.attribute_weights, other.features, self.power)

@@ -28,7 +28,7 @@ def parameter_groups(name: str, model: nn.Module, weight_decay: float, lr_scales
     return _GROUPINGS[name](model, weight_decay, dict(lr_scales))
 
 
-def _standard(model: nn.Module, weight_decay: float, lr_scales: dict[str, float]) -> list[Group]:
+def _standard(model: Any, weight_decay: float, lr_scales: dict[str, float]) -> list[Group]:
     spared = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
     return _collect(model, lr_scales, lambda name, p: 0.0 if p.ndim <= 1 or name in spared else weight_decay)
 
@@ -37,7 +37,7 @@ def _uniform(model: nn.Module, weight_decay: float, lr_scales: dict[str, float])
     return _collect(model, lr_scales, lambda name, p: weight_decay)
 
 
-def _own(model: nn.Module, weight_decay: float, lr_scales: dict[str, float]) -> list[Group]:
+def _own(model: Any, weight_decay: float, lr_scales: dict[str, float]) -> list[Group]:
     if not hasattr(model, "parameter_groups"):
         raise ParameterError(f"{type(model).__name__} has no parameter groups of its own; choose standard or uniform.")
     if lr_scales:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,17 @@ from seedbed.train.state import StateWriter, load_state, take_up_state
 log = logging.getLogger(__name__)
 
 
+class SizedDataset(Protocol):
+    """A data set of samples by key that knows how many there are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
 def fit(
     model: nn.Module,
-    data: Dataset,
+    data: SizedDataset,
     objective: Objective,
     settings: TrainSettings,
     *,
@@ -152,12 +160,12 @@ def _progress(run: Run) -> tqdm:
 
 
 def _batches(
-    data: Dataset, settings: TrainSettings, total: int, seed: int, first_step: int, ranks: Ranks
+    data: SizedDataset, settings: TrainSettings, total: int, seed: int, first_step: int, ranks: Ranks
 ) -> Iterator[tuple[Tensor, ...]]:
     sampler = ResumableBatches(len(data), settings.batch_size, total, seed, first_step, ranks.rank, ranks.size)
     workers = -(-settings.loader_workers // ranks.size)
     yield from DataLoader(
-        data,
+        cast(Dataset, data),
         batch_sampler=sampler,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

@@ -1,7 +1,9 @@
 """MCTformer's loss (Xu et al. 2022), and what AReAM reads of an MCTformer."""
 
+from typing import Any
+
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from seedbed.models.mctformer import MCTformer
 from seedbed.models.mctformer_maps import CLASS_ATTENTION_LAYERS, fuse
@@ -10,7 +12,7 @@ from seedbed.train.objectives import loss
 
 
 def read_mctformer(
-    model: nn.Module, pictures: Tensor, labels: Tensor, record: str | None, maps: str = "patch_cam"
+    model: Any, pictures: Tensor, labels: Tensor, record: str | None, maps: str = "patch_cam"
 ) -> Reading:
     """Soft margin losses of class tokens and patch head (weight 1 each), and the patch head's maps.
 

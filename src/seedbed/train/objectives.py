@@ -3,7 +3,7 @@
 Building one imports its file and no other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor
@@ -29,6 +29,12 @@ def loss(name: str, *, task: Task = "classifier", single_label: bool = False) ->
         single_label: whether it takes exactly one class to be in an image.
     """
     return LOSSES.entering(name)
+
+
+def added(losses: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms of a loss, which has one at least."""
+    total: Any = sum(losses.values())
+    return total
 
 
 def excludes_other_classes(name: str) -> bool:

@@ -188,7 +188,7 @@ class Divided(TorchFunctionMode):
         mean = _AllSum.apply(wide.sum(dims)) / count
         centred = wide - mean.view(shape)
         variance = _AllSum.apply(centred.square().sum(dims)) / count
-        if running_mean is not None:
+        if running_mean is not None and running_var is not None:
             with torch.no_grad():
                 running_mean.lerp_(mean.to(running_mean), momentum)
                 running_var.lerp_((variance * (count / (count - 1))).to(running_var), momentum)
@@ -207,7 +207,8 @@ class Divided(TorchFunctionMode):
 
     def _like(self, x: Tensor, value: float) -> Tensor:
         """A tensor like ``x`` with the rows of the whole batch, laid out in memory in the same order."""
-        order = sorted(range(x.ndim), key=lambda dim: -x.stride(dim))
+        strides: Sequence[int] = x.stride()
+        order = sorted(range(x.ndim), key=lambda dim: -strides[dim])
         rows = self._whole_rows(x)
         full = x.new_full([rows if dim == 0 else x.shape[dim] for dim in order], value)
         return full.permute([order.index(dim) for dim in range(x.ndim)])

@@ -105,8 +105,9 @@ class Run:
         if self.settings.clip_grad:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
         self.optimizer.step()
-        if hasattr(self.objective, "after_step"):
-            self.objective.after_step(self.model)
+        after_step = getattr(self.objective, "after_step", None)
+        if after_step is not None:
+            after_step(self.model)
         if self.ema is not None:
             self.ema.update(self.model, self.step)
         self.step += 1

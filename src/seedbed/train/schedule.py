@@ -1,10 +1,13 @@
 """Optimiser and learning-rate schedule from the settings; the schedules are timm's."""
 
+from typing import Any
+
 import torch
 from timm.scheduler import CosineLRScheduler, PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from seedbed.errors import ParameterError
 from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.groups import parameter_groups
 
@@ -21,7 +24,11 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
 
 def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
     """Optimiser steps of the whole run."""
-    return settings.iterations if settings.iterations is not None else settings.epochs * steps_per_epoch
+    if settings.iterations is not None:
+        return settings.iterations
+    if settings.epochs is None:
+        raise ParameterError("A training needs its length: epochs or iterations.")
+    return settings.epochs * steps_per_epoch
 
 
 class Schedule:
@@ -52,7 +59,7 @@ class Schedule:
 def _build(
     optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
 ) -> Scheduler | None:
-    warmup = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
+    warmup: dict[str, Any] = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
     if settings.schedule == "cosine":
         return CosineLRScheduler(optimizer, t_initial=length, lr_min=settings.final_lr, **warmup)
     if settings.schedule in ("poly", "poly_epoch"):

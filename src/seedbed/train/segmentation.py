@@ -87,7 +87,7 @@ def train_segmenter(
     objective = build_objective(training.loss, **training.loss_options)
     transform = build_transform(training.augment, settings.input.normalize)
     data = MaskedPictures(index, index.split(training.split), masks, transform)
-    options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
@@ -103,7 +103,7 @@ def predict_masks(
     """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
-    scores = model.logits if FUSIONS.find(settings.fusion).of_logits else model
+    scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else model
     one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)

@@ -36,7 +36,8 @@ def save_state(path: Path, fingerprint: Mapping[str, Any], state: Mapping[str, A
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(bytes(_DIGEST))
         digested = _Digested(stream)
-        torch.save({"fingerprint": json.dumps(plain(fingerprint), sort_keys=True), **state}, digested)
+        kept = {"fingerprint": json.dumps(plain(fingerprint), sort_keys=True), **state}
+        torch.save(kept, digested)  # type: ignore[arg-type]  # `write` and `flush` are all it asks for
         stream.seek(0)
         stream.write(digested.digest.digest())
 
@@ -133,7 +134,7 @@ def _on_host(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
-        copied = copy.copy(value)  # a network's state carries the versions of its layers beside the tensors
+        copied: Any = copy.copy(value)  # a network's state carries the versions of its layers beside the tensors
         for key, item in value.items():
             copied[key] = _on_host(item)
         return copied
@@ -162,7 +163,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tupl
     before = {**before, "settings": with_defaults(before.get("settings", {}))}
     now = {**now, "settings": with_defaults(now.get("settings", {}))}
     one_sided = [key for key in _WHERE_BOTH_HAVE_IT if (key in before) != (key in now)]
-    return differences(*({key: value for key, value in run.items() if key not in one_sided} for run in (before, now)))
+    was, is_now = ({key: value for key, value in run.items() if key not in one_sided} for run in (before, now))
+    return differences(was, is_now)
 
 
 def _name_aside(path: Path, fingerprint: Mapping[str, Any]) -> Path:

@@ -76,10 +76,10 @@ def _read_items(folder: Path, num_classes: int) -> list[_Item]:
         if part not in SPLITS or not label.isdigit() or not 1 <= int(label) <= num_classes:
             raise DataError(f"{folder}: picture {number} has the class '{label}' and the split '{part}'.")
         try:
-            box = tuple(float(text) for text in boxes[number])
+            x, y, width, height = (float(text) for text in boxes[number])
         except ValueError as error:
             raise DataError(f"{folder / 'bounding_boxes.txt'}: picture {number}: {error}.") from None
-        items.append(_Item(file, int(label) - 1, SPLITS[part], box))
+        items.append(_Item(file, int(label) - 1, SPLITS[part], (x, y, width, height)))
     return items
 
 

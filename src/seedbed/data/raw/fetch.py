@@ -205,4 +205,5 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         """Show so many bytes more."""
-        self._bar.update(count)
+        if self._bar is not None:
+            self._bar.update(count)

@@ -42,6 +42,17 @@ class DataLock:
         except TypeError:
             raise DataError(f"{self.path}: the entry '{source}' needs file, bytes and sha256, and no more.") from None
 
+    def require(self, source: str) -> Pin:
+        """The pin of a source that was fetched; raises as `get` does.
+
+        Raises:
+            UserError: it was not.
+        """
+        pin = self.get(source)
+        if pin is None:
+            raise UserError(f"{self.path}: has no entry '{source}'. Fetch it again.")
+        return pin
+
     def record(self, source: str, pin: Pin) -> None:
         """Pin a source; an equal pin leaves the file untouched."""
         self.path.parent.mkdir(parents=True, exist_ok=True)

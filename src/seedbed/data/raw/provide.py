@@ -32,7 +32,7 @@ def stand_for(source: FileSource, stamp: str | Path, *, lock_file: str | Path, d
     pin = None if file.exists() else _unpacked_pin(source, Path(data), lock)
     if pin is None:
         fetch(source, file.parent, lock_file=lock_file)
-        pin = lock.get(source.name)
+        pin = lock.require(source.name)
     write_stamp(stamp, source.name, pin)
 
 

@@ -144,8 +144,9 @@ def _ask(url: str, part: Part, offset: int, timeout: float) -> Iterator[http.cli
     headers = {"User-Agent": f"seedbed/{seedbed.__version__}", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
-        if part.origin().get("url") == url and validator(part.origin()):
-            headers["If-Range"] = validator(part.origin())
+        known = validator(part.origin())
+        if part.origin().get("url") == url and known:
+            headers["If-Range"] = known
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:

@@ -102,16 +102,16 @@ def _write(member: _Member, folder: Path, archive: Path) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as stream:
-            _copy(member, stream, archive)
+            _copy(member, member.content, stream, archive)
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"{archive}: holds '{member.name}' twice, or as a file and a folder; refused.") from None
 
 
-def _copy(member: _Member, stream: IO[bytes], archive: Path) -> None:
+def _copy(member: _Member, content: IO[bytes], stream: IO[bytes], archive: Path) -> None:
     written = 0
     while True:
         try:
-            chunk = member.content.read(_CHUNK)
+            chunk = content.read(_CHUNK)
         except _DAMAGE as error:
             raise DataError(
                 f"{archive}: truncated or damaged in '{member.name}' ({error}). Replace it by a whole one."
@@ -135,7 +135,7 @@ def _tar_members(stream: IO[bytes], archive: Path) -> Iterator[_Member]:
     """Members of a tar archive, in one pass; afterwards the rest is read, so that gzip's checksum is compared."""
     packed = archive.suffix in (".gz", ".tgz")
     source = _Tail(gzip.GzipFile(fileobj=stream) if packed else stream)
-    with tarfile.open(fileobj=source, mode="r|") as opened:
+    with tarfile.open(fileobj=source, mode="r|") as opened:  # type: ignore[call-overload]  # `read` is all it asks for
         for entry in opened:
             if entry.isdir():
                 yield _Member(entry.name, 0, None)

@@ -32,7 +32,7 @@ class BetweenCurves(Measurement):
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
         test = setting.counter(self.test)
-        more = {"copies_at_once": self.copies_at_once, **setting.statistics()}
+        more: dict[str, Any] = {"copies_at_once": self.copies_at_once, **setting.statistics()}
         for batch in setting.batches():
             labels = setting.labels(batch)
             classes = labels if self.target else setting.logits(batch).argmax(1)

@@ -37,7 +37,7 @@ class ErasedPixels(Measurement):
         import torch
 
         tests = {name: setting.counter(test, name) for name, test in self.tests.items()}
-        more = {"copies_at_once": self.copies_at_once, **setting.statistics()}
+        more: dict[str, Any] = {"copies_at_once": self.copies_at_once, **setting.statistics()}
         for batch in setting.batches():
             labels = setting.labels(batch)
             maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))

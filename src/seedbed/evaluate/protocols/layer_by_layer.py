@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seedbed.evaluate.measurements import Counts, Measurement, measurement, merge_counts
 
@@ -25,7 +25,13 @@ class LayerByLayer(Measurement):
         miou, sweep_step, sweep_count: as in `seedbed.evaluate.scoring.ScoringSettings`.
     """
 
-    def __init__(self, *, miou: str = "all_classes", sweep_step: float = 0.01, sweep_count: int = 60) -> None:
+    def __init__(
+        self,
+        *,
+        miou: Literal["all_classes", "in_truth", "in_either"] = "all_classes",
+        sweep_step: float = 0.01,
+        sweep_count: int = 60,
+    ) -> None:
         from seedbed.evaluate.scoring import ScoringSettings
 
         self.scoring = ScoringSettings(miou, sweep_step, sweep_count)

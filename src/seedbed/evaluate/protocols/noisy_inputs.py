@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seedbed.evaluate.measurements import Counts, Measurement, measurement, merge_counts
@@ -37,9 +38,8 @@ class NoisyInputs(Measurement):
                 inputs = batch.inputs[chosen]
                 labels = inputs.new_tensor([targets[position] for position in chosen]).long()
                 numbers = [zlib.crc32(batch.records[position].image.encode()) for position in chosen]
-                test.update(
-                    lambda images, own=labels: setting.maps(images, own), inputs, numbers, setting.statistics()["std"]
-                )
+                maps = partial(setting.maps, targets=labels)
+                test.update(maps, inputs, numbers, setting.statistics()["std"])
         return test.to_dict()
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,15 @@ from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.map_scaling import upsample
 from seedbed.models.outputs import logits_of
 
-Counter = TypeVar("Counter")
+
+class _Counter(Protocol):
+    """What counts in shards."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self: ...
+
+
+Counter = TypeVar("Counter", bound=_Counter)
 """What counts images: with ``update``, ``to_dict`` and ``from_dict``."""
 
 
@@ -36,7 +44,7 @@ class Setting(NamedTuple):
     """A network, the shard's pictures, how they are explained, and what was counted of the shard before."""
 
     model: nn.Module
-    index: DataIndex
+    index: DataIndex  # type: ignore[assignment]  # hides tuple.index
     records: Sequence[Record]
     explainer: HeatMapSettings
     device: torch.device
@@ -85,7 +93,7 @@ class Setting(NamedTuple):
         try:
             return self.fit(lambda inputs: logits_of(self.model(inputs)), batch.inputs)
         except AssertionError as error:  # timm's checks of the image size
-            size = tuple(self.explainer.input.size)
+            size = tuple(self.explainer.input.size) if self.explainer.input.size else "of each image"
             raise ParameterError(
                 f"The network does not take the explainer's input size {size}: {error} Set explainers.*.input.size."
             ) from error
@@ -95,7 +103,7 @@ class Setting(NamedTuple):
 
         def maps(inputs: Tensor, targets: Tensor) -> Tensor:
             maps = explain(self.model, inputs, targets, self.explainer.method, **self.explainer.options)
-            return upsample(maps.float(), tuple(inputs.shape[-2:]))
+            return upsample(maps.float(), (inputs.shape[-2], inputs.shape[-1]))
 
         return self.fit(maps, inputs, targets)
 

@@ -1,13 +1,15 @@
 """Layouts that fill any network."""
 
+from typing import Any
+
 from timm.layers import resample_abs_pos_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from seedbed.models.weights.conversion import Converted, in_layers, layout, new_layers
 
 
 @layout("checkpoint")
-def checkpoint(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
+def checkpoint(tensors: dict[str, Tensor], model: Any) -> Converted:
     """A published checkpoint of the same network, whole. One that was published with a background output in front,
     which enters neither its loss nor its maps (``background_in_front``: TransCAM's Conformer), loses it where the model
     has none."""
@@ -19,7 +21,7 @@ def checkpoint(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
 
 
 @layout("pretrained_classifier")
-def pretrained_classifier(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
+def pretrained_classifier(tensors: dict[str, Tensor], model: Any) -> Converted:
     """A classifier of the same network, pretrained on other classes or at another size: a head of other classes starts
     afresh, and a timm Vision Transformer's positions are resampled to the model's grid."""
     own = model.state_dict()
@@ -36,7 +38,7 @@ def pretrained_classifier(tensors: dict[str, Tensor], model: nn.Module) -> Conve
     return Converted({n: t for n, t in converted.items() if n not in dropped}, dropped, heads)
 
 
-def _classifier_layers(model: nn.Module) -> tuple[str, ...]:
+def _classifier_layers(model: Any) -> tuple[str, ...]:
     """Names of the modules that hold the class scores."""
     if hasattr(model, "new_layers"):
         return new_layers(model)

@@ -53,9 +53,8 @@ def load_weights(
         ParameterError: the layout is unknown, or `subtree`, `drop` or `fresh` names something that does not exist.
     """
     convert = LAYOUTS.find(layout)
-    from_file = isinstance(source, str | Path)
-    label = str(source) if from_file else "the tensors given"
-    given = read_weights(source) if from_file else dict(source)
+    label = str(source) if isinstance(source, str | Path) else "the tensors given"
+    given = read_weights(source) if isinstance(source, str | Path) else dict(source)
     tensors, dropped = _select(given, subtree, drop, label)
     converted = convert(tensors, model)
     state = model.state_dict()

@@ -13,6 +13,7 @@ then, unless there are no dimensions, i32 device type, i32 device id, i32 data t
 import math
 import struct
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class _Reader:
     def __init__(self, buffer: bytes, path: Path) -> None:
         self.buffer, self.path, self.position = buffer, path, 0
 
-    def fail(self, why: str) -> None:
+    def fail(self, why: str) -> NoReturn:
         raise DataError(f"{self.path} is not a whole MXNet .params file: {why}. Download it again.")
 
     def take(self, size: int, what: str) -> memoryview:
