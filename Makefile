@@ -41,9 +41,11 @@ lint: $(VENV)/installed ## what pre-commit checks, and snakemake --lint
 
 schemas: $(VENV)/installed ## the JSON schemas of params.yaml and papers/*.yaml, from the models
 	$(BIN)/python -m seedbed.params schema
+	$(BIN)/python -m seedbed.papers schema
 
 docs: $(VENV)/installed ## the documentation as a site, in site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 wheel: $(VENV)/installed ## wheel and source archive, in dist/
 	rm -rf dist

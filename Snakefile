@@ -40,6 +40,7 @@ include: "rules/tracking.smk"
 include: "rules/report.smk"
 include: "rules/own_data.smk"
 include: "rules/parameters.smk"
+include: "rules/archive.smk"
 
 
 PIPELINE.check_resources()

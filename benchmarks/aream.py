@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seedbed.evaluate.attention import mean_hellinger
 from seedbed.models import create_model
-from seedbed.train.aream import AReAM
+from seedbed.train.aream_loss import AReAM
 from seedbed.train.objectives import build_objective
 
 BACKBONES = (("mctformerv2_small", "mctformer", 224), ("conformer_small", "conformer", 384))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from seedbed.models import create_model
 from seedbed.models.emha import ExplainableAttention, unit_rows
 from seedbed.models.transformer import Attention
-from seedbed.train.exvit import ExViTObjective
 from seedbed.train.exvit_losses import diversity, pooled_attributes
+from seedbed.train.exvit_objective import ExViTObjective
 
 CLASSES = 20
 

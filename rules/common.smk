@@ -6,15 +6,12 @@ from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
 from seedbed.params import read_params, resolve
-from seedbed.params.identity import AbsentValues
+from seedbed.params.absent_values import AbsentValues
 from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
-from seedbed.plan.parameter_checks import check_preset
 
 config = merge(said(read_params)(BASE / "params.yaml"), config)
 PRESET = said(resolve)(config)
-if workflow.is_main_process:  # jobs plan again what has been checked
-    said(check_preset)(PRESET)
 LAYOUT = Layout(PRESET.name)
 PIPELINE = Said(
     said(Pipeline)(
@@ -29,8 +26,8 @@ PIPELINE = Said(
     )
 )
 
-if workflow.is_main_process:
-    PIPELINE.own.claim()
+if workflow.is_main_process:  # jobs plan again what has been checked
+    PIPELINE.check()
 
 threads_of = PIPELINE.resources.threads
 resources_of = PIPELINE.resources.of

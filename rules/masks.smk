@@ -1,4 +1,4 @@
-# Pseudo masks: heat maps through a refiner. One rule for each kind of refiner, since their inputs differ.
+# Pseudo masks: heat maps through a refiner. Those that run an affinity network have a rule of their own: it needs a GPU.
 
 MASKS = LAYOUT.masks("{dataset}", "{split}", "{model}", "{explainer}", "{refiner}", "{seed}")
 
@@ -13,7 +13,7 @@ rule refine_masks:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=f"{names_of('argmax', 'refiners')}|{names_of('dense_crf', 'refiners')}",
+        refiner=PIPELINE.names.refiners(affinities=False),
     conda:
         "../environment.yml"
     threads: threads_of("refine_masks")
@@ -37,7 +37,7 @@ rule random_walk:
     benchmark:
         LAYOUT.benchmark(f"{MASKS}/{{scatteritem}}")
     wildcard_constraints:
-        refiner=names_of("random_walk", "refiners"),
+        refiner=PIPELINE.names.refiners(affinities=True),
     conda:
         "../environment.yml"
     threads: threads_of("random_walk")
@@ -48,7 +48,7 @@ rule random_walk:
     message:
         "Random walk of {wildcards.dataset} {wildcards.split} by {wildcards.refiner}, shard {wildcards.scatteritem}"
     script:
-        "../workflow_scripts/random_walk.py"
+        "../workflow_scripts/refine_masks.py"
 
 
 rule score_pseudo_masks:

@@ -67,6 +67,8 @@ rule convert_weights:
     threads: threads_of("provide_weights")
     resources:
         **resources_of("provide_weights"),
+    params:
+        **PIPELINE.parameters.convert_weights(),
     message:
         "Converting the published weights {wildcards.weights}"
     script:

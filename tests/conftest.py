@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SEEDBED_DEVICE", "cpu")  # of rules that ask for a GPU, wherever the tests run
 
 import pytest
 from hypothesis import settings

@@ -25,6 +25,16 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the packages of the library into the navigation."""
+    for section in config.nav:
+        for entries in section.values():
+            for entry in entries if isinstance(entries, list) else ():
+                if "Python" in entry:
+                    entry["Python"] = [{name: f"reference/api/{name}.md"} for name, _ in api()]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the made pages."""
     made = {page: moved((ROOT / name).read_text()) for name, page in PAGES.items()}
@@ -114,11 +124,9 @@ def limits(entry: dict[str, Any]) -> str:
 
 def written(value: Any) -> str:
     """A default as it is written in YAML."""
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, list | dict)
-        else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
 
 
 def plain(text: str) -> str:

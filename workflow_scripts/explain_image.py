@@ -3,9 +3,9 @@
 import logging
 
 from job import job
-from seedbed.data.pictures import read_picture
+from seedbed.data.images import read_picture
 from seedbed.data.views import InputView
-from seedbed.explain.picture import as_heatmaps, explain_picture
+from seedbed.explain.one_image import as_heatmaps, explain_picture
 from seedbed.io.atomic import write_bytes
 from seedbed.io.heatmaps import write_heatmaps
 from seedbed.io.plain import from_plain

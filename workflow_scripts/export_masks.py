@@ -16,6 +16,5 @@ with job(snakemake) as this:
     records, masks = index.split(snakemake.wildcards.split), MaskStore(snakemake.input.masks)
     scoring = from_plain(ScoringSettings, snakemake.params.scoring)
     record = this.provenance(data=read_checksum(root))
-    metrics = export_masks(snakemake.output[0], index, records, masks, scoring, record)
-    if metrics:
-        this.say(summary(metrics, index.classes, snakemake.wildcards.split))
+    exported = export_masks(snakemake.output[0], index, records, masks, scoring, record)
+    this.say(summary(exported, index.classes, snakemake.wildcards.split))

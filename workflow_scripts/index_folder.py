@@ -11,7 +11,8 @@ from seedbed.data.own_source import write_record
 with job(snakemake) as this:
     root, remarks = Path(snakemake.output.index).parent, []
     source = linked_folder(root)
-    index = read_own(source, root, workers=snakemake.threads, say=remarks.append)
+    side = snakemake.params.longest_side
+    index = read_own(source, root, workers=snakemake.threads, say=remarks.append, longest_side=side)
     for remark in remarks:
         this.say(remark)
     write_index(index)

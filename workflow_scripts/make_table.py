@@ -4,11 +4,11 @@ from functools import cache
 
 from job import job
 from seedbed.io.atomic import read_json, write_json, write_text
-from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
-from seedbed.report.tables import fill_table, to_csv, to_markdown, to_metrics
+from seedbed.report.filled_tables import fill_table, to_csv, to_markdown, to_metrics
 
 with job(snakemake):
     table = Table.model_validate(snakemake.params.table)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from job import job
 from seedbed.data.card import read_checksum
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.io.atomic import read_json, write_json
 
 with job(snakemake) as this:

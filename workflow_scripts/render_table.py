@@ -6,17 +6,17 @@ from pathlib import Path
 from job import job
 from seedbed.data.index import read_index, subset
 from seedbed.io.atomic import read_json, write_bytes, write_text
-from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import Cell
 from seedbed.papers.tables import Table
+from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
 from seedbed.report.curves import table_plots
+from seedbed.report.filled_tables import fill_table
 from seedbed.report.gallery import draw_gallery
 from seedbed.report.layers import open_images
 from seedbed.report.page import Background, render_page, render_table
 from seedbed.report.panels import open_section
 from seedbed.report.selection import cell_intervals, measured_backgrounds, pick, score_panels, shown_scores
-from seedbed.report.tables import fill_table
 
 SAMPLE = 6
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from job import job
 from seedbed.data.card import read_checksum
-from seedbed.data.index import read_index
+from seedbed.data.index import linked_folder, read_index
 from seedbed.evaluate.scoring import ScoringSettings, score_heatmaps
 from seedbed.io.atomic import write_json
 from seedbed.io.heatmaps import HeatMapStore
@@ -13,9 +13,12 @@ from seedbed.io.plain import from_plain
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index = read_index(root)
+    records = index.split(snakemake.wildcards.split)
+    if linked_folder(root):  # of your own images some may have masks
+        records = [record for record in records if record.mask]
     metrics = score_heatmaps(
         index,
-        index.split(snakemake.wildcards.split),
+        records,
         HeatMapStore(snakemake.input.heatmaps),
         from_plain(ScoringSettings, snakemake.params.scoring),
         background=snakemake.params.background,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from job import job
 from seedbed.io.atomic import read_json
+from seedbed.papers import Layout
 from seedbed.report.curves import read_history_columns
 from seedbed.tracking import default_uri, flatten, track
 
@@ -17,6 +18,15 @@ def metrics_of(sources):
             suffix = f".seed{number}" if len(source["files"]) > 1 else ""
             numbers[f"{column}{suffix}"] = read_json(path)[source["metric"]]
     return numbers
+
+
+def datasets_of(row, files):
+    """What a row was measured on: its data set and split, and the checksum that its metrics carry."""
+    measured = row["parameters"]["pipeline"]
+    found = {read_json(path).get("provenance", {}).get("data_sha256") for path in files} - {None}
+    source = Path(Layout(snakemake.params.preset).card(measured["dataset"])).parent
+    named = {"name": measured["dataset"], "split": measured.get("split", ""), "source": source.as_posix()}
+    return [{**named, "sha256": digest} for digest in sorted(found)]
 
 
 def child(name, row):
@@ -33,6 +43,7 @@ def child(name, row):
         "histories": histories,
         "tags": {"seedbed.row": name},
         "artifacts": list(dict.fromkeys(files)),
+        "datasets": datasets_of(row, files),
     }
 
 

@@ -10,8 +10,8 @@ from seedbed.io.heatmaps import HeatMapStore
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
 from seedbed.train.affinity import AffinitySettings, train_affinity_network
-from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
+from seedbed.train.resume_identity import what_trains
 
 with job(snakemake, shared=True) as this:
     root = Path(snakemake.input.index).parent

@@ -5,19 +5,18 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index
-from seedbed.data.views import InputView
 from seedbed.evaluate.classification import evaluate_classifier, held_out_records
 from seedbed.io.atomic import write_json
 from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
 from seedbed.train.classifier import ClassifierSettings, train_classifier
-from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
+from seedbed.train.resume_identity import what_trains
 
 with job(snakemake, shared=True) as this:
     plain = snakemake.params.model
-    settings, view = from_plain(ClassifierSettings, plain), from_plain(InputView, plain["input"])
+    settings = from_plain(ClassifierSettings, plain)
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     initial, held_out = list(snakemake.input.weights), held_out_records(index, plain["held_out"])
@@ -34,7 +33,7 @@ with job(snakemake, shared=True) as this:
     )
     this.leave_the_rest_to_the_first()
     record = with_changes(record, history.computed_on)
-    metrics = evaluate_classifier(model, index, held_out, view, this.device)
+    metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)
     write_json(snakemake.output.metrics, {**metrics, "provenance": record})

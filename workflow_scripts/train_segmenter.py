@@ -9,8 +9,8 @@ from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.masks import MaskStore
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
-from seedbed.train.identity import what_trains
 from seedbed.train.loop import finish
+from seedbed.train.resume_identity import what_trains
 from seedbed.train.segmentation import SegmenterSettings, train_segmenter
 
 with job(snakemake, shared=True) as this:

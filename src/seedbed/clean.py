@@ -18,7 +18,7 @@ from seedbed.io.provenance import file_sha256
 
 OWN, DRAWN = "your own", "(made by this project's own generator)"
 """Licences on the cards of your own images, and of those that are drawn here."""
-OF_A_DATASET = ("index.csv", "card.json", "classes.txt")
+OF_A_DATASET = ("index.csv", "card.json", "croissant.json", "classes.txt", "sources.json", "source")
 NETWORKS = ("model.safetensors", "resume.pt")
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.part$")  # of a writer that was killed, see `seedbed.io.atomic`
 QUICK = "demo"

@@ -19,9 +19,13 @@ class ParameterError(UserError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is not in a registry: the nearest match first, then all that are known."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}."
+    return f"Unknown {kind} '{name}'.{nearest(name, known)} Known: {', '.join(known) or 'none'}."
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """Return a hint for the end of a message, the nearest of the words that are known; empty if none is near."""
+    near = get_close_matches(word, known, n=1) if isinstance(word, str) else ()
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def missing_extra(what: str, extra: str, error: ModuleNotFoundError) -> UserError:

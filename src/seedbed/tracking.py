@@ -29,6 +29,7 @@ KEY = "seedbed.key"
 WAITING = "waiting"
 """Folder beside the records: one folder a record that could not be sent, named by its key."""
 _CHUNK = 100  # MLflow's limit on parameters in one request
+_DIGEST = 32  # ... on a data set's digest
 _LONGEST = 6000  # ... and on the length of one
 
 
@@ -43,7 +44,8 @@ def track(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
     Args:
         record: JSON file, the rule's output.
         payload: ``experiment``, ``name``, ``parameters``, ``metrics``, ``tags``, ``artifacts`` (paths) of the parent
-            run, and ``children`` with the same keys and ``histories`` (metric name -> list of [step, value]).
+            run, and ``children`` with the same keys, ``histories`` (metric name -> list of [step, value]) and
+            ``datasets`` that they were measured on (``name``, ``sha256``, ``source``, ``split``).
         uri: tracking store.
     """
     write_json(record, {"status": "pending", "payload": {**payload, "key": _key(payload)}})
@@ -226,6 +228,8 @@ def _log_run(client: Any, experiment: str, run: Mapping[str, Any], key: str, par
         metrics += [Metric(name, value, now, int(step)) for step, value in line if value is not None]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    if run.get("datasets"):
+        client.log_inputs(run_id, [_dataset(entry) for entry in run["datasets"]])
     for path in run.get("artifacts", ()):
         if Path(path).exists():
             client.log_artifact(run_id, path)
@@ -233,6 +237,15 @@ def _log_run(client: Any, experiment: str, run: Mapping[str, Any], key: str, par
             log.warning("%s is gone, and is not logged with %s", path, run["name"])
     client.set_terminated(run_id)
     return run_id
+
+
+def _dataset(entry: Mapping[str, str]) -> Any:
+    """A data set as MLflow lists the inputs of a run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = entry["sha256"][:_DIGEST]
+    found = Dataset(entry["name"], digest, source_type="local", source=json.dumps({"uri": entry["source"]}))
+    return DatasetInput(found, tags=[InputTag("mlflow.data.context", entry["split"])])
 
 
 def _key(payload: Mapping[str, Any]) -> str:

@@ -6,12 +6,12 @@ import torch
 from model_recordings import assert_close, psa_classifier, recorded
 from PIL import Image
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.params.stages import AffinityLabels, Crf, Explainer
-from seedbed.refine.masks import argmax_refiner, pseudo_masks
+from seedbed.refine.mask_making import argmax_refiner, pseudo_masks
 from seedbed.refine.posteriors import confident_posteriors
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from seedbed.evaluate import ConfusionMatrix
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models import create_model, load_weights
 from seedbed.params.stages import AffinityNetwork, Crf, Segmenter
-from seedbed.refine.crf import CrfSettings, dense_crf
+from seedbed.refine.crf import dense_crf
 from seedbed.refine.fusion import fuse_scales
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
@@ -259,7 +259,7 @@ def test_mctformer_segmentation(tmp_path, monkeypatch):
         ((_, mask),) = predict_masks(model, index, index.records, settings, given, CPU)
         assert np.array_equal(mask, z[key])
         np.testing.assert_allclose(fused[-1].numpy(), inside["max_fused_probs"], atol=1e-6)
-    posteriors = dense_crf(z["seg/image"], fused[-1].numpy(), CrfSettings(**crf.plain()))
+    posteriors = dense_crf(z["seg/image"], fused[-1].numpy(), crf)
     np.testing.assert_allclose(posteriors[:6], inside["crf_probs"], atol=2e-5)
     matrix = ConfusionMatrix(21)
     matrix.update(z["seg/pred"], inside["gt"])

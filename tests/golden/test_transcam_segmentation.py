@@ -12,7 +12,7 @@ from torch import nn
 from seedbed.data.index import DataIndex, Record
 from seedbed.params.load import read_params, resolve
 from seedbed.params.stages import Segmenter
-from seedbed.refine.picture import picture_for_crf
+from seedbed.refine.crf_image import picture_for_crf
 from seedbed.train.segmentation import predict_masks
 
 CPU = torch.device("cpu")

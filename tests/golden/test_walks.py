@@ -10,7 +10,7 @@ from seedbed.data.views import view
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models import create_model, load_weights
 from seedbed.models.pair_affinity import pair_affinities
-from seedbed.params.stages import AffinityNetwork, Crf, RandomWalk
+from seedbed.params.stages import AffinityNetwork, Crf
 from seedbed.refine import (
     affinity_matrix,
     label_crf,
@@ -22,6 +22,7 @@ from seedbed.refine import (
     with_constant_background,
 )
 from seedbed.refine.affinity_walk import random_walk_refiner
+from seedbed.refine.random_walk_masks import RandomWalk
 
 WALK = 1e-4  # largest absolute difference; all recorded values lie in 0..1
 CPU = torch.device("cpu")
@@ -87,7 +88,7 @@ def test_psa_from_the_image():
     model = create_model("affinitynet_resnet38", width_divisor=int(network["divisor"]))
     load_weights(model, weights(network))
     walk = {"alpha": int(z["alpha"]), "beta": int(z["beta"]), "log2_steps": int(z["logt"])}
-    settings = RandomWalk(kind="random_walk", network="any", **walk)
+    settings = RandomWalk(network="any", **walk)
     refine = random_walk_refiner(settings, NETWORK, model, None, CPU, 21)
     found = refine(z["image"], HeatMaps(z["cam_keys"], z["cams"], (75, 109)))
     assert np.array_equal(np.array([0, *(z["cam_keys"] + 1)])[found], z["pred"])
@@ -129,7 +130,7 @@ def test_transcam_from_the_image(transcam_network, case, crf, key):
     """What the pipeline calls, with the recorded network: its radius, and its CRF on the padded picture."""
     z = transcam(case)
     settings = RandomWalk(
-        kind="random_walk", network="any", background=float(z["bkg"]), beta=int(z["beta"]), log2_steps=int(z["logt"]),
+        network="any", background=float(z["bkg"]), beta=int(z["beta"]), log2_steps=int(z["logt"]),
         crf_on="labels", crf_picture="rebuilt_float64", crf_extent="padded", shrink_radius=True,
     )  # fmt: skip
     refine = random_walk_refiner(settings, NETWORK, transcam_network, crf, CPU, 21)
@@ -146,7 +147,7 @@ def test_transcam_without_its_two_steps(transcam_network):
         ({"shrink_radius": False}, None, "pred_nocrf"),
         ({"shrink_radius": True, "crf_picture": "rebuilt_float64", "crf_extent": "image"}, LABEL_CRF, "pred_crf"),
     ):
-        settings = RandomWalk(kind="random_walk", network="any", **common, **options)
+        settings = RandomWalk(network="any", **common, **options)
         found = random_walk_refiner(settings, NETWORK, transcam_network, crf, CPU, 21)(z["image"], heat)
         assert not np.array_equal(labels[found], z[key])
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layered_models import network
 
+from seedbed.data.images import read_picture
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError, UserError
 from seedbed.evaluate.attention import (
     AttentionStatistics,
@@ -20,7 +20,7 @@ from seedbed.evaluate.attention import (
     hellinger_distances,
     mean_hellinger,
 )
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.params.stages import NetworkInput
 
@@ -100,6 +100,15 @@ def test_statistics_are_means_over_pictures(method, renormalise, shapes):
     merged = merge_protocol("attention_statistics", [json.loads(json.dumps(half.to_dict())) for half in halves])
     np.testing.assert_allclose(merged.pop("hellinger_per_layer"), found.pop("hellinger_per_layer"), rtol=1e-9)
     assert merged == pytest.approx(found, rel=1e-9)
+
+
+def test_statistics_go_on_from_those_of_the_pictures_before(shapes):
+    model, records = network("mct_refined", shapes), shapes.split("val")
+    measured = (NetworkInput(normalize="imagenet", size=(48, 48)), CPU)
+    whole = count_attention(model, shapes, records, *measured).to_dict()
+    kept = json.loads(json.dumps(count_attention(model, shapes, records[:3], *measured).to_dict()))
+    begun = AttentionStatistics.from_dict(kept)
+    assert count_attention(model, shapes, iter(records[3:]), *measured, begun=begun).to_dict() == whole
 
 
 def test_statistics_of_nothing_or_of_other_networks(shapes):

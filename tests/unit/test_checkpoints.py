@@ -12,10 +12,10 @@ from seedbed.io.provenance import file_sha256
 from seedbed.models import create_model
 from seedbed.models.checkpoints import adopt_checkpoint
 from seedbed.papers import Layout
-from seedbed.papers.describe import checkpoint_note
 from seedbed.papers.plan import checkpoint_records, histories, measure, seeds_of
 from seedbed.params import resolve
 from seedbed.params.stages import AffinityNetwork, Classifier, Segmenter
+from seedbed.plan.describe import checkpoint_note
 
 TRAIN = {"augment": [], "loss": "x", "lr": 1, "batch_size": 1, "epochs": 1}
 CONFORMER = {"width": 32, "embed_dim": 24, "depth": 3, "num_heads": 2}
@@ -115,7 +115,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
 
 def preset(**checkpoints):
-    return resolve(config(seeds=[0, 1], stages=["heatmaps", "masks", "segmentation"], **checkpoints))
+    return resolve(config(seeds=[0, 1], **checkpoints))
 
 
 def measured(found, **names):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as rle_tools
 
-from seedbed.data.coco import CocoImage
+from seedbed.data.coco_annotations import CocoImage
+from seedbed.data.images import read_mask
 from seedbed.data.index import Box
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.coco import METRICS, InstanceScores
 from seedbed.evaluate.instance_regions import (

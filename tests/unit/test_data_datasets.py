@@ -15,8 +15,8 @@ from seedbed.data.datasets import (
     seeded,
     steps_per_epoch,
 )
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.data.transforms import build_transform
 from seedbed.errors import DataError
 

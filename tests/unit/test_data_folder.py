@@ -8,8 +8,8 @@ from PIL import Image
 
 from seedbed.data.card import data_checksum, read_checksum, write_card
 from seedbed.data.folder import read_folder
+from seedbed.data.images import read_picture
 from seedbed.data.index import read_index, write_index
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError
 from seedbed.io.masks import encode_mask
 

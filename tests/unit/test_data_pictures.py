@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seedbed.data.pictures import picture_size, read_mask, read_picture
+from seedbed.data.images import picture_size, read_mask, read_picture
 from seedbed.errors import DataError
 from seedbed.io.masks import encode_mask
 

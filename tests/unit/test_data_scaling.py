@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torchvision import tv_tensors
 
 from seedbed.data.datasets import LabelledPictures, MaskedPictures
+from seedbed.data.images import read_picture
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_picture
 from seedbed.data.scaling import cv2_cubic, cv2_nearest
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import view

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedbed.data.pictures import read_mask
+from seedbed.data.images import read_mask
 from seedbed.data.shapes import make_shapes
 from seedbed.data.shapes_scene import CLASS_NAMES, VOID, render_scene
 from seedbed.errors import ParameterError

@@ -249,3 +249,11 @@ def test_no_steps_change_nothing():
     picture, mask = build_transform([])(*coordinates())
     assert torch.equal(picture, coordinates()[0])
     assert torch.equal(mask, coordinates()[1])
+
+
+def test_the_networks_own_normalisation():
+    picture = tv_tensors.Image(torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8))
+    own = build_transform([{"normalize": "input"}], "imagenet")(picture)
+    assert torch.equal(own, build_transform([{"normalize": "imagenet"}])(picture))
+    with pytest.raises(ParameterError, match="normalize"):
+        build_transform([{"normalize": "input"}])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import Box
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.data.voc import (
     VOC_CLASSES,
     make_voc_folders,

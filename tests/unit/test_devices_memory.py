@@ -1,19 +1,21 @@
 """Batches that do not fit are halved, and no result changes; a fake network runs out of memory above a size."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
 import torch
+import training_toys as toys
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from seedbed.devices.memory import Fitting
+from seedbed.devices.memory import Fitting, training_fits
 from seedbed.errors import UserError
 from seedbed.evaluate.classification import predict_scores
 from seedbed.evaluate.erasing import erased_logits, ranks
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer, Input, Segmenter
@@ -66,6 +68,49 @@ def test_an_empty_batch_and_other_errors_pass():
     assert Fitting("pictures")(limited(9)[0], torch.ones(0, 2), torch.ones(0, 2)).shape == (0, 2)
     with pytest.raises(RuntimeError, match="other"):
         Fitting("pictures")(lambda rows: (_ for _ in ()).throw(RuntimeError("other")), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("problem", "memory"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
+        ("GET was unable to find an engine to execute this computation", True),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED", False),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", False),
+        ("The size of tensor a (3) must match the size of tensor b (4)", False),
+    ],
+)
+def test_memory_errors_of_the_libraries(problem, memory):
+    def work(rows):
+        if len(rows) > 2:
+            raise RuntimeError(problem)
+        return rows
+
+    rows = torch.arange(8.0)
+    if memory:
+        assert torch.equal(Fitting("pictures")(work, rows), rows)
+        with (
+            pytest.raises(UserError, match=r"batches of 16 does not fit .*resource gpu.*bf16.*batch_size"),
+            training_fits(16),
+        ):
+            work(rows)
+        return
+    for call in (lambda: Fitting("pictures")(work, rows), lambda: work(rows)):
+        with pytest.raises(RuntimeError, match=re.escape(problem)), training_fits(16):
+            call()
+
+
+def test_a_training_that_does_not_fit_says_what_to_set(tmp_path):
+    def objective(model, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore text")
+
+    with pytest.raises(UserError, match=r"batches of 4 does not fit into the GPU's memory: CUDA out of memory\. Tried"):
+        toys.train(tmp_path / "state", toys.settings(), objective=objective)
 
 
 class Small(nn.Module):

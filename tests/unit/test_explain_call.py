@@ -8,7 +8,7 @@ from torch import nn
 
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import count_undefined, explain, explainer, methods, min_max, supports, upsample
-from seedbed.explain import registry as table
+from seedbed.explain import method_registry as table
 from seedbed.explain.targets import Pairs
 
 PAPERS = [
@@ -178,3 +178,48 @@ def test_ragged_and_textual_targets_are_refused(targets):
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
     with pytest.raises(ParameterError, match="Targets must be integer class indices"):
         explain(model, torch.zeros(2, 3, 32, 32), targets, "rollout")
+
+
+@pytest.mark.parametrize("method", ["cam", "rollout", "lrp"])
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 4, 32, 32), (1, 3, 33, 47), (1, 3, 4, 4)])
+def test_images_that_the_model_cannot_take_are_refused(method, shape):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=10).eval()
+    with pytest.raises(ParameterError, match=r"[Tt]he model (takes 3|does not take images of shape)"):
+        explain(model, torch.zeros(shape), [1], method)
+
+
+def test_no_image_gives_no_map():
+    model = timm.create_model("resnet10t", num_classes=3).eval()
+    assert explain(model, torch.zeros(0, 3, 64, 64), None, "cam").shape[0] == 0
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "generic_attribution"])
+def test_what_others_hang_on_a_model_is_refused_where_it_changes_the_answer(method):
+    model, images = build("class_token"), images_for("class_token", count=1)
+    expected, seen = explain(model, images, [1], method), []
+    watching = model.blocks[0].register_forward_hook(lambda _, __, output: seen.append(output.shape))
+    torch.testing.assert_close(explain(model, images, [1], method), expected)
+    assert seen
+    watching.remove()
+    doubling = model.blocks[1].register_forward_hook(lambda _, __, output: 2 * output + 1)
+    with pytest.raises(UserError, match=r"on blocks\.1 change what this VisionTransformer answers"):
+        explain(model, images, [1], method)
+    doubling.remove()
+    model.head.forward = lambda x: x[:, :5] * 3
+    with pytest.raises(UserError, match="patched forward on head"):
+        explain(model, images, [1], method)
+    del model.head.forward
+    torch.testing.assert_close(explain(model, images, [1], method), expected)
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "transformer_attribution"])
+def test_maps_lie_on_images_of_another_shape_with_as_many_patches(method):
+    """Four patches beside one another are no square of two by two."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3, embed_dim=24, num_heads=2)
+    model.eval().patch_embed.strict_img_size = False
+    images = torch.randn(1, 3, 16, 64)
+    flat = explain(model, images, [1], method)
+    assert flat.shape == (1, 1, 4)
+    folded = torch.cat(images.split(32, dim=-1), dim=-2)  # the same four patches in the same order
+    torch.testing.assert_close(explain(model, folded, [1], method).flatten(), flat.flatten())

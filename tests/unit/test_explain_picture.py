@@ -11,7 +11,7 @@ from PIL import Image
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain, min_max, supports, upsample
-from seedbed.explain.picture import as_heatmaps, explain_picture, map_size, signed_range
+from seedbed.explain.one_image import as_heatmaps, explain_picture, map_size, signed_range
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.models import create_model
 from seedbed.models.published import open_classifier
@@ -125,3 +125,10 @@ def test_the_file_keeps_what_the_method_gives(tmp_path, vit, picture):
     assert "lrp" in explained.signed and "rollout" not in explained.signed and (raw < 0).any()
     write_heatmaps(tmp_path / "maps.h5", as_heatmaps(explained, (40, 60)), {}, exact=True)
     np.testing.assert_allclose(HeatMapStore([tmp_path / "maps.h5"])["lrp"].maps, raw, rtol=1e-5, atol=1e-12)
+
+
+def test_a_network_in_half_precision_is_explained(picture):
+    torch.manual_seed(0)
+    model = create_model("vit_tiny_patch16_224", 5, img_size=48, patch_size=8, depth=1, embed_dim=16, num_heads=2)
+    explained = explain_picture(model.bfloat16(), picture, ["rollout"], top=1)
+    assert explained.maps["rollout"].shape == (1, 40, 60)

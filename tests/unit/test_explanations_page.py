@@ -13,7 +13,7 @@ from seedbed.evaluate.localization import WRONG_RULES
 from seedbed.evaluate.perturbation import AREAS, CURVE_AREAS, SCHEDULES, AreaBetweenCurves, PerturbationTest
 from seedbed.evaluate.soft_segmentation import UNDEFINED_RULES
 from seedbed.explain import methods
-from seedbed.explain.registry import get_method
+from seedbed.explain.method_registry import get_method
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docs/explanations.md").read_text()

@@ -11,8 +11,8 @@ from torch import nn
 
 from seedbed.errors import ParameterError
 from seedbed.models.exvit_attributes import attribute_features
-from seedbed.train.exvit import ExViTObjective
 from seedbed.train.exvit_losses import discriminability, diversity, normalised_distance, pooled_attributes
+from seedbed.train.exvit_objective import ExViTObjective
 from seedbed.train.objectives import build_objective
 
 torch.set_num_threads(1)

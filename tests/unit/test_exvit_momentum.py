@@ -10,7 +10,7 @@ from training_toys import CPU, Killed, same
 
 from seedbed.data.datasets import LabelledPictures
 from seedbed.data.transforms import build_transform
-from seedbed.train.exvit import ExViTObjective
+from seedbed.train.exvit_objective import ExViTObjective
 from seedbed.train.loop import fit
 from seedbed.train.settings import TrainSettings
 

@@ -13,6 +13,7 @@ import pytest
 from http_site import serve
 from raw_files import CONTENT, HTML, get, left, quota, source
 
+from seedbed.data.raw import fetch as fetching
 from seedbed.data.raw.fetch import Retry
 from seedbed.data.raw.lock import DataLock, Pin
 from seedbed.errors import DataError, UserError
@@ -49,6 +50,22 @@ def test_a_file_that_is_there_is_verified_not_fetched(site, tmp_path, content):
     (tmp_path / "raw" / "x.tar").write_bytes(content[:-1] + b"!")
     with pytest.raises(DataError, match=r"x\.tar: its sha256 is .* as published\. Remove the file"):
         get(wanted, tmp_path)
+
+
+def test_a_file_that_a_person_puts_there_meanwhile_stays(site, tmp_path, content, monkeypatch):
+    """The published file comes, but is no reason to replace what is there."""
+    wanted, place = source(site.add("x.tar", content), content=content), tmp_path / "raw" / "x.tar"
+    verify = fetching.verify
+
+    def verify_and_put(path, *arguments):
+        pin = verify(path, *arguments)
+        place.write_bytes(HTML)
+        return pin
+
+    monkeypatch.setattr(fetching, "verify", verify_and_put)
+    with pytest.raises(DataError, match=r"x\.tar: is a web page.*left as it is"):
+        get(wanted, tmp_path)
+    assert place.read_bytes() == HTML
 
 
 def test_a_cut_transfer_is_resumed_where_it_broke_off(site, tmp_path, content):

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record, shard
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain
-from seedbed.explain.fusion import FUSIONS, fuse_views
 from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.view_fusion import FUSIONS, fuse_views
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer
 

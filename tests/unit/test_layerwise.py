@@ -12,8 +12,8 @@ from layered_models import explainer, network
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.evaluate import ThresholdSweep
 from seedbed.evaluate.layerwise import LayerGain, LayerMaps, count_layers, layer_maps
-from seedbed.evaluate.merging import merge_protocol
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.evaluate.scoring import score_heatmaps
 from seedbed.explain.by_layer import maps_by_layer
 from seedbed.explain.pictures import picture_heatmaps
@@ -137,3 +137,12 @@ def test_scores_are_those_of_the_heat_maps(shapes):
     assert (scores["best_miou"], scores["images"]) == (max(scores["miou_per_layer"]), 4)
     with pytest.raises(DataError, match="no pictures to score"):
         count_layers(model, shapes, [], settings, scoring, CPU)
+
+
+def test_counts_go_on_from_those_of_the_pictures_before(shapes):
+    model, records = network("mct_refined", shapes), shapes.split("val")
+    settings, options = explainer("mct_refined"), Scoring(miou="in_either").plain()
+    whole = run_protocol("layerwise", model, shapes, records, settings, options, CPU, 2)
+    begun = run_protocol("layerwise", model, shapes, records[:2], settings, options, CPU, 2)
+    kept = json.loads(json.dumps(begun))
+    assert run_protocol("layerwise", model, shapes, iter(records[2:]), settings, options, CPU, 2, kept) == whole

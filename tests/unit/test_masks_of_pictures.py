@@ -10,20 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf, RandomWalk
+from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import dense_crf, dense_crf_labels
+from seedbed.refine.crf_image import picture_for_crf
 from seedbed.refine.crf_labels import label_crf
-from seedbed.refine.masks import argmax_refiner, crf_refiner, pseudo_masks, score_stack
+from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks, score_stack
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
-from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.posteriors import BACKGROUND, confident_posteriors
+from seedbed.refine.random_walk_masks import RandomWalk
 from seedbed.refine.resize import at_picture_size
 
 CPU = torch.device("cpu")
@@ -239,7 +240,7 @@ def walked_by_hand(picture, heat, settings, size):
 @pytest.mark.parametrize("size", [None, (32, 40)])
 @pytest.mark.parametrize("background", [{"alpha": 2}, {"background": 0.3}])
 def test_the_random_walk_refiner_by_hand(size, background):
-    settings = RandomWalk(kind="random_walk", network="n", beta=2, log2_steps=3, **background)
+    settings = RandomWalk(network="n", beta=2, log2_steps=3, **background)
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (44, 42, 3), np.uint8)
     heat = HeatMaps(np.array([1, 4]), rng.random((2, 44, 42), np.float32), (44, 42))
@@ -254,7 +255,7 @@ def test_the_random_walk_refiner_by_hand(size, background):
 
 
 def test_the_crf_after_the_walk_sees_a_distribution():
-    settings = RandomWalk(kind="random_walk", network="n", beta=2, log2_steps=2, alpha=2)
+    settings = RandomWalk(network="n", beta=2, log2_steps=2, alpha=2)
     rng = np.random.default_rng(1)
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
     heat = HeatMaps(np.array([1]), rng.random((1, 48, 48), np.float32), (48, 48))
@@ -268,7 +269,6 @@ def test_the_crf_after_the_walk_sees_a_distribution():
 @pytest.mark.parametrize("how", ["own", "rebuilt_float64"])
 def test_a_crf_on_labels_sees_only_the_winners(how):
     settings = RandomWalk(
-        kind="random_walk",
         network="n",
         beta=2,
         log2_steps=2,
@@ -287,7 +287,7 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
 
 
 def transcam_walk(**changes):
-    fixed = {"kind": "random_walk", "network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
+    fixed = {"network": "n", "beta": 2, "log2_steps": 2, "background": 0.45}
     return RandomWalk(**fixed, **changes)
 
 
@@ -336,7 +336,7 @@ def test_an_image_too_small_for_any_radius_is_refused():
 
 def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):
     """Where all affinities are one, far steps make every cell like its surroundings: a single label remains."""
-    settings = RandomWalk(kind="random_walk", network="n", beta=1, log2_steps=9, background=0.2)
+    settings = RandomWalk(network="n", beta=1, log2_steps=9, background=0.2)
     picture = np.full((48, 48, 3), 128, np.uint8)
     maps = np.zeros((1, 48, 48), np.float32)
     maps[0, :30] = 0.9

@@ -13,10 +13,16 @@ SMALL = [name for name in list_models() if "tiny" in name]
 
 
 @pytest.fixture(autouse=True)
-def exact_arithmetic(monkeypatch):
+def exact_arithmetic():
     """TensorFloat-32 rounds to 10 bits, far above the tolerance here."""
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    # Not by monkeypatch: it deletes such a flag before it puts it back, which PyTorch refuses.
+    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = False
+    yield
+    for flag, value in zip(flags, before, strict=True):
+        flag.allow_tf32 = value
 
 
 def first(output) -> torch.Tensor:

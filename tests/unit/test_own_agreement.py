@@ -9,8 +9,8 @@ import pytest
 from mini_archives import jpeg
 from PIL import Image
 
+from seedbed.data.images import read_mask
 from seedbed.data.own import read_own
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError
 from seedbed.io.masks import decode_mask, encode_mask, voc_palette
 

@@ -11,7 +11,7 @@ from test_own_data import MASK, coco_text, own_coco, own_folder, own_voc, shape,
 
 from seedbed.data.index import Box
 from seedbed.data.own import read_own
-from seedbed.data.own_layout import find_layout, own_splits
+from seedbed.data.own_layout import find_layout, has_masks, own_splits
 from seedbed.data.voc import VOC_CLASSES
 from seedbed.errors import DataError
 from seedbed.io.masks import decode_mask, encode_mask
@@ -173,6 +173,49 @@ def test_imagefolder_with_metadata(tmp_path):
     write(tmp_path / "mine", {"train/metadata.jsonl": '{"file_name": "a.jpg", "objects": {"bbox": []}}\n'})
     with pytest.raises(DataError, match=r"needs 'file_name' and labels .*it has 'file_name', 'objects'.*as COCO"):
         read(tmp_path)
+
+
+def test_one_metadata_for_folders_of_splits(tmp_path):
+    names = {"train/a.jpg": ["cat"], "validation/b.jpg": ["cat"], "test/c.jpg": []}
+    lines = [json.dumps({"file_name": name, "labels": labels}) for name, labels in names.items()]
+    write(tmp_path / "mine", {"metadata.jsonl": "\n".join(lines), **{name: jpeg(5, 6) for name in names}})
+    index, records, _ = read(tmp_path)
+    assert index.splits() == {"train": 1, "trainaug": 1, "val": 1} and set(records) == {"a", "b"}
+    assert own_splits(tmp_path / "mine") == ["train", "val"]
+
+
+def test_whether_there_may_be_masks_is_told_without_decoding(tmp_path):
+    assert has_masks(own_folder(tmp_path / "table")) and has_masks(own_voc(tmp_path / "voc"))
+    assert has_masks(own_coco(tmp_path / "coco")) and not has_masks(own_voc(tmp_path / "bare", masks=False))
+    (tmp_path / "table/masks/a.png").unlink()
+    assert not has_masks(tmp_path / "table")
+    boxes = coco_text("train", ["a"], [shape(1, 0, 4, 4, segmentation=[])])
+    write(tmp_path / "boxes", {"annotations/instances_train.json": boxes})
+    assert not has_masks(tmp_path / "boxes")
+    for name, line in (("polygons", "0 0.1 0.1 0.2 0.2 0.3 0.1"), ("yolo", "0 0.1 0.1 0.2 0.2")):
+        write(tmp_path / name, {"data.yaml": "names: [cat]", "labels/train/a.txt": line, "images/train/a.jpg": b""})
+        assert has_masks(tmp_path / name) == (name == "polygons")
+
+
+def test_yolo_with_a_folder_a_split(tmp_path):
+    files = {"data.yaml": "names: [cat]\n", "valid/labels/b.txt": "", "test/labels/c.txt": ""}
+    files |= {"train/labels/a.txt": "0 0.25 0.2 0.75 0.2 0.75 0.6\n"}
+    files |= {f"{name}.jpg": jpeg(10, 12) for name in ("train/images/a", "valid/images/b", "test/images/c")}
+    write(tmp_path / "mine", files)
+    index, records, _ = read(tmp_path)
+    assert index.splits() == {"train": 1, "trainaug": 1, "val": 1} and records["a"].labels == ("cat",)
+
+
+def test_vocs_images_in_folders(tmp_path):
+    files = {"ImageSets/Main/train.txt": "x/1\n", "ImageSets/Main/val.txt": "y/1\n"}
+    for image in ("x/1", "y/1"):
+        files[f"JPEGImages/{image}.jpg"] = jpeg(10, 12)
+        files[f"Annotations/{image}.xml"] = voc_xml(image, (10, 12), [("cat", False, (1, 1, 2, 2))])
+        files[f"SegmentationClass/{image}.png"] = encode_mask(np.full((10, 12), 8, np.uint8))
+    write(tmp_path / "mine", files)
+    _, records, remarks = read(tmp_path)
+    assert set(records) == {"x__1", "y__1"} and records["y__1"].mask.endswith("SegmentationClass/y/1.png")
+    assert remarks == ""
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,16 @@ def read(path, content):
         TEXT.encode("utf-16-le"),
         TEXT.encode("utf-16-be"),
         "labels,image,more,split\ncat dog,a,x,train\n,b,y,val\n",
+        "image;split;labels\na;train;cat dog;;\nb;val;;\n",
     ],
 )
 def test_one_table_in_many_forms(tmp_path, content):
     assert read(tmp_path / "labels.csv", content) == (ROWS, [])
+
+
+def test_a_hint_for_spreadsheets_is_no_header(tmp_path):
+    rows, problems = read(tmp_path / "labels.csv", "sep=;\nimage;split;labels\na;train;cat\nb;val\n")
+    assert rows == [LabelRow(3, "a", "train", ("cat",))] and "line 4: 2 values" in problems[0]
 
 
 def test_latin_1_is_read_and_said(tmp_path, caplog):
@@ -56,6 +62,7 @@ def test_latin_1_is_read_and_said(tmp_path, caplog):
         ("image,labels\na,cat\n", r"lacks the column\(s\) split. Its first line names 'image', 'labels'"),
         ("", "is empty"),
         (b"\xff\xfe\x00", "is no text"),
+        (b"PK\x03\x04 and more", "is a spreadsheet or another archive"),
         ('image,split,labels\na,"train\n', "is no table"),
     ],
 )

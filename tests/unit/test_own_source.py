@@ -8,10 +8,10 @@ import pytest
 from mini_archives import jpeg
 
 from seedbed.data.card import data_checksum, write_card
+from seedbed.data.images import read_picture
 from seedbed.data.index import read_index, write_index
 from seedbed.data.own import read_own
 from seedbed.data.own_source import claim, contents, write_record
-from seedbed.data.pictures import read_picture
 from seedbed.errors import DataError
 from seedbed.io.atomic import read_json
 from seedbed.io.masks import encode_mask
@@ -128,3 +128,8 @@ def test_what_stands_in_the_way_of_the_link_is_left(tmp_path):
     (tmp_path / "set/source").mkdir(parents=True)
     with pytest.raises(DataError, match="is in the way of a link"):
         claim(tmp_path / "set", own_folder(tmp_path / "here"))
+
+
+def test_the_data_sets_own_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"datasets\.set\.path: .*set is where the index of set is written"):
+        claim(tmp_path / "set", own_folder(tmp_path / "set"))

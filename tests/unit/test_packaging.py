@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,9 +119,11 @@ print(explain(model, torch.zeros(1, 3, 96, 96), [1], "transformer_attribution").
 def test_the_crf_says_which_extra_it_is_in(monkeypatch):
     import numpy as np
 
-    from seedbed.refine import dense_crf
+    from seedbed.refine.crf import CRF_PRESETS, dense_crf
+
+    published = replace(CRF_PRESETS["psa"], implementation="pydensecrf")
 
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(UserError, match=r"needs pydensecrf.*pip install 'seedbed\[crf\]'"):
-        dense_crf(np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), 0.5, np.float32))
+        dense_crf(np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), 0.5, np.float32), published)

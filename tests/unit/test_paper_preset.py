@@ -6,7 +6,7 @@ import pytest
 
 from seedbed.data.raw.sources import FileSource, TimmSource, load_sources
 from seedbed.data.transforms import build_transform
-from seedbed.explain.registry import implementation_for
+from seedbed.explain.method_registry import implementation_for
 from seedbed.models import create_model
 from seedbed.papers import Layout, read_papers, table_cells
 from seedbed.papers.figures import figure_panels
@@ -38,7 +38,7 @@ def test_training_sections_build(section):
     for dataset in PRESET.datasets:
         for name, entry in getattr(PRESET.on(dataset), section).items():
             if entry.train is not None:
-                build_transform(entry.train.augment)
+                build_transform(entry.train.augment, entry.input.normalize)
                 assert isinstance(entry.train, TrainSettings)
                 if section == "models":
                     build_objective(entry.train.loss, **entry.train.loss_options)

@@ -38,12 +38,13 @@ CITED = {
 }
 
 PIPELINE_KEYS = {
-    "dataset", "split", "subset", "model", "explainer", "refiner", "segmenter", "stage", "metric",
+    "dataset", "split", "subset", "model", "explainer", "refiner", "segmenter", "stage", "metric", "miou",
 }  # fmt: skip
 TABLE_KEYS = ["id", "title", "caption", "question", "transposed_in_paper", "pipeline", "columns", "rows", "remarks"]
 COLUMN_KEYS = ["id", "title", "unit", "better", "pipeline"]
 ROW_KEYS = [
-    "id", "label", "source", "status", "beyond_paper", "reported", "printed_delta", "attributes", "pipeline", "cells",
+    "id", "label", "source", "status", "supervision", "beyond_paper", "reported", "printed_delta", "attributes",
+    "pipeline", "cells",
 ]  # fmt: skip
 FIGURE_KEYS = [
     "id", "title", "caption", "kind", "status", "pipeline", "layers", "x", "y", "groups", "panels", "subjects",

@@ -5,12 +5,11 @@ from test_papers_plan import CHAIN, LAYOUT, PRESET, row, table
 
 from seedbed.errors import ParameterError
 from seedbed.papers import table_cells
-from seedbed.papers.describe import figure_notes, footnotes
 from seedbed.papers.figures import Series, figure_panels, figure_series, missing_of
 from seedbed.papers.tables import Axis, Figure
 from seedbed.params import resolve
+from seedbed.plan.describe import figure_notes, footnotes
 
-LAYER = PRESET.model_copy(update={"stages": [*PRESET.stages, "layerwise"]})
 CURVE = {"shows": "curve", "pipeline": {"stage": "layerwise", "metric": "miou_per_layer"}}
 HEATMAPS = "results/small/heatmaps/shapes/train"
 
@@ -23,7 +22,7 @@ def figure(panels, **more):
 
 def test_a_curve_names_one_file_a_seed():
     drawn = figure([{"label": "a", **CURVE, "axes": "left", "level": "miou_all_layers", "reported": {"best": 61.0}}])
-    panels = figure_panels(drawn, LAYER, LAYOUT)
+    panels = figure_panels(drawn, PRESET, LAYOUT)
     assert missing_of(panels) == ()
     assert figure_series(drawn, panels) == [
         Series(
@@ -38,28 +37,28 @@ def test_a_curve_names_one_file_a_seed():
             sources=tuple(f"{HEATMAPS}/vit/maps/seed{k}/layerwise.json" for k in (3, 5)),
         )
     ]
-    assert figure_panels(drawn, LAYER, LAYOUT, [7])[0].sources == (f"{HEATMAPS}/vit/maps/seed7/layerwise.json",)
+    assert figure_panels(drawn, PRESET, LAYOUT, [7])[0].sources == (f"{HEATMAPS}/vit/maps/seed7/layerwise.json",)
 
 
 def test_panels_of_the_same_label_keep_their_own_series():
     panels = [{"label": "a", **CURVE, "axes": axes, "y": {"title": axes}} for axes in ("left", "right")]
     panels[1] = {**panels[1], "pipeline": {**CURVE["pipeline"], "explainer": "swept"}}
     drawn = figure([panels[0], {"label": "other", "status": "cited"}, panels[1]])
-    left, right = figure_series(drawn, figure_panels(drawn, LAYER, LAYOUT, [3]))
+    left, right = figure_series(drawn, figure_panels(drawn, PRESET, LAYOUT, [3]))
     assert (left.axes, left.y.title, left.sources) == ("left", "left", (f"{HEATMAPS}/vit/maps/seed3/layerwise.json",))
     assert right.sources == (f"{HEATMAPS}/vit/swept/seed3/layerwise.json",)
 
 
 def test_what_a_figure_lacks_is_named():
     drawn = figure([{"label": "a", **CURVE}, {"label": "b", "shows": "heatmap", "pipeline": {"model": "big"}}])
-    assert missing_of(figure_panels(drawn, PRESET, LAYOUT)) == ("model big", "stage layerwise")
+    assert missing_of(figure_panels(drawn, PRESET, LAYOUT)) == ("model big",)
     with pytest.raises(ParameterError, match=r"figure1, panel 'a': its pipeline lacks metric\."):
         figure_panels(figure([{"label": "a", "shows": "bars", "pipeline": {"stage": "heatmaps"}}]), PRESET, LAYOUT)
 
 
 def test_notes_of_a_figure():
     drawn = figure([{"label": "a", **CURVE, "axes": "left"}, {"label": "b", **CURVE, "axes": "b"}])
-    notes = figure_notes(drawn, figure_panels(drawn, LAYER, LAYOUT), LAYER)
+    notes = figure_notes(drawn, figure_panels(drawn, PRESET, LAYOUT), PRESET)
     assert notes[0].startswith(
         "left a, b: shapes train, network vit, maps maps (input 96 x 96, scale 1, float32), layer by layer"
     )
@@ -70,7 +69,7 @@ def test_notes_of_a_figure():
         {"label": "by layer", "shows": "heatmap_per_layer", "row": "ours"},
     ]
     gallery = figure(panels, kind="gallery", layers="all")
-    assert figure_notes(gallery, figure_panels(gallery, LAYER, LAYOUT), LAYER)[:-1] == [
+    assert figure_notes(gallery, figure_panels(gallery, PRESET, LAYOUT), PRESET)[:-1] == [
         "ours by layer: shapes train, network vit, maps maps.",
         "Layers are counted from 1; of more than six, six at equal distances are shown.",
         "Left out, since they are other people's pictures: SIPE [4].",

@@ -8,10 +8,10 @@ import yaml
 
 from seedbed.errors import ParameterError
 from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
-from seedbed.papers.describe import describe, footnotes
-from seedbed.papers.plan import histories
+from seedbed.papers.plan import histories, measure, trained_on_the_way
 from seedbed.params import Preset
 from seedbed.params.data import Published
+from seedbed.plan.describe import describe, footnotes
 
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
@@ -24,7 +24,6 @@ PRESET = Preset.model_validate(
         "comparable": False,
         "seeds": [3, 5],
         "shards": 1,
-        "stages": ["heatmaps", "masks", "segmentation", "localization", "attention_statistics"],
         "protocols": {"localization": {"threshold": 0.5, "as_published": True}},
         "stand_ins": {"voc12": "shapes"},
         "own": {"model": "vit", "explainer": "maps", "refiner": "argmax"},
@@ -82,7 +81,8 @@ def table(rows, columns=None, **more):
 
 
 def row(name="ours", **more):
-    return {"id": name, "label": name.title(), "status": "reproduced", "reported": {"miou": 50.1}, **more}
+    head = {"id": name, "label": name.title(), "status": "reproduced", "supervision": "I"}
+    return {**head, "reported": {"miou": 50.1}, **more}
 
 
 def measured(**more):
@@ -120,7 +120,6 @@ def test_cells_lie_over_rows_over_columns_over_the_table():
     [
         ({"model": "big"}, ("model big",)),
         ({"dataset": "cub200"}, ("dataset cub200",)),
-        ({"stage": "perturbation"}, ("stage perturbation",)),
         ({"stage": "masks", "refiner": "r", "explainer": "e"}, ("explainer e", "refiner r")),
     ],
 )
@@ -252,23 +251,23 @@ def test_histories_of_the_whole_chain():
         (measured(stage="masks", refiner="flat_walk"), "(constant background 0.3, random walk beta 8, t 4, CRF 'psa'"),
         (
             measured(stage="segmentation", refiner="argmax", segmenter="voc", split="val"),
-            "then voc (the picture's own size, scales 0.5/1 and mirrored, CRF 'psa'",
+            "then voc (the image's own size, scales 0.5/1 and mirrored, CRF 'psa'",
         ),
         (
             measured(stage="segmentation", refiner="argmax", segmenter="deeplab"),
-            "deeplab (the picture's own size, scale 1, no CRF)",
+            "deeplab (the image's own size, scale 1, no CRF)",
         ),
         (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded picture)"),
         (measured(), "maps maps (input 96 x 96, scale 1, stored as float16), background"),
         (
             measured(explainer="coarse"),
-            "(the picture's own size, scales 0.5/1 and mirrored, stored as float16 at 1/4 of",
+            "(the image's own size, scales 0.5/1 and mirrored, stored as float16 at 1/4 of",
         ),
         (
             measured(stage="layerwise", explainer="coarse"),
-            "(the picture's own size, scales 0.5/1 and mirrored, float32)",
+            "(the image's own size, scales 0.5/1 and mirrored, float32)",
         ),
-        (measured(stage="localization", explainer="coarse"), "maps coarse (the picture's own size, scale 1, float32)"),
+        (measured(stage="localization", explainer="coarse"), "maps coarse (the image's own size, scale 1, float32)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
         (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
@@ -310,9 +309,9 @@ def test_paths_of_artifacts_are_distinct_and_take_wildcards():
         LAYOUT.heatmaps("{d}", "{s}", "{m}", "{e}", "{seed}"), LAYOUT.affinity("{d}", "{m}", "{e}", "{n}", "{seed}"),
         LAYOUT.masks("{d}", "{s}", "{m}", "{e}", "{r}", "{seed}"), LAYOUT.table("{p}", "{t}"),
         LAYOUT.segmenter("{d}", "{m}", "{e}", "{r}", "{g}", "{seed}"), LAYOUT.figure("{p}", "{f}"),
-        LAYOUT.tracking("{p}", "{t}"), LAYOUT.report(),
+        LAYOUT.tracking("{p}", "{t}"),
     }  # fmt: skip
-    assert len(paths) == 12
+    assert len(paths) == 11
     assert LAYOUT.masks("d", "s", "m", "e", "r", 4) == "results/small/masks/d/s/m/e/r/seed4"
     assert LAYOUT.log("results/small/masks/d") == "results/small/logs/masks/d.log"
     assert LAYOUT.benchmark("data/d") == "results/small/benchmarks/data/d.tsv"
@@ -343,14 +342,17 @@ def test_reading_papers(tmp_path):
     ("change", "problem"),
     [
         ({"id": "two"}, "its id is 'two', but the file is named 'one'"),
-        ({"titel": "T"}, "titel: Extra inputs"),
-        ({"tables": [{**PAPER["tables"][0], "rows": [row(reported={"miuo": 1})]}]}, r"unknown columns \['miuo'\]"),
+        ({"titel": "T"}, "titel: unknown key. Did you mean 'title'"),
+        (
+            {"tables": [{**PAPER["tables"][0], "rows": [row(reported={"miuo": 1})]}]},
+            r"row 'ours': Unknown column 'miuo'. Did you mean 'miou'",
+        ),
         ({"tables": [{**PAPER["tables"][0], "rows": [row(), row()]}]}, r"row ids \['ours'\] come more than once"),
         (
             {"tables": [{**PAPER["tables"][0], "columns": PAPER["tables"][0]["columns"] * 2}]},
             r"column ids \['miou'\] come more than once",
         ),
-        ({"tables": [{**PAPER["tables"][0], "rows": [row(status="done")]}]}, r"tables\.0\.rows\.0\.status: "),
+        ({"tables": [{**PAPER["tables"][0], "rows": [row(status="done")]}]}, r"tables\.table1\.rows\.ours\.status: "),
     ],
 )
 def test_papers_that_do_not_fit_are_named(tmp_path, change, problem):
@@ -364,4 +366,58 @@ def test_folders_without_papers_and_broken_yaml(tmp_path):
         read_papers(tmp_path)
     (tmp_path / "one.yaml").write_text("a: [1")
     with pytest.raises(ParameterError, match=r"one\.yaml: not valid YAML"):
+        read_papers(tmp_path)
+
+
+def test_a_network_that_predicts_masks_itself_needs_no_other_name():
+    pipeline = {"dataset": "voc12", "split": "val", "model": "vit", "stage": "prediction", "metric": "miou"}
+    measurement, missing = measure(pipeline, PRESET, "here")
+    assert not missing and measurement.path(LAYOUT, 3) == "results/small/predictions/shapes/vit/seed3/val/metrics.json"
+    assert describe(measurement, PRESET) == "shapes val, network vit, masks that the network predicts itself"
+    assert trained_on_the_way(measurement, PRESET) == {"model": "vit"}
+    assert list(histories(measurement, PRESET, LAYOUT, 3)) == ["vit"]
+
+
+def test_a_row_or_a_table_chooses_over_which_classes_miou_is_taken():
+    rows = [row(), row("theirs", pipeline={"miou": "in_truth"})]
+    cells = table_cells(table(rows), PRESET, LAYOUT)
+    assert [cell.measurement.metric for cell in cells] == ["miou", "miou_in_truth"]
+    assert cells[0].sources == cells[1].sources
+    notes = footnotes(table(rows), cells, PRESET)
+    assert "mIoU of Ours is the mean over all classes of the data set (a class in neither map counts 0)." in notes
+    assert "mIoU of Theirs is the mean over the classes that occur in the ground truth." in notes
+    whole = table([row()], pipeline={**CHAIN, "miou": "in_either"})
+    notes = footnotes(whole, table_cells(whole, PRESET, LAYOUT), PRESET)
+    assert "mIoU is the mean over the classes that occur in the ground truth or in the prediction." in notes
+
+
+def test_no_other_number_has_such_a_choice():
+    given = {**CHAIN, "stage": "heatmaps", "metric": "pixel_accuracy", "miou": "in_truth"}
+    assert measure(given, PRESET, "here")[0].metric == "pixel_accuracy"
+    with pytest.raises(ParameterError, match=r"here: miou chooses among the means of heatmaps, .* not of layerwise"):
+        measure({**given, "stage": "layerwise", "metric": "best_miou"}, PRESET, "here")
+
+
+def test_rows_of_a_segmentation_table_say_what_they_learnt_from():
+    with pytest.raises(ValueError, match="row 'ours' lacks its supervision: I, I\\+T, I\\+S or F"):
+        table([row(supervision=None)])
+    column = {"id": "miou", "title": "IoU", "unit": "%", "better": "higher"}
+    column["pipeline"] = {"stage": "localization", "metric": "iou"}
+    assert not table([row(supervision=None)], [column]).measures_segmentation
+    with_cell = [row(cells={"miou": {"stage": "masks"}}, supervision="I+S")]
+    assert table(with_cell, [column]).measures_segmentation
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "problem"),
+    [
+        ({"explaner": "x"}, r"tables\.table1\.rows\.ours\.pipeline\.explaner: unknown key. Did you mean 'explainer'"),
+        ({"stage": "mask"}, r"rows\.ours\.pipeline\.stage: Unknown stage 'mask'. Did you mean 'masks'"),
+        ({"miou": "in_thruth"}, r"rows\.ours\.pipeline\.miou: .* Did you mean 'in_truth'"),
+        ({"subset": "one_class"}, r"rows\.ours\.pipeline\.subset: Input should be 'single_class' or 'two_classes'"),
+    ],
+)
+def test_mistakes_in_a_pipeline_are_named(tmp_path, pipeline, problem):
+    write(tmp_path, tables=[{**PAPER["tables"][0], "rows": [row(pipeline=pipeline)]}])
+    with pytest.raises(ParameterError, match=problem):
         read_papers(tmp_path)

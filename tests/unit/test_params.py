@@ -20,7 +20,6 @@ SMALL = {
     "comparable": False,
     "seeds": [0],
     "shards": 2,
-    "stages": ["heatmaps"],
     "stand_ins": {"voc12": "shapes"},
     "own": {"model": "vit", "explainer": "maps", "refiner": "walk"},
     "datasets": {"shapes": {"kind": "shapes", "seed": 0, "size": 48, "train": 4, "trainaug": 8, "val": 4}},
@@ -141,13 +140,16 @@ def test_overrides_from_the_command_line(overrides, read, expected):
         ({"seeds": [1, 1]}, "presets.small.seeds: a seed is listed twice (it is [1, 1])"),
         ({"seeds": [-1]}, "presets.small.seeds.0: Input should be greater than or equal to 0 (it is -1)"),
         ({"seeds": 3}, "presets.small.seeds: Input should be a valid list (it is 3)"),
-        ({"stages": ["heatmap"]}, "presets.small.stages.0: Input should be 'heatmaps', "),
         ({"refiners__walk__beta": "x"}, "presets.small.refiners.walk.beta: Input should be a valid number"),
         ({"refiners__walk__kind": "stroll"}, "presets.small.refiners.walk: Input tag 'stroll' found using 'kind'"),
         ({"refiners__walk__background": 0.3}, "presets.small.refiners.walk: set either alpha or background"),
         ({"refiners__walk__alpha": None}, "presets.small.refiners.walk: set either alpha or background"),
         ({"models__vit__train__iterations": 9}, "models.vit.train: set either epochs or iterations, and not both"),
         ({"models__vit__train__epochs": None}, "models.vit.train: set either epochs or iterations, and not both"),
+        (
+            {"models__vit__train__augment": [{"normalize": "imagenet"}], "models__vit__input__normalize": "half"},
+            "presets.small.models.vit: train.augment normalizes by 'imagenet', but input.normalize is 'half'; write",
+        ),
         ({"models__vit__train__augment": [["flip"]]}, "presets.small.models.vit.train.augment.0: "),
         ({"datasets__shapes__train": 9}, "presets.small.datasets.shapes: train is the first part of trainaug"),
         ({"explainers__maps__background": 1.5}, "explainers.maps.background: Input should be less than or equal to 1"),
@@ -174,7 +176,7 @@ def test_all_mistakes_are_named_at_once():
     ]
 
 
-@pytest.mark.parametrize("path", ["datasets", "stages", "own.model", "models.vit.architecture", "refiners.walk.kind"])
+@pytest.mark.parametrize("path", ["datasets", "own.model", "models.vit.architecture", "refiners.walk.kind"])
 def test_missing_keys_are_named(path):
     with pytest.raises(ParameterError, match=re.escape(f"presets.small.{path.removesuffix('.kind')}: ")):
         resolve(without(path))

@@ -254,3 +254,11 @@ def test_pictures_of_bytes_are_refused():
     images, maps = torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.rand(1, 4, 4)
     with pytest.raises(DataError, match=r"must be floating point, got torch\.uint8"):
         PerturbationTest().update(lambda x: x.mean((2, 3)), images, maps, torch.tensor([0]), mean=[0] * 3, std=[1] * 3)
+
+
+def test_what_a_test_cannot_take_is_refused():
+    images, maps, more = torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4), {"mean": [0] * 3, "std": [1] * 3}
+    with pytest.raises(DataError, match="needs two classes or more"):
+        PerturbationTest().update(lambda x: x.mean((1, 2, 3))[:, None], images, maps, torch.tensor([0]), **more)
+    with pytest.raises(DataError, match=r"images must be a torch\.Tensor, not ndarray"):
+        PerturbationTest().update(lambda x: x.mean((2, 3)), images.numpy(), maps, torch.tensor([0]), **more)

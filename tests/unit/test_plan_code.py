@@ -20,7 +20,7 @@ TABLES = {
     "loss": "seedbed.train.objectives:LOSSES",
     "weights layout": "seedbed.models.weights.conversion:LAYOUTS",
     "augmentation step": "seedbed.data.transforms:STEPS",
-    "fusion of views": "seedbed.explain.fusion:FUSIONS",
+    "fusion of views": "seedbed.explain.view_fusion:FUSIONS",
     "fusion mode": "seedbed.refine.fusion:FUSIONS",
     "confident-label rule": "seedbed.refine.confident:RULES",
 }

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from mini_archives import coco_instances, into_raw, jpeg, zipped
 from pycocotools import mask as rle_tools
 
-from seedbed.data.coco import CocoImage, _uncompressed, paint, read_instances
+from seedbed.data.coco_annotations import CocoImage, _uncompressed, paint, read_instances
 from seedbed.data.index import read_index, write_index
 from seedbed.data.published.coco14 import CATEGORY_IDS, CLASSES, EXPECTED, image_id, instances_file, prepare_coco14
 from seedbed.errors import DataError

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mini_archives import gtsegs
 
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import read_index, write_index
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.data.published.imagenet_segmentation import EXPECTED, SOURCE, prepare_imagenet_segmentation
 from seedbed.data.raw.verify import check_readable, wrong_format
 from seedbed.errors import DataError

@@ -1,5 +1,9 @@
 """Measurements of explanations from picture files to counts: whose class is explained, and what bad files do."""
 
+import fnmatch
+import json
+from fnmatch import fnmatchcase
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +12,12 @@ from PIL import Image
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
-from seedbed.evaluate.merging import merge_protocol
-from seedbed.evaluate.protocols import run_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
+from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.plain import from_plain
 from seedbed.models import create_model
+from seedbed.papers.measured import COUNTED, metrics
 
 CPU = torch.device("cpu")
 
@@ -44,6 +49,13 @@ def measured(name, model, index, given=None, records=None, **options):
 
 
 OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}}
+
+
+@pytest.mark.parametrize("name", ["soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise"])
+def test_a_measurement_yields_what_it_says(single, vit, name):
+    found, told = set(measured(name, vit, single, **OPTIONS.get(name, {}))), metrics(name)
+    assert {key for key in found if not any(fnmatchcase(key, pattern) for pattern in told)} == set()
+    assert {pattern for pattern in told if not fnmatch.filter(found, pattern)} <= set(COUNTED)
 
 
 @pytest.mark.parametrize(
@@ -147,3 +159,26 @@ def test_a_picture_without_a_box_or_with_several_labels_is_named(tmp_path, shape
 def test_instances_are_measured_at_the_pictures_size_however_maps_are_stored(single, vit):
     usual, coarse = (explainer(fusion="min_max", store_stride=stride) for stride in (1, 4))
     assert measured("instances", vit, single, usual) == measured("instances", vit, single, coarse)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "options"),
+    [
+        ("soft_segmentation", "attention_guided_cam", {}),
+        ("localization", "attention_guided_cam", {}),
+        ("abpc", "attention_guided_cam", {}),
+        ("perturbation", "gradcam", {"undefined": "skip"}),
+        ("noise", "attention_guided_cam", {"levels": [0.1, 0.2], "repeats": 2}),
+        ("instances", "attention_guided_cam", {"medium": [10, 100], "large": [100, 9216]}),
+    ],
+)
+def test_a_measurement_goes_on_from_what_was_counted_before(single, vit, name, method, options):
+    """Blocks of two pictures, counted by one call or by three: the same bits."""
+    records, given = single.split("val"), explainer(method=method, batch_size=4)
+    whole = run_protocol(name, vit, single, records, given, options, CPU, block=2)
+    begun = None
+    for start in (0, 2, 4):
+        kept = json.loads(json.dumps(begun))  # as an interrupted job leaves it
+        part = iter(records[start : start + 2])
+        begun = run_protocol(name, vit, single, part, given, options, CPU, block=2, begun=kept)
+    assert json.dumps(begun) == json.dumps(whole)

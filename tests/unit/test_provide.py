@@ -125,6 +125,24 @@ def test_what_was_not_unpacked_here_is_kept_if_whole_and_refused_if_not(place):
         place.provide()
 
 
+def test_nothing_is_written_into_a_folder_that_you_linked_yourself(place, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "top").mkdir(parents=True)
+    place.raw.parent.mkdir(parents=True)
+    place.raw.symlink_to(mine)
+    place.stand()
+    for name in "ab":
+        (mine / f"top/{name}.txt").write_text("mine")
+    assert place.provide() == {"a.txt": "mine", "b.txt": "mine"}
+    assert sorted(path.name for path in mine.rglob("*")) == ["a.txt", "b.txt", "top"]
+    (mine / "top/a.txt").unlink()
+    with pytest.raises(DataError, match="Move it away"):
+        place.provide()
+    (mine / "top/b.txt").unlink()  # the link leads to nothing that counts: it goes, the folder stays
+    assert place.provide() == {"a.txt": "a", "b.txt": "b"}
+    assert not place.raw.is_symlink() and (mine / "top").is_dir() and not list((mine / "top").iterdir())
+
+
 def test_an_archive_that_lacks_files_leaves_nothing(tmp_path):
     place = Place(tmp_path, {"top/a.txt": b"a"})
     place.stand()

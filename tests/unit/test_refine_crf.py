@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.refine import (
-    CRF_PRESETS,
     CrfSettings,
     dense_crf,
     dense_crf_labels,
@@ -18,6 +17,7 @@ from seedbed.refine import (
     picture_for_crf,
     picture_from_normalised,
 )
+from seedbed.refine.crf import CRF_PRESETS
 
 
 def scene(height=13, width=18, labels=3, seed=0):
@@ -65,6 +65,8 @@ def test_close_to_exact_mean_field_and_sensitive_to_every_setting():
     # The lattice approximates the Gaussians.
     assert error(crf) < 0.012
     for field in fields(crf):
+        if field.name == "implementation":
+            continue
         assert error(replace(crf, **{field.name: 2 * getattr(crf, field.name)})) > 0.018
 
 

@@ -4,11 +4,11 @@ import numpy as np
 from report_samples import measurement, table
 
 from seedbed.evaluate.localization import BoxLocalization
-from seedbed.evaluate.merging import merge_protocol
+from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.evaluate.soft_segmentation import SoftSegmentation
 from seedbed.papers.plan import Cell
 from seedbed.report.counted import counted_notes
-from seedbed.report.tables import fill_table, to_markdown
+from seedbed.report.filled_tables import fill_table, to_markdown
 
 
 def cells(*rows):

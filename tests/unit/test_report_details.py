@@ -6,7 +6,7 @@ import pytest
 from report_samples import METRICS, cells, table
 
 from seedbed.report.details import Differing, behind_cell, differing_parameters, interval_over_seeds
-from seedbed.report.tables import fill_table
+from seedbed.report.filled_tables import fill_table
 
 
 def test_interval_over_seeds_by_hand():

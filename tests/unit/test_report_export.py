@@ -10,12 +10,12 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools.coco import COCO
 
-from seedbed.data.coco import paint, read_instances
+from seedbed.data.coco_annotations import paint, read_instances
 from seedbed.data.index import DataIndex, Record
 from seedbed.errors import DataError
 from seedbed.io.masks import decode_mask, encode_mask, voc_palette
 from seedbed.params.stages import Scoring
-from seedbed.report.export import coco_annotations, export_masks
+from seedbed.report.export import coco_annotations, export_masks, summary
 
 CLASSES = ("cat", "dog")
 MASK = np.array([[0, 1, 1, 2], [0, 1, 255, 2], [0, 0, 0, 0]], np.uint8)
@@ -58,7 +58,11 @@ def test_the_folder_is_what_other_programs_expect(tmp_path, capsys):
     index = index_of(tmp_path, [(3, 4), (5, 5)], truths="a")
     (tmp_path / "a_truth.png").write_bytes(encode_mask(np.where(MASK == 255, 1, MASK)))
     masks = {"a": MASK, "b": np.zeros((5, 5), np.uint8)}
-    export_masks(tmp_path / "out", index, index.records, masks, Scoring(), {"seed": 7})
+    exported = export_masks(tmp_path / "out", index, index.records, masks, Scoring(miou="in_either"), {"seed": 7})
+    assert (exported.images, exported.covered, exported.empty) == (2, pytest.approx(5 / 12 / 2), 1)
+    text = summary(exported, (*CLASSES, "cow"), "val")
+    assert text.startswith("val: objects cover 20.8 % of the pixels of 2 images, 1 masks show none. mIoU ")
+    assert "over 4 of 4 classes" in text and "1 images with a mask of yours" in text
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"masks", "classes.txt", "coco.json", "metrics.json", "overview.png"}
     assert (tmp_path / "out/classes.txt").read_text() == "cat\ndog\n"
@@ -76,7 +80,8 @@ def test_the_folder_is_what_other_programs_expect(tmp_path, capsys):
 
 def test_without_ground_truth_nothing_is_measured(tmp_path):
     index = index_of(tmp_path, [(3, 4)])
-    export_masks(tmp_path / "out", index, index.records, {"a": MASK}, Scoring(), {})
+    exported = export_masks(tmp_path / "out", index, index.records, {"a": MASK}, Scoring(), {})
+    assert "No mask of yours to compare with: see overview.png" in summary(exported, CLASSES, "val")
     assert not (tmp_path / "out/metrics.json").exists() and (tmp_path / "out/overview.png").exists()
 
 

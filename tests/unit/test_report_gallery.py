@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import Record
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMaps

@@ -14,10 +14,10 @@ from report_samples import EVIL, METRICS, cells, table
 from seedbed.errors import DataError
 from seedbed.papers.tables import Figure
 from seedbed.report.assets import VENDOR, assets
+from seedbed.report.filled_tables import fill_table
 from seedbed.report.layers import Case, Images, Layer
 from seedbed.report.page import Background, read_fragment, render_figure, render_page, render_table
 from seedbed.report.plots import Bar, Bars, Line, Plot
-from seedbed.report.tables import fill_table
 
 PAPER = {"id": "one", "title": f"A paper {EVIL}", "citation": f"Cited {EVIL}"}
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -259,3 +259,12 @@ def test_the_run_is_shown_where_it_is_given():
 
 def test_the_same_input_gives_the_same_page():
     assert page(fragment(), run={"b": 1, "a": 2}) == page(fragment(), run={"a": 2, "b": 1})
+
+
+def test_a_segmentation_table_shows_what_each_row_learnt_from():
+    columns = [column.plain() | {"pipeline": {"stage": "masks"}} for column in table().columns]
+    rows = [row.plain() | {"supervision": "I+S"} for row in table().rows]
+    html = str(fragment(table(columns=columns, rows=rows)).html)
+    assert '<th scope="row">Theirs</th><td>I+S</td>' in html
+    assert "Sup." in html
+    assert "Sup." not in str(fragment().html)

@@ -9,7 +9,16 @@ from report_samples import EVIL, METRICS, cells, measurement, table
 
 from seedbed.errors import UserError
 from seedbed.papers.plan import Cell
-from seedbed.report.tables import Value, decimals, fill_table, show, show_measured, to_csv, to_markdown, to_metrics
+from seedbed.report.filled_tables import (
+    Value,
+    decimals,
+    fill_table,
+    show,
+    show_measured,
+    to_csv,
+    to_markdown,
+    to_metrics,
+)
 
 
 def values(metrics=METRICS, **changes):
@@ -72,6 +81,7 @@ def test_csv_has_a_line_a_cell():
     assert lines[2] == {
         "row": "ours",
         "label": "Ours",
+        "supervision": "",
         "column": "miou",
         "unit": "%",
         "status": "measured",
@@ -117,3 +127,16 @@ def test_markdown_escapes_what_would_break_a_row():
 
 def test_metrics_hold_what_was_measured():
     assert to_metrics(values()) == {"ours": {"miou": 66.0, "fp": 0.25}}
+
+
+def test_a_segmentation_table_shows_what_each_row_learnt_from():
+    columns = [{"id": name, "title": name, "unit": "%", "better": "higher", "pipeline": {"stage": "masks"}}
+               for name in ("miou", "fp")]  # fmt: skip
+    supervised = zip(("theirs", "ours", "big"), ("I+S", "I", "F"), strict=True)
+    rows = [{"id": name, "label": name, "status": "cited", "supervision": given, "reported": {}}
+            for name, given in supervised]  # fmt: skip
+    shown = table(columns=columns, rows=rows)
+    lines = to_markdown(shown, values(), []).splitlines()
+    assert lines[2].startswith("| Method | Sup. | miou (%)") and lines[4].startswith("| theirs | I+S |")
+    csv_lines = list(csv.DictReader(io.StringIO(to_csv(shown, values()))))
+    assert [line["supervision"] for line in csv_lines] == ["I+S", "I+S", "I", "I", "F", "F"]

@@ -7,7 +7,7 @@ import sys
 from report_samples import METRICS, cells, table
 from rich.console import Console
 
-from seedbed.report.tables import fill_table, to_csv
+from seedbed.report.filled_tables import fill_table, to_csv
 from seedbed.report.terminal import show_tables
 
 

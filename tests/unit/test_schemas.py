@@ -7,11 +7,13 @@ import jsonschema
 import pytest
 import yaml
 
+from seedbed.papers.papers_schema import papers_schema
 from seedbed.params import merge
 from seedbed.params.schema import ABSENT, params_schema, schema_text, write_schema
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = REPOSITORY / "schemas" / "params.schema.json"
+PAPERS = REPOSITORY / "schemas" / "papers.schema.json"
 
 
 def problems(schema, content):
@@ -57,6 +59,23 @@ def test_every_option_with_a_default_says_what_its_absence_means():
                for option in section["properties"].values()]  # fmt: skip
     assert all((ABSENT in option) == ("default" in option) for option in options)
     assert params_schema()["$defs"]["Training"]["properties"]["power"][ABSENT] == 1.0
+
+
+def test_the_schema_of_papers_is_that_of_the_models():
+    assert schema_text(papers_schema()) == PAPERS.read_text(), "run `make schemas`"
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "papers").glob("*.yaml")), ids=lambda path: path.stem)
+def test_papers_fit_and_name_it(path):
+    assert path.read_text().startswith("# yaml-language-server: $schema=../schemas/papers.schema.json\n")
+    assert problems(papers_schema(), yaml.safe_load(path.read_text())) == []
+
+
+@pytest.mark.parametrize("change", [{"explaner": "cam"}, {"stage": "mask"}, {"miou": "all"}, {"subset": "one"}])
+def test_mistakes_in_a_pipeline_do_not_fit(change):
+    content = yaml.safe_load((REPOSITORY / "papers" / "agcam.yaml").read_text())
+    content["tables"][0]["rows"][0]["pipeline"] |= change
+    assert problems(papers_schema(), content)
 
 
 def test_what_absence_means_outlives_a_change_of_the_default(tmp_path):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from seedbed.data.images import read_mask
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.classification import classification_metrics
 from seedbed.evaluate.scoring import ground_truth, score_heatmaps, score_masks
@@ -64,6 +64,14 @@ def test_the_mean_is_over_the_named_classes(index, convention, count):
     total = sum(iou_by_hand(MASKS, label) for label in range(3))
     found = score_masks(index, index.records, MASKS, Scoring(miou=convention))
     assert found["miou"] == pytest.approx(total / count)
+    assert found[f"miou_{convention}"] == found["miou"]
+
+
+def test_each_convention_has_its_number_in_one_file(index):
+    total = sum(iou_by_hand(MASKS, label) for label in range(3))
+    found = score_masks(index, index.records, MASKS, SCORING)
+    assert found["miou_all_classes"] == pytest.approx(total / 4)
+    assert found["miou_in_truth"] == pytest.approx(total / 3)
 
 
 def test_perfect_masks_score_one(shapes):

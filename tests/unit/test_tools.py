@@ -70,6 +70,7 @@ def test_every_parameter_is_in_the_reference(site):
     sections = [schema, *(entry for entry in schema["$defs"].values() if "properties" in entry)]
     assert len(sections) > 10
     assert all(f"| `{name}` |" in text for section in sections for name in section["properties"])
+    assert [site.written(value) for value in (1, True, None, [])] == ["1", "true", "null", "[]"]
     assert "| `seeds` | list of integer (at least 0) | required |" in text
 
 
@@ -93,3 +94,45 @@ def test_every_page_is_in_the_navigation():
     settings = (REPOSITORY / "mkdocs.yml").read_text()
     pages = {path.name for path in (REPOSITORY / "docs").glob("*.md")}
     assert [page for page in sorted(pages) if f" {page}" not in settings] == []
+
+
+def checklist() -> list[list[str]]:
+    """Rows of docs/checklist.md: number, who asks, item, whether it holds, what shows it."""
+    lines = (REPOSITORY / "docs/checklist.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return [row for row in rows if row[0].isdigit()]
+
+
+SHORT = [row for row in checklist() if row[3] == "yes" and row[4].startswith(("`grep", "`test", "`python"))]
+
+
+def test_the_checklist_counts_what_it_lists():
+    rows = checklist()
+    held = sum(row[3] == "yes" for row in rows)
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 31)]
+    assert f"{held} of 30 hold" in (REPOSITORY / "docs/checklist.md").read_text() and held >= 25
+
+
+@pytest.mark.parametrize("row", SHORT, ids=lambda row: row[2])
+def test_short_commands_of_the_checklist(row):
+    command = row[4].strip("`").partition(" && pytest")[0]
+    shell = command.replace("python ", f"{sys.executable} ", 1) if command.startswith("python ") else command
+    done = subprocess.run(["sh", "-c", shell], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_checklist_names_tests_that_exist():
+    for row in checklist():
+        for path in (word for word in row[4].strip("`").split() if word.startswith("tests/")):
+            assert (REPOSITORY / path).exists(), path
+
+
+def test_a_rule_without_an_environment_is_found():
+    sys.path.insert(0, str(REPOSITORY / "tools"))
+    try:
+        from environments import without_environment
+    finally:
+        sys.path.pop(0)
+    text = 'rule a:\n    output:\n        "x",\n    script:\n        "s.py"\n\n\nrule b:\n    input:\n        "x",\n'
+    assert without_environment(text) == ["a"]
+    assert without_environment(text.replace("    script", '    conda:\n        "e.yml"\n    script')) == []

@@ -109,6 +109,17 @@ def test_a_table_is_a_parent_and_its_rows_are_children(results, tmp_path):
     assert read_json(tmp_path / "tracking" / "t.json")["runs"]["table1"] == parent.info.run_id
 
 
+def test_a_run_names_the_data_that_it_was_measured_on(results, tmp_path):
+    shapes = {"name": "shapes", "sha256": "ab" * 32, "source": "data/shapes", "split": "val"}
+    assert track(tmp_path / "t.json", payload("data", datasets=[shapes]), uri(results))
+    found = by_name(runs(results, "data"))
+    (given,) = found["table1"].inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("shapes", "ab" * 16)
+    assert json.loads(given.dataset.source) == {"uri": "data/shapes"}
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "val")]
+    assert found["ours"].inputs.dataset_inputs == []
+
+
 def test_sending_twice_makes_one_run(results, tmp_path):
     for name in ("a.json", "b.json"):
         assert track(tmp_path / name, payload("twice"), uri(results))

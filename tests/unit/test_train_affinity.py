@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore, write_heatmaps
 from seedbed.io.weights import write_weights

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.classification import label_matrix, predict_scores

@@ -5,7 +5,7 @@ import test_train_affinity
 import test_train_classifier
 import test_train_segmentation
 
-from seedbed.train.identity import what_trains
+from seedbed.train.resume_identity import what_trains
 
 MODULES = {
     "classifier": test_train_classifier,
@@ -15,18 +15,15 @@ MODULES = {
 LABELS = {"crf": "any", "alpha_low": 2, "alpha_high": 8, "rule": "vit_affinity"}
 
 
-def identity(kind, shapes, tmp_path, monkeypatch, train=None, **changes):
-    """What a training with these changes tells the loop that decides its result."""
-    module, told = MODULES[kind], {}
-    monkeypatch.setattr(f"seedbed.train.{kind}.fit", lambda *args, **options: told.update(options) or (None, None))
-    module.train(shapes, module.settings(train or {}, **changes), tmp_path)
-    return told["fingerprint"]
+def identity(kind, train=None, **changes):
+    """What of a network's section with these changes decides its weights."""
+    return what_trains(kind, MODULES[kind].settings(train or {}, **changes).plain())
 
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("classifier", {"input": {"size": [32, 32], "normalize": "imagenet"}}),
+        ("classifier", {"input": {"size": [32, 32], "normalize": "half"}}),
         ("classifier", {"held_out": "train"}),
         ("classifier", {"weights": "another_name"}),
         ("classifier", {"train": {"loader_workers": 3, "save_every_seconds": 7, "log_every": 9}}),
@@ -37,8 +34,8 @@ def identity(kind, shapes, tmp_path, monkeypatch, train=None, **changes):
         ("segmentation", {"per_dataset": {"coco14": {"train": {"epochs": 9}}}}),
     ],
 )
-def test_what_is_used_later_or_known_by_its_content_does_not_enter(kind, changes, shapes, tmp_path, monkeypatch):
-    assert identity(kind, shapes, tmp_path, monkeypatch, **changes) == identity(kind, shapes, tmp_path, monkeypatch)
+def test_what_is_used_later_or_known_by_its_content_does_not_enter(kind, changes):
+    assert identity(kind, **changes) == identity(kind)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +53,16 @@ def test_what_is_used_later_or_known_by_its_content_does_not_enter(kind, changes
         ("segmentation", {"train": {"augment": [{"crop": 40}, {"normalize": "half"}]}}),
     ],
 )
-def test_what_changes_the_weights_enters(kind, changes, shapes, tmp_path, monkeypatch):
-    if "loss_options" in changes.get("train", {}) and kind == "classifier":
-        monkeypatch.setattr("seedbed.train.classifier.build_objective", lambda *args, **options: None)
-    assert identity(kind, shapes, tmp_path, monkeypatch, **changes) != identity(kind, shapes, tmp_path, monkeypatch)
+def test_what_changes_the_weights_enters(kind, changes):
+    assert identity(kind, **changes) != identity(kind)
+
+
+def test_the_normalisation_of_the_input_is_that_of_the_training():
+    train = {"augment": [{"normalize": "input"}]}
+    half, imagenet = (identity("classifier", train, input={"normalize": name}) for name in ("half", "imagenet"))
+    assert half != imagenet
 
 
 def test_settings_of_the_loop_are_left_to_it():
-    section = test_train_segmentation.settings()
-    trained = what_trains(section)["network"]["train"]
+    trained = identity("segmentation")["network"]["train"]
     assert trained.keys() == {"split", "augment", "loss", "loss_options"}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from seedbed.data.pictures import read_mask, read_picture
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.views import view
 from seedbed.errors import DataError
 from seedbed.io.masks import MaskStore, write_masks

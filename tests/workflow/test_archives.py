@@ -44,15 +44,16 @@ def put(archives, workdir, table):
         os.utime(place, (LONG_AGO, LONG_AGO))
 
 
-@pytest.fixture
-def voc(tmp_path):
-    (tmp_path / "made").mkdir()
-    return {"voc12_trainval": voc_trainval(tmp_path / "made/v.tar"), "sbd": sbd(tmp_path / "made/s.tgz")}
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory):
+    made = tmp_path_factory.mktemp("made")
+    return {"voc12_trainval": voc_trainval(made / "v.tar"), "sbd": sbd(made / "s.tgz")}
 
 
-@pytest.fixture
-def placed(tmp_path, voc):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, voc):
     """VOC put in place by a person and prepared; the publisher is gone. Working directory and options of the run."""
+    tmp_path = tmp_path_factory.mktemp("prepared")
     table = table_of(tmp_path, voc)
     names = yaml.safe_load(table.read_text())
     for source in voc:
@@ -64,6 +65,14 @@ def placed(tmp_path, voc):
     done = run(workdir, *options, "--", INDEX, micro=False)
     assert done.returncode == 0, done.stdout[-3000:]
     return workdir, options
+
+
+@pytest.fixture
+def placed(prepared, tmp_path):
+    """A copy of that to change, with its dates."""
+    workdir, options = prepared
+    shutil.copytree(workdir, tmp_path / "run", copy_function=shutil.copy2)
+    return tmp_path / "run", options
 
 
 def test_a_file_put_in_place_is_used_whatever_its_date(tmp_path):
@@ -229,10 +238,11 @@ def test_weights_that_a_checksum_proves_are_made_once(tmp_path):
     write_weights(kept, {"w": torch.arange(4.0)}, {})
     os.utime(kept, (LONG_AGO, LONG_AGO))
     before = states(kept.parent)
-    for preset, name in (("paper", "vit_base"), ("demo", "vit_tiny_r_s8")):
+    again = (("--forceall",), ("--delete-all-output",), ())
+    for preset, name, runs in (("paper", "vit_base", again), ("demo", "vit_tiny_r_s8", again[:1])):
         made = f"data/weights/{name}.safetensors"
         options = ("--config", f"preset={preset}", "--", made)
-        for forced in (("--forceall",), ("--delete-all-output",), ()):
+        for forced in runs:
             done = run(tmp_path, *forced, *options, micro=False)
             assert done.returncode == 0, done.stdout[-3000:]
         assert states(kept.parent) == before

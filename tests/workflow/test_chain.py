@@ -52,6 +52,11 @@ def test_tracking_record_was_sent_and_store_holds_a_child_a_row(finished):
     assert record["status"] == "sent"
     assert {"vit_affinity_table4", "ours", "ours_affinitynet", "segmentation"} <= set(record["runs"])
     assert (finished / "results/mlflow.db").is_file()
+    card = json.loads((finished / "data/shapes/card.json").read_text())
+    measured = {child["name"]: child["datasets"] for child in record["payload"]["children"]}
+    assert measured["ours_affinitynet"] == [
+        {"name": "shapes", "split": "val", "source": "data/shapes", "sha256": card["sha256"]}
+    ]
 
 
 def test_second_call_does_nothing(finished):
@@ -149,3 +154,18 @@ def test_masks_are_exported_for_other_programs(copy_of_finished):
         assert scored["miou"] == json.loads((copy_of_finished / masks).read_text())["miou"]
     planned = run(copy_of_finished, "-n", "--", "export_masks")
     assert jobs_of(planned.stdout)["export_split"] == 1  # that of train is left
+
+
+def test_a_table_becomes_an_archive_to_deposit(copy_of_finished):
+    done = run(copy_of_finished, "--config", "of=vit_affinity_table4", "--", "archive")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(jobs_of(done.stdout)) == {"archive", "archive_table"}
+    with zipfile.ZipFile(copy_of_finished / "results/demo/archives/vit_affinity_table4.zip") as archive:
+        names = set(archive.namelist())
+        crate = json.loads(archive.read("ro-crate-metadata.json"))
+    assert {f"{TABLE}.{kind}" for kind in ("csv", "md", "json", "html", "png")} <= names
+    assert {"data/shapes/card.json", "data/shapes/croissant.json", "rules/tables.smk", "requirements.lock"} <= names
+    (root,) = (entity for entity in crate["@graph"] if entity["@id"] == "./")
+    assert root["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+    unknown = run(copy_of_finished, "--config", "of=vit_afinity_table4", "--", "archive")
+    assert unknown.returncode != 0 and "Did you mean 'vit_affinity_table4'?" in unknown.stdout

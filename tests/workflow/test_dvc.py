@@ -18,7 +18,17 @@ from seedbed.data.raw.sources import load_sources
 from seedbed.params import merge, read_params
 
 pytestmark = pytest.mark.workflow
-PROJECT = ("Snakefile", "rules", "workflow_scripts", "src", "papers", "pretrained", "profiles", "environment.yml")
+PROJECT = (
+    "Snakefile",
+    "rules",
+    "schemas",
+    "workflow_scripts",
+    "src",
+    "papers",
+    "pretrained",
+    "profiles",
+    "environment.yml",
+)
 TRACKED = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "datasets/dvc.yaml")
 
 

@@ -1,7 +1,8 @@
 """What a user gets to read after a mistake: the key, file or name at fault, and what to do."""
 
 import pytest
-from snakemake_runs import run
+import yaml
+from snakemake_runs import REPOSITORY, run
 
 pytestmark = pytest.mark.workflow
 
@@ -12,6 +13,9 @@ pytestmark = pytest.mark.workflow
         (["--config", "sedes=3"], ["sedes", "Did you mean 'seeds'"]),
         (["--config", "models__vit_hybrid__train__epochs=many"], ["models.vit_hybrid.train.epochs", "valid integer"]),
         (["--config", "models__vit_hybird__train__epochs=2"], ["vit_hybird", "Did you mean 'vit_hybrid'"]),
+        (["--config", "models__exvit_dis__like=exvitt"], ["models.exvit_dis.like", "Did you mean 'exvit'"]),
+        (["--config", "segmenters__deeplab_v1_resnet38__train__loss=pixel_cros_entropy"], ["Did you mean 'pixel_"]),
+        (["--config", "protocols__localization__thresold=0.3"], ["localization.thresold", "Did you mean 'threshold'"]),
         (["--config", "preset=papr"], ["papr", "Did you mean 'paper'"]),
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
         (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
@@ -24,6 +28,16 @@ def test_parameters(tmp_path, arguments, expected):
     for text in expected:
         assert text in failed.stdout
     assert "Traceback" not in failed.stdout
+
+
+def test_a_refused_plan_says_what_is_wrong_and_no_more(tmp_path):
+    failed = run(tmp_path, "-n", "--config", "models__exvit__train__loss=exvitt")
+    assert failed.returncode != 0 and "WorkflowError" not in failed.stdout and ".smk" not in failed.stdout
+    assert (
+        failed.stdout.rstrip()
+        .splitlines()[-1]
+        .startswith("presets.demo.models.exvit.train.loss: Unknown loss 'exvitt'")
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,10 +55,31 @@ def test_targets(tmp_path, target, expected):
         assert text in failed.stdout
 
 
-def test_a_table_that_the_preset_cannot_make(tmp_path):
-    failed = run(tmp_path, "-n", "--config", "stages=['heatmaps']", "headlines=[]", "--", "exvit_table4")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["methods=grad_cam"], ["Unknown explanation method 'grad_cam'. Did you mean 'gradcam'"]),
+        (["model=vit_hybird"], ["model=vit_hybird: is no network", "Did you mean 'vit_hybrid'"]),
+    ],
+)
+def test_names_of_an_explained_image(tmp_path, options, expected):
+    """A file whose name is a number is found; what is misspelt is said before the first job."""
+    (tmp_path / "2012").write_bytes(b"")
+    failed = run(tmp_path, "-n", "--config", "image=2012", *options, "--", "explain_image")
     assert failed.returncode != 0
-    for text in ("exvit_table4 is not built", "stage instances", "snakemake help"):
+    for text in expected:
+        assert text in failed.stdout
+
+
+def test_a_table_that_the_preset_cannot_make(tmp_path):
+    presets = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["presets"]
+    del presets["demo"]["stand_ins"]["coco14"]
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"presets": {"bare": presets["demo"]}}))
+    failed = run(
+        tmp_path, "-n", "--configfile", str(tmp_path / "bare.yaml"), "--config", "preset=bare", "--", "exvit_table4"
+    )
+    assert failed.returncode != 0
+    for text in ("exvit_table4 is not built", "dataset coco14", "snakemake help"):
         assert text in failed.stdout
 
 

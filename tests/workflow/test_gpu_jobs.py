@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -103,7 +104,17 @@ def test_jobs_hold_disjoint_devices_and_a_cpu_rule_sees_none(tmp_path):
     assert "waiting for 1 of the GPUs 4, 7" in done.stdout
     assert done.returncode != 0
     assert "Error in rule large: 3 GPUs are asked for, but only 2 can be seen (4, 7)." in done.stdout
-    assert "No GPU to compute on, so the CPU is used" in (tmp_path / "0.log").read_text()
+    assert "1 GPUs asked for; computing on cpu" in (tmp_path / "0.log").read_text()
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="the device may exist")
+def test_a_leased_gpu_that_pytorch_cannot_use_ends_the_job(tmp_path, monkeypatch):
+    monkeypatch.delenv("SEEDBED_DEVICE")
+    (tmp_path / "hold.py").write_text(HOLD)
+    done = snakemake(tmp_path, LEASES, "4", "--", "0.json")
+    assert done.returncode != 0 and not (tmp_path / "0.json").exists()
+    assert "Error in rule one: The job asked for a GPU, and PyTorch cannot use one" in done.stdout
+    assert "CUDA_VISIBLE_DEVICES=4" in done.stdout and "gpu: 0 or SEEDBED_DEVICE=cpu" in done.stdout
 
 
 @pytest.mark.slow

@@ -10,25 +10,16 @@ from pathlib import Path
 import pytest
 from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
 
+from seedbed.report.archive import PROJECT
+
 pytestmark = pytest.mark.workflow
-PROJECT = (
-    "Snakefile",
-    "rules",
-    "workflow",
-    "workflow_scripts",
-    "src",
-    "papers",
-    "pretrained",
-    "profiles",
-    "params.yaml",
-)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A copy of what the workflow is made of."""
+    """A copy of what an archive of a table holds of the project, and the standard layout."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in (*PROJECT, "environment.yml"):
+    for name in (*PROJECT, "workflow"):
         if (REPOSITORY / name).is_dir():
             shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:

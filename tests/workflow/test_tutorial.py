@@ -8,7 +8,7 @@ import yaml
 from snakemake_runs import REPOSITORY, run
 
 from seedbed.explain import explain
-from seedbed.explain.registry import _METHODS
+from seedbed.explain.method_registry import _METHODS
 from seedbed.models import create_model
 from seedbed.papers.tables import Paper
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.scaling import start_batch
 from seedbed.errors import DataError
 

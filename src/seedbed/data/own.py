@@ -30,6 +30,7 @@ def read_own(
     *,
     workers: int | None = None,
     say: Callable[[str], None] = logging.warning,
+    longest_side: int | None = None,
 ) -> DataIndex:
     """Index the images in ``source`` under the data set folder ``root``; every image and mask is decoded once.
 
@@ -42,6 +43,7 @@ def read_own(
         root: the data set's folder.
         workers: processes or threads; None takes all processors.
         say: takes what is right but should be known, such as masks that show what no image is labelled with.
+        longest_side: images of a longer side are reduced to it, as copies below ``root``, with their masks and boxes.
 
     Raises:
         DataError: the folder has none of the layouts or two of them, or its content is at fault; all of it is listed.
@@ -53,7 +55,7 @@ def read_own(
         draft.remarks.append(f"{source}: has no split 'val'; all its images are 'train'.")
     if found.left_out:
         draft.remarks.append(f"{source}: only train and val are read; left out: {', '.join(found.left_out)}.")
-    return index_draft(draft, Path(root), workers=workers, say=say)
+    return index_draft(draft, Path(root), workers=workers, say=say, longest_side=longest_side)
 
 
 def _draft(source: Path, found: Found) -> Draft:

@@ -13,25 +13,32 @@ from pathlib import Path
 
 import numpy as np
 
-from seedbed.data.coco import paint
+from seedbed.data.coco_annotations import paint
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex, Record, validate_records
 from seedbed.data.own_agreement import Shown, compare_masks
 from seedbed.data.own_draft import Draft, Item, check_lists, some
 from seedbed.data.own_masks import palette_values, read_coloured
+from seedbed.data.own_reduction import IMAGES, Reduction
 from seedbed.data.own_source import link_source
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_directory
 from seedbed.io.masks import VOID, encode_mask
 
 MASKS = "masks"
+_LARGE = 6_000_000
 _DARK = 26
 """An image without a value this high, of 255, is nearly black: a tenth of the range."""
 
 
 def index_draft(
-    draft: Draft, root: Path, *, workers: int | None = None, say: Callable[[str], None] = logging.warning
+    draft: Draft,
+    root: Path,
+    *,
+    workers: int | None = None,
+    say: Callable[[str], None] = logging.warning,
+    longest_side: int | None = None,
 ) -> DataIndex:
     """Decode and compare everything, and index it under the data set folder ``root``.
 
@@ -42,26 +49,31 @@ def index_draft(
         root: the data set's folder.
         workers: processes or threads; None takes all processors.
         say: takes each remark.
+        longest_side: what larger images are reduced to.
 
     Raises:
         DataError: listing every problem.
     """
     check_lists(draft)
     link_source(root, draft.source)
-    writes = draft.values is not None or draft.colours is not None
+    paints = draft.values is not None or draft.colours is not None
+    writes = paints or longest_side is not None
     with ExitStack() as stack:
         masks = stack.enter_context(atomic_directory(root / MASKS)) if writes else None
-        work = _Examine(root, masks, draft)
+        images = stack.enter_context(atomic_directory(root / IMAGES)) if longest_side else None
+        work = _Examine(root, masks, draft, Reduction(longest_side, images) if longest_side else None)
         with _pool(workers, processes=writes) as each:
             found = list(each(work, draft.items))
         draft.problems += [problem for one in found for problem in one.problems]
         found = _with_labels(draft, found)
         by_colour = compare_masks(draft, [one.shown for one in found if one.shown])
+        if by_colour and any(one.record.path.startswith(f"{IMAGES}/") for one in found):
+            draft.problems.append(f"{draft.place}: masks in VOC's colours in another order cannot be reduced as well.")
         _remark(draft, found)
         draft.refuse()
         records = [one.record for one in found]
         if by_colour:
-            masks = stack.enter_context(atomic_directory(root / MASKS))
+            masks = masks or stack.enter_context(atomic_directory(root / MASKS))
             records = [_renumbered(root, masks, record, len(draft.classes)) for record in records]
         records = validate_records(records, draft.classes, str(draft.place))
     for remark in draft.remarks:
@@ -94,8 +106,9 @@ class _Examined:
 class _Examine:
     """Decodes an image, and reads or paints its mask; light enough to be sent to processes."""
 
-    def __init__(self, root: Path, masks: Path | None, draft: Draft) -> None:
-        self.root, self.masks = root, masks
+    def __init__(self, root: Path, masks: Path | None, draft: Draft, reduction: Reduction | None = None) -> None:
+        self.root, self.masks, self.reduction = root, masks, reduction
+        self.paints = draft.values is not None or draft.colours is not None
         self.count, self.values, self.colours = len(draft.classes), draft.values, draft.colours
         self.labels = {name: k for k, name in enumerate(draft.classes, start=1)}
 
@@ -117,9 +130,11 @@ class _Examine:
             mask, by_colour = self._mask(item, size, skipped)
         except DataError as error:
             return _Examined(record, (str(error),))
-        shown = None
+        shown, small = None, self.reduction is not None and self.reduction.is_needed(size)
+        if small:
+            record, mask = self.reduction(record, picture, mask)
         if mask is not None:
-            if self.masks is not None:
+            if self.masks is not None and (self.paints or small):
                 record = replace(record, mask=f"{MASKS}/{record.image}.png")
                 _write(self.masks, record.image, mask)
             labels = frozenset(self.labels[label] for label in record.labels)
@@ -184,6 +199,12 @@ def _remark(draft: Draft, found: list[_Examined]) -> None:
             draft.remarks.append(
                 f"{draft.place}: {len(names)} of {len(found)} images are {looks}{hint}: {some(names)}."
             )
+    pixels = max((one.record.size[0] * one.record.size[1] for one in found), default=0)
+    if pixels > _LARGE:
+        draft.remarks.append(
+            f"{draft.place}: images of up to {pixels / 1e6:.0f} million pixels: some steps take 0.4 GB a "
+            "million. longest_side=1024 works on reduced copies."
+        )
     skipped = [one for one in found if one.skipped]
     if skipped:
         draft.remarks.append(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from seedbed.data.boxes import corners
-from seedbed.data.coco import CocoImage, CocoInstances, is_box, read_instances
+from seedbed.data.coco_annotations import CocoImage, CocoInstances, is_box, read_instances
 from seedbed.data.index import NO_CLASSES, Box, DataIndex, Record
 from seedbed.data.own_check import MASKS, index_draft
 from seedbed.data.own_draft import Draft, Item

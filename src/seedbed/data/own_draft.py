@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from seedbed.data.coco import CocoImage
+from seedbed.data.coco_annotations import CocoImage
 from seedbed.data.index import Record
 from seedbed.data.own_layout import EXTENSIONS
 from seedbed.errors import DataError, unknown_name
@@ -93,36 +93,41 @@ def check_labels(draft: Draft, where: str, labels: Iterable[str]) -> None:
     ]
 
 
-def files_by_stem(folder: Path, extensions: Sequence[str] = EXTENSIONS) -> dict[str, list[Path]]:
-    """Name without extension -> the files of that name directly in ``folder``; hidden ones are left out.
+def files_by_stem(folder: Path, extensions: Sequence[str] = EXTENSIONS, *, deep: bool = False) -> dict[str, list[Path]]:
+    """Name without extension -> the files of that name in ``folder``; hidden ones are left out.
+
+    Args:
+        folder: one that is missing has no files.
+        extensions: in lower case.
+        deep: also look into its folders; names are relative to ``folder`` then, as ``sub/name``.
 
     Raises:
         DataError: the folder may not be read.
     """
     found: dict[str, list[Path]] = {}
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted(folder.rglob("*") if deep and folder.is_dir() else folder.iterdir())
     except FileNotFoundError:
         return found
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror}).") from None
     for path in entries:
         if path.suffix.lower() in extensions and not path.name.startswith("."):
-            found.setdefault(path.stem, []).append(path)
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     return found
 
 
 def masks_by_image(draft: Draft, folder: Path, images: Iterable[str]) -> dict[str, Path]:
     """The masks in ``folder`` of images; what else lies there is counted and named, and is refused if it is all."""
-    found = files_by_stem(folder, MASK_EXTENSIONS)
+    found = files_by_stem(folder, MASK_EXTENSIONS, deep=True)
     images = set(images)
     several = {stem: paths for stem, paths in found.items() if len(paths) > 1 and stem in images}
     draft.problems += [f"{folder}: two masks of '{k}': {some(path.name for path in v)}." for k, v in several.items()]
     used = {stem: paths[0] for stem, paths in found.items() if stem in images}
     known = {path for paths in found.values() for path in paths}
-    rest = sorted(path for path in folder.glob("*") if path.is_file() and path not in known and path.name[0] != ".")
-    strangers = [path.name for stem, paths in found.items() if stem not in images for path in paths]
-    strangers += [path.name for path in rest]
+    rest = sorted(path for path in folder.rglob("*") if path.is_file() and path not in known and path.name[0] != ".")
+    strangers = [str(path.relative_to(folder)) for stem in found if stem not in images for path in found[stem]]
+    strangers += [str(path.relative_to(folder)) for path in rest]
     if strangers and images:
         text = (
             f"{folder}: {len(used)} of {len(used) + len(strangers)} files are the mask of a listed image; not so "

@@ -18,6 +18,7 @@ SPLITS = {"train": ("train", "trainaug"), "val": ("val",)}
 """Split of your own data -> splits of the index: ``trainaug`` is what networks train on."""
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'"}
 _ALSO = {"training": "train", "valid": "val", "validation": "val"}
+_ZIP = b"PK\x03\x04"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -52,6 +53,8 @@ def read_own_text(path: Path) -> str:
         raise DataError(f"{path}: no such file.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    if content.startswith(_ZIP):
+        raise DataError(f"{path}: is a spreadsheet or another archive, no text. Save it as CSV (UTF-8).")
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:2000]:
         encoding = "utf-16-le" if b"\0" in content[1:2000:2] else "utf-16-be"
@@ -83,6 +86,7 @@ def read_labels(path: Path, problems: list[str]) -> list[LabelRow]:
 
 
 def _rows(path: Path, text: str, problems: list[str]) -> Iterator[LabelRow]:
+    text, skipped = _without_hint(text)
     separator, header = _header(path, text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     places = [header.index(name) for name in COLUMNS]
@@ -91,15 +95,24 @@ def _rows(path: Path, text: str, problems: list[str]) -> Iterator[LabelRow]:
         if not found:
             found = True  # the header
             continue
+        line = reader.line_num + skipped
+        while len(values) > len(header) and not values[-1].strip():
+            values.pop()  # empty columns that a spreadsheet adds
         if len(values) != len(header):
             problems.append(
-                f"{path}, line {reader.line_num}: {len(values)} values for {len(header)} columns. Names within a "
+                f"{path}, line {line}: {len(values)} values for {len(header)} columns. Names within a "
                 "column are separated by spaces, not commas."
             )
             continue
         image, split, labels = (values[place].strip() for place in places)
         names = labels.replace(",", " ").replace(";", " ").split()  # a class name holds neither
-        yield LabelRow(reader.line_num, image, split_name(split), tuple(dict.fromkeys(names)))
+        yield LabelRow(line, image, split_name(split), tuple(dict.fromkeys(names)))
+
+
+def _without_hint(text: str) -> tuple[str, int]:
+    """The text without a first line such as ``sep=;``, meant for spreadsheets, and how many lines that took."""
+    first, _, rest = text.partition("\n")
+    return (rest, 1) if first.strip().lower() in {f"sep={separator}" for separator in _SEPARATORS} else (text, 0)
 
 
 def _header(path: Path, text: str) -> tuple[str, list[str]]:

@@ -3,18 +3,24 @@
 The plan of a run asks here before anything is read, and indexing asks the same functions.
 """
 
+import csv
+import io
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from seedbed.data.own_labels import SPLITS, read_labels, split_name
+from seedbed.data.own_labels import SPLITS, read_labels, read_own_text, split_name
 from seedbed.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Of images, in lower or upper case."""
 ROBOFLOW = "_annotations.coco.json"
 METADATA = ("metadata.jsonl", "metadata.csv")
+VOC_MASKS = ("SegmentationClass", "SegmentationClassAug")
+_LOOKED_AT = 10_000_000
 WHOLE = "default"
 """What annotation tools call the one subset of a task that was not split; all of it is ``train``."""
 _LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets/SegmentationAug", "ImageSets", ".")
@@ -91,9 +97,33 @@ def own_splits(source: str | Path) -> list[str]:
                 f"{found.base / 'labels.csv'}: no image is in the split 'train' or 'val'; found: "
                 f"{', '.join(repr(name) for name in sorted(set(named))[:10])}."
             )
+    elif found.kind == "imagefolder" and found.splits["train"].parent == found.base:
+        rows = metadata_rows(found.splits["train"])
+        named = [folder_split(str(row.get("file_name"))) or "train" for _, row in rows]
     else:
         named = list(found.splits)
-    return [split for split in SPLITS if split in named]
+    splits = [split for split in SPLITS if split in named]
+    if not splits:
+        raise DataError(f"{source}: its lists name no image of 'train' or 'val'.")
+    return splits
+
+
+def has_masks(source: str | Path) -> bool:
+    """Whether images of a folder of your own data may have masks, told without decoding anything.
+
+    Raises:
+        DataError: the folder has no known layout.
+    """
+    found = find_layout(Path(source))
+    if found.kind == "voc":
+        return any(next((found.base / name).rglob("*.*"), None) for name in VOC_MASKS)
+    if found.kind == "coco":
+        with found.splits["train"].open("rb") as stream:
+            return re.search(rb'"segmentation"\s*:\s*[\[{]\s*["\[]', stream.read(_LOOKED_AT)) is not None
+    if found.kind == "yolo":
+        files = sorted(found.splits["train"].glob("*.txt"))[:100]
+        return any(len(line.split()) > 5 for path in files for line in read_own_text(path).splitlines())
+    return next((found.base / "masks").rglob("*.*"), None) is not None
 
 
 def is_described(source: str | Path) -> bool:
@@ -194,6 +224,34 @@ def find_metadata(source: Path) -> dict[str, Path] | None:
             if path.is_file():
                 found.setdefault("train" if place == source else split_name(place.name), path)
     return {split: found[split] for split in SPLITS if split in found} if "train" in found else None
+
+
+def folder_split(name: str) -> str | None:
+    """The split that the first folder of a file's name stands for, ``train``, ``val`` or ``test``; None for others."""
+    first = split_name(Path(name).parts[0]) if len(Path(name).parts) > 1 else ""
+    return first.lower() if first.lower() in (*SPLITS, "test") else None
+
+
+def metadata_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (line, entry) of a ``metadata.jsonl`` or ``metadata.csv``.
+
+    Raises:
+        DataError: a line is no JSON object; it is named.
+    """
+    text = read_own_text(path).lstrip("\ufeff")
+    if path.suffix == ".csv":
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        yield from ((reader.line_num, row) for row in reader)
+        return
+    for line, content in enumerate(text.splitlines(), start=1):
+        if content.strip():
+            try:
+                row = json.loads(content)
+            except ValueError as error:
+                raise DataError(f"{path}, line {line}: not JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {line}: needs an object with 'file_name' and 'labels'.")
+            yield line, row
 
 
 def _names_split(stem: str, split: str) -> bool:

@@ -1,8 +1,5 @@
 """Your own images as Hugging Face's ``imagefolder``: ``metadata.jsonl`` (or ``.csv``) beside the images of a split."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +7,8 @@ from typing import Any
 from seedbed.data.folder import read_own_classes
 from seedbed.data.index import Record
 from seedbed.data.own_draft import Draft, Item, check_labels, files_by_stem, masks_by_image
-from seedbed.data.own_labels import SPLITS, read_own_text
+from seedbed.data.own_labels import SPLITS
+from seedbed.data.own_layout import folder_split, metadata_rows
 from seedbed.errors import DataError
 
 LABELS = ("labels", "label", "classes", "class", "categories", "tags")
@@ -26,7 +24,8 @@ def draft_metadata(source: Path, splits: Mapping[str, Path]) -> Draft:
     Raises:
         DataError: a file cannot be read, or has no column of labels; its columns are named.
     """
-    rows = [(split, path, *row) for split, path in splits.items() for row in _rows(path)]
+    rows = [(_split(source, path, row[1], split), path, *row) for split, path in splits.items() for row in _rows(path)]
+    rows = [row for row in rows if row[0] in SPLITS]
     names = sorted({label for *_, labels in rows for label in labels})
     path = source / "classes.txt"
     draft = Draft(source, next(iter(splits.values())), read_own_classes(path) if path.is_file() else tuple(names))
@@ -56,10 +55,15 @@ def draft_metadata(source: Path, splits: Mapping[str, Path]) -> Draft:
     return draft
 
 
+def _split(source: Path, path: Path, name: str, split: str) -> str:
+    """An image's split: its metadata's, or where one file beside the folders describes all, its folder's."""
+    return folder_split(name) or split if path.parent == source else split
+
+
 def _rows(path: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """Line, file name and labels of each entry."""
     column = None
-    for line, row in _entries(path):
+    for line, row in metadata_rows(path):
         column = column or next((name for name in LABELS if name in row), None)
         if column is None or _FILE not in row:
             raise DataError(
@@ -67,23 +71,6 @@ def _rows(path: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
                 f"{', '.join(map(repr, row))}. Objects with boxes or masks: export them as COCO."
             )
         yield line, str(row[_FILE]), _names(path, line, row.get(column))
-
-
-def _entries(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    text = read_own_text(path).lstrip("\ufeff")
-    if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        yield from ((reader.line_num, row) for row in reader)
-        return
-    for line, content in enumerate(text.splitlines(), start=1):
-        if content.strip():
-            try:
-                row = json.loads(content)
-            except ValueError as error:
-                raise DataError(f"{path}, line {line}: not JSON ({error}).") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {line}: needs an object with 'file_name' and 'labels'.")
-            yield line, row
 
 
 def _names(path: Path, line: int, value: Any) -> tuple[str, ...]:

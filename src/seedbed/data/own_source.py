@@ -36,9 +36,15 @@ def claim(root: str | Path, folder: str | Path) -> None:
         folder: your own images.
 
     Raises:
-        DataError: the data set was made of another folder, with other files; both are named, and what to do.
+        DataError: the data set was made of another folder, with other files; both are named, and what to do. Or the
+            folder is the data set's own.
     """
-    root, folder = Path(root), Path(folder).resolve()
+    given, root, folder = folder, Path(root), Path(folder).resolve()
+    if root.resolve() == folder:  # its classes.txt would be an output, which is deleted before it is made
+        raise DataError(
+            f"datasets.{root.name}.path: {given} is where the index of {root.name} is written. Move your images, or "
+            "give the data set another name."
+        )
     record = _recorded(root)
     earlier = Path(record["folder"]) if record else folder
     if earlier != folder and _contents(root, folder) != record["digest"]:

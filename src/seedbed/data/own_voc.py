@@ -13,13 +13,12 @@ from seedbed.data.index import NO_CLASSES, Box, DataIndex, Record
 from seedbed.data.own_check import index_draft
 from seedbed.data.own_draft import Draft, Item, check_labels, files_by_stem, masks_by_image, some
 from seedbed.data.own_labels import read_own_text
-from seedbed.data.own_layout import find_voc, voc_lists
+from seedbed.data.own_layout import EXTENSIONS, VOC_MASKS, find_voc, voc_lists
 from seedbed.data.own_masks import read_labelmap
 from seedbed.data.voc import VOC_CLASSES, read_annotation
 from seedbed.errors import DataError
 
 __all__ = ["draft_voc", "find_voc", "read_own_voc"]
-_MASKS = ("SegmentationClass", "SegmentationClassAug")
 
 
 def read_own_voc(base: Path, root: Path) -> DataIndex:
@@ -53,7 +52,7 @@ def draft_voc(source: Path, base: Path, lists: Mapping[str, Path]) -> Draft:
     """
     draft = Draft(source, base)
     draft.labels_in_masks = not (base / "Annotations").is_dir()
-    members: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}  # by the name that lists, annotations and files share
     listed_masks: dict[str, Path] = {}
     for split, path in lists.items():
         for image in _read_list(draft, base, path, listed_masks):
@@ -61,7 +60,7 @@ def draft_voc(source: Path, base: Path, lists: Mapping[str, Path]) -> Draft:
     boxes = {} if draft.labels_in_masks else _boxes(draft, base / "Annotations", sorted(members))
     masks = {**_masks(draft, base, members), **listed_masks}
     draft.classes = _classes(draft, base, boxes, masks)
-    images = files_by_stem(base / "JPEGImages")
+    images = files_by_stem(base / "JPEGImages", deep=True)
     for image in sorted(members):
         _add(draft, base, image, tuple(members[image]), boxes.get(image, ()), images, masks.get(image))
     if draft.labels_in_masks:
@@ -81,8 +80,7 @@ def _read_list(draft: Draft, base: Path, path: Path, masks: dict[str, Path]) -> 
         words = line.split()
         if not words:
             continue
-        name = Path(words[0])
-        image = name.stem if len(name.parts) > 1 else name.name
+        image = _listed_name(words[0])
         if image in images:
             twice.append(image)
             continue
@@ -92,6 +90,14 @@ def _read_list(draft: Draft, base: Path, path: Path, masks: dict[str, Path]) -> 
     if twice:
         draft.problems.append(f"{path}: lists {some(twice, 10)} more than once.")
     return images
+
+
+def _listed_name(word: str) -> str:
+    """What a list calls an image: ``a`` for ``a`` and for ``/JPEGImages/a.jpg``, ``sub/a`` for an image in a folder."""
+    path = Path(word.lstrip("/"))
+    if path.suffix.lower() in EXTENSIONS and len(path.parts) > 1:
+        path = path.with_suffix("")
+    return path.relative_to("JPEGImages").as_posix() if path.parts[0] == "JPEGImages" else path.as_posix()
 
 
 def _boxes(draft: Draft, folder: Path, images: list[str]) -> dict[str, tuple[Box, ...]]:
@@ -113,7 +119,7 @@ def _boxes(draft: Draft, folder: Path, images: list[str]) -> dict[str, tuple[Box
 
 
 def _masks(draft: Draft, base: Path, images: Mapping[str, list[str]]) -> dict[str, Path]:
-    folder = next((base / name for name in _MASKS if (base / name).is_dir()), None)
+    folder = next((base / name for name in VOC_MASKS if (base / name).is_dir()), None)
     return masks_by_image(draft, folder, images) if folder else {}
 
 
@@ -137,7 +143,8 @@ def _add(
         )
     if len(draft.problems) == before:
         path = draft.path(mask) if mask else None
-        draft.items.append(Item(Record(image, splits, labels, draft.path(found[0]), path, (0, 0), boxes)))
+        name = "__".join(Path(image).parts)
+        draft.items.append(Item(Record(name, splits, labels, draft.path(found[0]), path, (0, 0), boxes)))
 
 
 def _classes(

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from seedbed.data.coco import CocoImage, CocoInstances
+from seedbed.data.coco_annotations import CocoImage, CocoInstances
+from seedbed.data.images import picture_size
 from seedbed.data.own_coco import draft_instances
 from seedbed.data.own_draft import Draft, files_by_stem
 from seedbed.data.own_labels import read_own_text
-from seedbed.data.pictures import picture_size
 from seedbed.errors import DataError
 
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels/classes.txt")

@@ -19,16 +19,25 @@ from seedbed.errors import ParameterError
 from seedbed.io.catalogue import Catalogue
 
 VOID = 255
+INPUT = "input"
+"""Argument of the step ``normalize`` that stands for what the network's input is normalised with."""
 STEPS: Catalogue[Callable[[Any], v2.Transform]] = Catalogue("augmentation step", "seedbed.data", "augmentation")
 
 
-def build_transform(steps: Sequence[Mapping[str, Any]]) -> v2.Transform:
+def build_transform(steps: Sequence[Mapping[str, Any]], normalize: str | None = None) -> v2.Transform:
     """Return the transform that ``steps`` describe.
+
+    Args:
+        steps: one-entry mappings.
+        normalize: what the network's input is normalised with; the step ``{normalize: input}`` does so.
 
     Raises:
         ParameterError: a step is unknown, or its argument does not fit.
     """
-    return v2.Compose([_build(step) for step in steps]) if steps else v2.Identity()
+    if normalize is None and {"normalize": INPUT} in [dict(step) for step in steps]:
+        raise ParameterError("Augmentation step 'normalize': 'input' needs a network, whose input it is.")
+    known = [{"normalize": normalize} if dict(step) == {"normalize": INPUT} else step for step in steps]
+    return v2.Compose([_build(step) for step in known]) if known else v2.Identity()
 
 
 def augmentation(name: str) -> Callable[[Callable], Callable]:
@@ -129,7 +138,7 @@ def _random_erasing(*, probability: float) -> v2.Transform:
 
 
 @augmentation("normalize")
-def _normalise(*, name: Literal["half", "imagenet"]) -> v2.Transform:
+def _normalise(*, name: Literal["input", "half", "imagenet"]) -> v2.Transform:
     mean, std = normalisation(name)
     return v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.flatten().tolist(), std.flatten().tolist())]

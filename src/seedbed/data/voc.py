@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from seedbed.data.images import picture_size
 from seedbed.data.index import Box, Record
-from seedbed.data.pictures import picture_size
 from seedbed.errors import DataError
 from seedbed.io.masks import encode_mask
 

@@ -1,7 +1,9 @@
-"""Batches that do not fit into a GPU's memory: halved until they do."""
+"""Work that does not fit into a GPU's memory: batches halved until they do, a training that says what to set."""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -9,6 +11,44 @@ from torch import Tensor
 from seedbed.errors import UserError
 
 log = logging.getLogger(__name__)
+
+
+# What CUDA and its libraries say where PyTorch's own allocator was not asked, or had nothing left to give to them.
+_NO_MEMORY = re.compile(
+    r"out of memory|CU(BLAS|DNN|SPARSE|SOLVER)_STATUS_(ALLOC_FAILED|INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)"
+    r"|CUBLAS_STATUS_NOT_INITIALIZED|unable to find an engine to execute this computation",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of PyTorch's means that the GPU's memory is used up; cuBLAS and cuDNN raise plain ones."""
+    return isinstance(error, torch.OutOfMemoryError) or bool(_NO_MEMORY.search(str(error)))
+
+
+@contextmanager
+def training_fits(samples: int) -> Iterator[None]:
+    """Explain what to set where a training does not fit into the GPU's memory: its batch is part of its result.
+
+    Args:
+        samples: in a batch.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        problem = str(error).split("\n")[0]
+    else:
+        return
+    raise UserError(
+        f"The training with batches of {samples} does not fit into the GPU's memory: {problem} Share a batch among "
+        "more GPUs (the rule's resource gpu; the result stays the same), take a GPU with more memory or one that "
+        "nobody else uses, or change the training: bf16: true, a smaller crop, or a smaller batch_size."
+    )
 
 
 class Fitting:
@@ -40,7 +80,9 @@ class Fitting:
             part, problem = None, ""
             try:
                 part = work(*(tensor[done : done + size] for tensor in batch))
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 problem = str(error).split("\n")[0]
             # Out of the handler, which keeps the tensors of the failed call alive.
             if part is None:

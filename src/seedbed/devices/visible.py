@@ -53,6 +53,12 @@ def lock_names(ids: tuple[str, ...]) -> dict[str, str]:
     return {name: found[0] if len(found) == 1 else re.sub(r"\W", "-", name) for name, found in indices.items()}
 
 
+def driver_version() -> str | None:
+    """Version of NVIDIA's driver, None where none answers."""
+    answers = _asked_of_driver("driver_version")
+    return answers[0] if answers else None
+
+
 def _asked_of_driver(columns: str) -> list[str]:
     """Lines of ``nvidia-smi`` about each GPU; none where there is no driver."""
     program = shutil.which("nvidia-smi")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import InputView, view
 from seedbed.errors import DataError
 from seedbed.explain.attention_cams import patch_attention
@@ -115,6 +115,7 @@ def count_attention(
     device: torch.device,
     *,
     renormalise: bool = False,
+    begun: AttentionStatistics | None = None,
 ) -> AttentionStatistics:
     """Mean Hellinger distance within each layer's patch-to-patch attention, over pictures (figure 4b).
 
@@ -124,8 +125,9 @@ def count_attention(
         settings: how a picture is brought to the network.
         device: where to compute.
         renormalise: as in `hellinger_distances`.
+        begun: statistics of other pictures, which these are added to.
     """
-    model, statistics = model.to(device).eval(), AttentionStatistics()
+    model, statistics = model.to(device).eval(), begun or AttentionStatistics()
     for pixels in _inputs(index, records, settings):
         layers = patch_attention(model, pixels[None].to(device))
         distances = torch.cat([mean_hellinger(layer, renormalise=renormalise) for layer in layers])

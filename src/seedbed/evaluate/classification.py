@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import logits_of

@@ -44,6 +44,9 @@ def prepared(
         DataError: shapes do not fit, or images or maps are not floating point.
         ParameterError: mean or std are not one number per channel.
     """
+    for name, given in (("images", images), ("maps", maps)):
+        if not isinstance(given, Tensor):
+            raise DataError(f"The {name} must be a torch.Tensor, not {type(given).__name__}.")
     labels = torch.as_tensor(labels, device=images.device)
     shape = (len(images), *images.shape[2:])
     if images.ndim != 4 or tuple(maps.shape) != shape or tuple(labels.shape) != shape[:1]:

@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as rle_tools
 from scipy import ndimage
 
-from seedbed.data.coco import CocoImage, is_crowd
+from seedbed.data.coco_annotations import CocoImage, is_crowd
 from seedbed.data.index import Box
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.soft_segmentation import unit_range

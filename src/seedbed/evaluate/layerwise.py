@@ -157,16 +157,17 @@ def count_layers(
     scoring: ScoringSettings,
     device: torch.device,
     block: int | None = None,
+    begun: LayerGain | None = None,
 ) -> LayerGain:
     """Count each layer's maps of pictures against their ground truth, over a sweep of background scores.
 
-    ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``.
+    ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``; ``begun`` is added to.
 
     Raises:
         DataError: there are no pictures, or one has no ground truth.
     """
     grid = [round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)]
-    gain = None
+    gain = begun
     for record, classes, maps in layer_maps(model, index, records, settings, device, block):
         if gain is None:
             gain = LayerGain(len(index.classes) + 1, len(maps.layers), grid, sorted(maps.beside), scoring.miou)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -31,7 +32,9 @@ class BoxLocalization:
         wrong: what becomes of a picture whose class was predicted wrongly: ``skip`` (as published) or ``score``.
     """
 
-    def __init__(self, threshold: float | None = 0.5, as_published: bool = True, wrong: str = "skip") -> None:
+    def __init__(
+        self, threshold: float | None = 0.5, as_published: bool = True, wrong: Literal["skip", "score"] = "skip"
+    ) -> None:
         if threshold is not None and not 0 <= threshold < 1:
             raise ParameterError(f"threshold must lie in [0, 1) or be None, not {threshold}.")
         self.threshold = threshold

@@ -8,6 +8,7 @@ turn mid-grey, most relevant first (MoRF) or least relevant first (LeRF), and th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -70,7 +71,11 @@ class PerturbationTest:
     """
 
     def __init__(
-        self, schedule: str = "per", area: str = "trapezoid", undefined: str = "largest", fill: str = "black"
+        self,
+        schedule: Literal["per", "100"] = "per",
+        area: Literal["trapezoid", "normalised", "mean"] = "trapezoid",
+        undefined: Literal["largest", "skip"] = "largest",
+        fill: Literal["black", "mean", "white"] = "black",
     ) -> None:
         for kind, name, known in (("schedule", schedule, SCHEDULES), ("area", area, AREAS)):
             if name not in known:
@@ -184,7 +189,12 @@ class AreaBetweenCurves:
             sum over 12 of the published code's spreadsheet column.
     """
 
-    def __init__(self, undefined: str = "largest", fill: str = "mean", area: str = "mean") -> None:
+    def __init__(
+        self,
+        undefined: Literal["largest", "skip"] = "largest",
+        fill: Literal["black", "mean", "white"] = "mean",
+        area: Literal["mean", "trapezoid", "twelfths"] = "mean",
+    ) -> None:
         if area not in CURVE_AREAS:
             raise ParameterError(unknown_name("area", area, CURVE_AREAS))
         self.undefined, self.fill, self.area = check_rule(undefined), check_fill(fill), area
@@ -270,6 +280,10 @@ class AreaBetweenCurves:
 
 def _measures(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
     """Return each measure [S, B] of the logits ``after`` [S, B, C], given those before any erasing [1, B, C]."""
+    if after.shape[-1] < 2:
+        raise DataError(
+            "A model of one class has no second largest probability; perturbation needs two classes or more."
+        )
     old, new = before.softmax(-1), after.softmax(-1)
     of_label = of_labels(new, labels)
     values = (

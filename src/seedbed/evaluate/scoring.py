@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from seedbed.data.images import read_mask
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_mask
 from seedbed.errors import DataError
-from seedbed.evaluate.confusion import ConfusionMatrix
+from seedbed.evaluate.confusion import CONVENTIONS, ConfusionMatrix
 from seedbed.evaluate.thresholds import ThresholdSweep
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
@@ -35,7 +35,7 @@ def score_masks(
     """Compare masks (uint8 [H, W], by image id) with ground truth.
 
     Returns:
-        What `quality` returns, and ``images``.
+        What `quality` returns, by each convention ``miou_<convention>``, and ``images``.
 
     Raises:
         DataError: a picture has no ground-truth mask, or sizes or labels do not fit.
@@ -43,7 +43,8 @@ def score_masks(
     matrix = ConfusionMatrix(len(index.classes) + 1)
     for record in records:
         matrix.update(masks[record.image], ground_truth(index, record), void="miss")
-    return {**quality(matrix, index.classes, scoring.miou), "images": len(records)}
+    means = {f"miou_{convention}": matrix.miou(convention) for convention in CONVENTIONS}
+    return {**quality(matrix, index.classes, scoring.miou), **means, "images": len(records)}
 
 
 def score_heatmaps(
@@ -65,9 +66,13 @@ def score_heatmaps(
             truth as the papers' seed tables do, instead of the constant's.
 
     Returns:
-        What ``score_masks`` returns, for the chosen background, and ``background``, ``miou_at_background``,
-        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``.
+        What ``score_masks`` returns, for the chosen background (``miou_<convention>`` at its own best one, where that
+        is chosen), and ``background``, ``miou_at_background``,
+        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``. Of no pictures the
+        constant alone.
     """
+    if not records:
+        return {"background": background, "background_best": background, "images": 0}
     grid = sorted({*(round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)), background})
     counts = ThresholdSweep(len(index.classes) + 1, grid)
     undefined = 0
@@ -75,11 +80,14 @@ def score_heatmaps(
         heat = at_picture_size(heatmaps[record.image])
         undefined += int(np.isnan(heatmaps[record.image].maps).any(axis=(1, 2)).sum())
         counts.update(heat.maps, [int(label) + 1 for label in heat.classes], ground_truth(index, record))
-    curve = counts.miou_curve(scoring.miou)
+    confusions = counts.confusions()
+    curves = {name: np.array([confusion.miou(name) for confusion in confusions]) for name in CONVENTIONS}
+    curve = curves[scoring.miou]
     best = int(np.argmax(curve))
     chosen = best if sweep else grid.index(background)
     return {
-        **quality(counts.confusions()[chosen], index.classes, scoring.miou),
+        **quality(confusions[chosen], index.classes, scoring.miou),
+        **{f"miou_{name}": float(means.max() if sweep else means[chosen]) for name, means in curves.items()},
         "background": grid[chosen],
         "miou_at_background": float(curve[grid.index(background)]),
         "miou_best": float(curve[best]),

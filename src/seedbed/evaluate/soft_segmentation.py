@@ -7,6 +7,7 @@ accuracy and IoU come from counts summed over the data set; average precision an
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class SoftSegmentation:
         undefined: ``background`` (as published) or ``skip``, for maps that hold NaN or are constant. Both count them.
     """
 
-    def __init__(self, undefined: str = "background") -> None:
+    def __init__(self, undefined: Literal["background", "skip"] = "background") -> None:
         if undefined not in UNDEFINED_RULES:
             raise ParameterError(unknown_name("rule for undefined maps", undefined, UNDEFINED_RULES))
         self.undefined = undefined

@@ -4,23 +4,10 @@
 model.
 """
 
-from seedbed.explain import (  # noqa: F401  importing a method registers it
-    attention_cams,
-    attention_guided_cam,
-    attention_sum,
-    attnlrp,
-    cam,
-    exvit,
-    generic_attribution,
-    gradcam,
-    legrad,
-    lrp,
-    rollout,
-    transformer_attribution,
-)
 from seedbed.explain.call import explain
-from seedbed.explain.heatmaps import count_undefined, min_max, upsample
-from seedbed.explain.registry import Method, explainer, methods, supports
+from seedbed.explain.map_scaling import count_undefined, min_max, upsample
+from seedbed.explain.method_registry import Method, explainer, methods, supports
+from seedbed.io.catalogue import import_registered
 
 __all__ = [
     "Method",
@@ -32,3 +19,5 @@ __all__ = [
     "supports",
     "upsample",
 ]
+
+import_registered(__name__, "explainer")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, UserError, unknown_name
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.targets import ABSENT, resolve
 from seedbed.explain.vit import evaluating
 from seedbed.models.attention_layers import layer_indices, patch_part

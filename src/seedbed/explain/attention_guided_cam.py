@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from seedbed.explain.forward import ReadRows, logits_of, read_rows, run_blocks
 from seedbed.explain.gradients import at_attention, at_mixed_values, logit_gradient, through_mlp
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import Readout, ViT

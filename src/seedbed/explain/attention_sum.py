@@ -1,11 +1,13 @@
 """The plain sum of self-attention over all layers and heads (AGCAM, figures 1 and 3): where peaks come from."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.forward import read_rows, run_blocks
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.vit import ViT
 
@@ -18,7 +20,7 @@ _ACTIVATIONS = {"softmax": lambda scores: scores.softmax(-1), "sigmoid": torch.s
     class_specific=False,
     description="Sum over layers and heads of the class token's attention, after softmax or sigmoid of the scores",
 )
-def attention_sum(model: nn.Module, images: Tensor, *, activation: str = "softmax") -> Tensor:
+def attention_sum(model: nn.Module, images: Tensor, *, activation: Literal["softmax", "sigmoid"] = "softmax") -> Tensor:
     """Return [B, h, w]: the read row of the scaled scores after ``activation``, summed over layers and heads.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seedbed.errors import ParameterError
 from seedbed.explain.forward import BlockRecord, join_heads, logits_of, run_blocks, split_heads
 from seedbed.explain.layers import Linear, Norm
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import Readout, ViT

@@ -1,14 +1,12 @@
 """Class maps layer by layer from one forward pass: what each layer refines (AReAM), or the last K fused (eX-ViT)."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError, UserError, unknown_name
-from seedbed.explain.attention_cams import refined_by_layer, unrefined
-from seedbed.explain.exvit import fused_layer_maps, no_guided_maps, no_plain_head
+from seedbed.io.catalogue import Catalogue
 
 
 class ByLayer(NamedTuple):
@@ -22,6 +20,16 @@ class ByLayer(NamedTuple):
 
     layers: Tensor
     beside: dict[str, Tensor]
+
+
+LayerMethod = Callable[[nn.Module, Tensor, Tensor, str, Mapping[str, Any]], ByLayer]
+"""From a model, images, targets, the method's name and options to its maps by layer."""
+METHODS: Catalogue[LayerMethod] = Catalogue("method by layer", "seedbed.explain", "by_layer")
+
+
+def by_layer(name: str) -> Callable[[LayerMethod], LayerMethod]:
+    """Register a function as how the method of that name explains layer by layer."""
+    return METHODS.entering(name)
 
 
 @torch.no_grad()
@@ -40,32 +48,7 @@ def maps_by_layer(model: nn.Module, images: Tensor, targets: Tensor, method: str
         ParameterError: the method has no such form.
         UserError: the method cannot explain this network.
     """
-    if method not in _METHODS:
-        raise ParameterError(unknown_name("method by layer", method, _METHODS))
+    explained = METHODS.find(method)
     kept = {name: value for name, value in options.items() if name not in ("layers", "fused_layers")}
     with torch.autocast(images.device.type, enabled=False):
-        return _METHODS[method](model, images, targets, method, kept)
-
-
-def _refined(model: nn.Module, images: Tensor, targets: Tensor, method: str, options: dict) -> ByLayer:
-    start = unrefined(model, images, targets, method, **options)
-    layers = refined_by_layer(start)
-    return ByLayer(layers, {"cam": start.maps, "all_layers": layers.sum(dim=1)})
-
-
-def _fused(model: nn.Module, images: Tensor, targets: Tensor, method: str, options: dict) -> ByLayer:
-    objection = {"attribute_guided_map": no_guided_maps, "cam": no_plain_head}[method](model)
-    if objection is not None:
-        raise UserError(f"'{method}' by layer cannot explain this {type(model).__name__}: {objection}.")
-    for name in options:
-        if name != "relu":
-            raise ParameterError(unknown_name(f"option of '{method}' by layer", name, ("relu",)))
-    return ByLayer(fused_layer_maps(model, images, targets, **options), {})
-
-
-_METHODS: dict[str, Callable[..., ByLayer]] = {
-    "mct_refined": _refined,
-    "transcam": _refined,
-    "attribute_guided_map": _fused,
-    "cam": _fused,
-}
+        return explained(model, images, targets, method, kept)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.explain.registry import implementation_for
+from seedbed.explain.hooks import hooked, require_unchanged
+from seedbed.explain.method_registry import implementation_for
 from seedbed.explain.targets import ABSENT, as_targets, check_classes
+from seedbed.explain.vit import evaluating
 
 
 @torch.no_grad()
@@ -31,8 +33,10 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
         unless the method's definition does it). ``lrp`` reaches the pixels: [B, H, W].
 
     Raises:
-        ParameterError: unknown method or option, targets or images of the wrong shape or type, a class out of range.
-        UserError: the method cannot explain this model; the text says why and which methods can.
+        ParameterError: unknown method or option, targets or images of the wrong shape or type (or of channels or a size
+            that the model cannot take), a class out of range.
+        UserError: the method cannot explain this model; the text says why and which methods can. Or hooks and patched
+            forwards change what the model answers, which maps would not show; those that only watch are harmless.
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
@@ -45,12 +49,33 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
     checked, several = as_targets(targets, images)
     with torch.autocast(images.device.type, enabled=False):
         cast = images.to(parameter.dtype)
-        if implementation.class_specific:
-            maps = implementation.run(model, cast, checked, **options)
-        else:
-            _check_range(model, checked)
-            maps = _for_every_class(implementation.run(model, cast, **options), checked)
+        others = hooked(model)
+        if others and len(cast):
+            require_unchanged(model, cast, others)
+        try:
+            if implementation.class_specific:
+                maps = implementation.run(model, cast, checked, **options)
+            else:
+                _check_range(model, checked)
+                maps = _for_every_class(implementation.run(model, cast, **options), checked)
+        except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+            if not others:
+                _require_usable(model, cast, error)
+            raise
     return (maps if several else maps.squeeze(1)).to(parameter.dtype)
+
+
+def _require_usable(model: nn.Module, images: Tensor, error: Exception) -> None:
+    """Raise a ParameterError if the model itself cannot take such images, which is why ``error`` came."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return
+    try:
+        with evaluating(model):
+            model(images[:1])
+    except (RuntimeError, AssertionError, ValueError, IndexError) as own:
+        if not isinstance(own, torch.OutOfMemoryError):
+            reason = (str(own).splitlines() or [type(own).__name__])[0]
+            raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {reason}") from error
 
 
 def _check_range(model: nn.Module, targets: Tensor | None) -> None:

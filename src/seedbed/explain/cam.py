@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from seedbed.errors import UserError
 from seedbed.explain.layers import Linear
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import not_a_vit
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
-from seedbed.explain.vit import Readout, evaluating, read_readout
+from seedbed.explain.vit import Readout, evaluating, patch_grid, read_readout
 from seedbed.models.resnet38 import ResNet38Classifier
 
 _STEPS, _STEPS_OF_HALF = 100, 4
@@ -38,7 +38,7 @@ def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         tokens = model.forward_features(images)  # the final norm included
     tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
     readout = read_readout(model, tokens.dtype)
-    grid = _grid(model, images)
+    grid = patch_grid(model, images)
     features = _patch_features(readout, tokens, model.num_prefix_tokens)
     weight = _weight_per_token(readout.head.weight, features.shape[-1])
 
@@ -46,12 +46,6 @@ def cam_of_vit(model: nn.Module, images: Tensor, targets: Tensor | None) -> Tens
         return (pairs.take(features) @ weight[pairs.label].unsqueeze(-1)).squeeze(-1)
 
     return explain_pairs(resolve(targets, _logits(readout, tokens)), explain, grid)
-
-
-def _grid(model: nn.Module, images: Tensor) -> tuple[int, int]:
-    if model.dynamic_img_size:
-        return model.patch_embed.dynamic_feat_size(tuple(images.shape[-2:]))
-    return model.patch_embed.grid_size
 
 
 def _logits(readout: Readout, normed: Tensor) -> Tensor:
@@ -189,10 +183,12 @@ def _is_linear(features: Tensor, head: Linear, logits: Tensor) -> bool:
     """
     if features.ndim != 4 or features.shape[1] != head.weight.shape[1]:
         return False
+    if not features.numel():
+        return True
     precision = torch.finfo(features.dtype)
     steps = _STEPS_OF_HALF if precision.bits < 32 else _STEPS
     weight, bias = head.weight.float(), 0 if head.bias is None else head.bias.float()
     exact = features.float() if precision.bits < 32 else features
     from_pooled = head(features.mean((2, 3))) if precision.bits >= 32 else exact.mean((2, 3)) @ weight.T + bias
     tolerance = steps * precision.eps * (exact.abs().mean((2, 3)) @ head.weight.to(exact).abs().T).amax()
-    return bool((from_pooled - logits).abs().max() <= tolerance + precision.tiny)
+    return not ((from_pooled - logits).abs() > tolerance + precision.tiny).any()  # undefined images prove nothing

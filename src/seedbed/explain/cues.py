@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.explain.fusion import Size, view_fusion
-from seedbed.explain.heatmaps import constants_kept
+from seedbed.explain.map_scaling import constants_kept
+from seedbed.explain.view_fusion import Size, view_fusion
 
 
 def relevance_to_cue(relevance: Tensor, *, scale: int = 16, root: float = 3.0) -> Tensor:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from seedbed.explain.forward import BlockRecord, logits_of, run_blocks
 from seedbed.explain.gradients import at_attention, at_mixed_values, logit_gradient, through_attention, through_mlp
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.rollout import first_layer
 from seedbed.explain.support import unreadable
 from seedbed.explain.targets import Pairs, explain_pairs, resolve

@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from seedbed.explain.forward import BlockRecord, last_of, logits_of, run_blocks
 from seedbed.explain.gradients import at_attention, at_mixed_values, logit_gradient, through_mlp
-from seedbed.explain.heatmaps import min_max
-from seedbed.explain.registry import explainer
+from seedbed.explain.map_scaling import min_max
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
 from seedbed.explain.vit import ViT

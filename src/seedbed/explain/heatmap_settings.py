@@ -14,7 +14,7 @@ class HeatMapSettings:
     Attributes:
         method, options: the explanation method and its options.
         input: how an image is brought to the network at scale 1.
-        fusion, fusion_options: how the views' maps become one map a class, see `seedbed.explain.fusion`.
+        fusion, fusion_options: how the views' maps become one map a class, see `seedbed.explain.view_fusion`.
         classes: explain an image's ``labels``, or the ``predicted`` class.
         scales: factors on the input's size.
         flip: explain each view's mirror image too.

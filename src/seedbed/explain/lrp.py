@@ -1,12 +1,14 @@
 """Layer-wise relevance propagation as the baselines of the CVPR 2021 paper: down to the input, or to one attention."""
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.explain.forward import BlockRecord, logits_of, run_blocks
 from seedbed.explain.gradients import at_attention, at_mixed_values, logit_gradient, through_attention, through_mlp
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.relevance import logit_relevance, past_attention, past_mlp, to_attention
 from seedbed.explain.relevance_rules import EPSILON, Rules, rules_named, through_sum
 from seedbed.explain.rollout import first_layer
@@ -21,7 +23,12 @@ from seedbed.explain.vit import Readout, ViT
     description="Full layer-wise relevance propagation, down to the pixels",
 )
 def lrp(
-    model: nn.Module, images: Tensor, targets: Tensor | None, *, rules: str = "orig", down_to: str = "auto"
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor | None,
+    *,
+    rules: Literal["orig", "ours"] = "orig",
+    down_to: Literal["auto", "pixels", "tokens"] = "auto",
 ) -> Tensor:
     """Return the relevance that reaches the input: [B, K, H, W], signed, or [B, K, h, w] if it stops at the tokens.
 
@@ -71,7 +78,7 @@ def partial_lrp(
     targets: Tensor | None,
     *,
     layer: int = -1,
-    rules: str = "orig",
+    rules: Literal["orig", "ours"] = "orig",
     ablation: bool = False,
 ) -> Tensor:
     """Return [B, K, h, w] >= 0: ``mean_h max(R_A, 0)`` of one block's attention, in the row the classifier reads.

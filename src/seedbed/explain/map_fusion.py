@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.explain.heatmaps import constants_kept
+from seedbed.explain.map_scaling import constants_kept
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from seedbed.explain.fusion import Size, view_fusion
-from seedbed.explain.heatmaps import min_max, upsample
+from seedbed.explain.map_scaling import min_max, upsample
+from seedbed.explain.view_fusion import Size, view_fusion
 
 
 @view_fusion("raw")

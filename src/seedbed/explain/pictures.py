@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.explain.call import explain
-from seedbed.explain.fusion import fuse_views
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.targets import ABSENT
+from seedbed.explain.view_fusion import fuse_views
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
 

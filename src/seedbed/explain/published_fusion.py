@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from seedbed.explain.fusion import Size, view_fusion
 from seedbed.explain.map_fusion import fuse_maps
+from seedbed.explain.view_fusion import Size, view_fusion
 
 
 @view_fusion("psa")

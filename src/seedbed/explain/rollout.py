@@ -1,10 +1,12 @@
 """Maps from the attention alone: raw attention and attention rollout (Abnar and Zuidema 2020). They know no classes."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.explain.forward import attention_only, last_of
-from seedbed.explain.registry import explainer
+from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import unreadable
 from seedbed.explain.vit import ViT
 
@@ -45,9 +47,9 @@ def rollout(
     images: Tensor,
     *,
     start_layer: int = 0,
-    fusion: str = "mean",
+    fusion: Literal["mean", "max", "min"] = "mean",
     discard_ratio: float = 0.0,
-    normalisation: str = "rows",
+    normalisation: Literal["rows", "agcam"] = "rows",
 ) -> Tensor:
     """Return [B, h, w]: the readout's row of B_L ... B_(start+1), with B = (fused attention + I) normalised.
 

@@ -98,6 +98,14 @@ class _Step(nn.Module):
         return self.step(self.model, x)
 
 
+def patch_grid(model: VisionTransformer, images: Tensor) -> tuple[int, int]:
+    """The grid (h, w) of an input's patches; without ``strict_img_size`` it need not be the model's own."""
+    embed = model.patch_embed
+    if type(embed) is PatchEmbed:
+        return tuple(embed.dynamic_feat_size(tuple(images.shape[-2:])))
+    return embed.dynamic_feat_size(tuple(images.shape[-2:])) if model.dynamic_img_size else tuple(embed.grid_size)
+
+
 class ViT:
     """A supported model, read in at least float32; each block when it is asked for."""
 
@@ -145,8 +153,7 @@ class ViT:
             patches = self._stem(lambda model, x: model.patch_embed(x), images)
         except AssertionError as error:  # timm's checks of the image size
             raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {error}") from error
-        grid = tuple(patches.shape[1:3]) if patches.ndim == 4 else tuple(self.model.patch_embed.grid_size)
-        return patches, grid
+        return patches, tuple(patches.shape[1:3]) if patches.ndim == 4 else patch_grid(self.model, images)
 
     def contents(self, patches: Tensor) -> Tensor:
         """Return prefix tokens and patches [B, T, D] as they are before positions are added."""

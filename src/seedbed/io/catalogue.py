@@ -14,6 +14,13 @@ from seedbed.io.registrations import registered_names, registrations
 Entry = TypeVar("Entry")
 
 
+def import_registered(package: str, function: str) -> None:
+    """Import every module of a package that enters something by ``function``, in the order of their names."""
+    found = registrations(package, function).values()
+    for module in sorted({entry.module for entries in found for entry in entries}):
+        import_module(module)
+
+
 class Catalogue(Generic[Entry]):
     """Entries by name.
 

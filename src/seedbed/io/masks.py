@@ -24,6 +24,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's earliest date: the same masks
 _PROVENANCE = "provenance.json"
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for damaged files."""
+COLOURED = ("RGB", "RGBA")
 _OTHER_DEPTHS = ("1", "I", "I;16", "I;16B", "I;16L")
 _BROKEN_ZIP = (*UNREADABLE, zipfile.BadZipFile, RuntimeError)
 
@@ -69,7 +70,10 @@ def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_dept
             if any_depth and picture.mode in _OTHER_DEPTHS:
                 return _narrowed(np.asarray(picture), name)
             if picture.mode not in ("P", "L"):
-                raise DataError(f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.")
+                hint = " Colours need a labelmap.txt that says what they mean." if picture.mode in COLOURED else ""
+                raise DataError(
+                    f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.{hint}"
+                )
             step = _spread(picture)
             return np.array(picture, np.uint8) // step if step > 1 else np.array(picture, np.uint8)
     except FileNotFoundError:
@@ -84,7 +88,7 @@ def is_coloured(path: str | Path) -> bool:
     """Whether an image's pixels are colours, not numbers; False for what cannot be opened."""
     try:
         with Image.open(path) as picture:
-            return picture.mode in ("RGB", "RGBA")
+            return picture.mode in COLOURED
     except UNREADABLE:
         return False
 

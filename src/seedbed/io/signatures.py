@@ -44,6 +44,7 @@ def options_of(node: Definition, tree: ast.Module, *, skip: int | None) -> dict[
     if initial is not None:
         return _with_handed_on(initial, node.bases, tree, None if skip is None else skip + 1)
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+    fields = [part for part in fields if "ClassVar" not in ast.unparse(part.annotation)]
     if fields or not node.bases:
         return {part.target.id: Option(ast.unparse(part.annotation), part.value is None) for part in fields}  # type: ignore[union-attr]
     return _inherited(node.bases, tree, skip)
@@ -70,7 +71,8 @@ def _with_handed_on(
 def _inherited(bases: Sequence[ast.expr], tree: ast.Module, skip: int | None) -> dict[str, Option] | None:
     """Options of the first of these classes that has any of its own; None if the library defines none."""
     found = [_options_at(base.id, tree, skip) for base in bases if isinstance(base, ast.Name)]
-    return next((options for options in found if options), None)
+    known = [options for options in found if options is not None]
+    return next((options for options in known if options), {} if known else None)
 
 
 def _handing_on(function: ast.FunctionDef) -> Iterator[ast.Call]:
@@ -101,7 +103,7 @@ def _find(name: str, tree: ast.Module) -> tuple[Definition, ast.Module] | None:
     """A function or class of a module, or of the module of the library that it imports it from."""
     if name in definitions(tree):
         return definitions(tree)[name], tree
-    for part in tree.body:
+    for part in ast.walk(tree):  # heavy modules are imported where they are used
         module = (part.module or "") if isinstance(part, ast.ImportFrom) else ""
         if module.startswith("seedbed.") and name in [alias.name for alias in part.names]:  # type: ignore[attr-defined]
             return _find(name, parsed(module_file(module)))

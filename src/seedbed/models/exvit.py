@@ -3,7 +3,7 @@
 The encoder's parameters carry timm's names, so that DeiT's weights fit.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -100,11 +100,11 @@ class ExViT(nn.Module):
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.0,
-        attention: str = "emha",
+        attention: Literal["emha", "softmax"] = "emha",
         alignment: float = 0.0,
         fused_layers: int = 3,
         feature_norm: bool = False,
-        head: str = "attributes",
+        head: Literal["attributes", "cam"] = "attributes",
         hidden: int = 256,
         num_attributes: int = 8,
         pooling: str = "mean",

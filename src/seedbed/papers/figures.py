@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.papers.layout import Layout
+from seedbed.papers.measured import check_stage
 from seedbed.papers.plan import REGISTRY, measure, seeds_of
-from seedbed.papers.tables import Axis, Figure, Panel
+from seedbed.papers.tables import Axis, Figure, Group, Panel
 from seedbed.params import Preset
 
 REPRODUCED = "reproduced"
@@ -87,7 +88,7 @@ def figure_panels(
     Raises:
         ParameterError: the pipeline of a bar or curve lacks a key that its stage needs.
     """
-    groups = figure.groups or [{"label": "", "pipeline": {}}]
+    groups = figure.groups or [Group(label="")]
     return [
         _resolve(figure, group, panel, preset, layout, tuple(seeds or preset.seeds))
         for group in groups
@@ -126,19 +127,19 @@ def missing_of(panels: Iterable[PlannedPanel]) -> tuple[str, ...]:
 
 
 def _resolve(
-    figure: Figure, group: dict[str, Any], panel: Panel, preset: Preset, layout: Layout, seeds: tuple[int, ...]
+    figure: Figure, group: Group, panel: Panel, preset: Preset, layout: Layout, seeds: tuple[int, ...]
 ) -> PlannedPanel:
-    pipeline = {**figure.pipeline, **group["pipeline"], **panel.pipeline}
+    pipeline = {**figure.pipeline, **group.pipeline, **panel.pipeline}
     names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
     if panel.shows in CHARTS:
         measurement, missing = measure(pipeline, preset, f"{figure.id}, panel '{panel.label}'")
         wanted = seeds_of(measurement, preset, seeds) if measurement else ()
         sources = tuple(measurement.path(layout, seed) for seed in wanted)
-        return PlannedPanel(group["label"], panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
+        return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
     missing = tuple(
         f"{key} {name}" for key, name in names.items() if key in REGISTRY and name not in getattr(preset, REGISTRY[key])
     )
-    if "stage" in names and names["stage"] not in preset.stages:
-        missing += (f"stage {names['stage']}",)
+    if "stage" in names:
+        check_stage(names["stage"], f"{figure.id}, panel '{panel.label}'")
     names = names if missing else preset.measured_names(names)
-    return PlannedPanel(group["label"], panel.label, panel.shows, names, panel.row, missing=missing)
+    return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, missing=missing)

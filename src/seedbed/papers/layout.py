@@ -74,6 +74,10 @@ class Layout:
         """Folder of a segmentation network; its predictions lie in one sub-folder a split."""
         return f"{self.root}/segmenters/{dataset}/{model}/{explainer}/{refiner}/{segmenter}/seed{seed}"
 
+    def prediction(self, dataset: str, model: str, split: str, seed: str | int) -> str:
+        """Folder of the masks that a network predicts itself, without heat maps or pseudo masks on the way."""
+        return f"{self.root}/predictions/{dataset}/{model}/seed{seed}/{split}"
+
     def table(self, paper: str, table: str) -> str:
         """A table without its extension."""
         return f"{self.root}/tables/{paper}/{table}"
@@ -97,6 +101,10 @@ class Layout:
     def explained(self, name: str) -> str:
         """Page and maps of one explained image, without extension."""
         return f"{self.root}/explained/{name}"
+
+    def deposit(self, paper: str, table: str) -> str:
+        """A table with all that it was computed from, as one zip."""
+        return f"{self.root}/archives/{paper}_{table}.zip"
 
     def rebuilt(self, weights: str) -> str:
         """Comparison of shipped weights with what their recipe trains."""

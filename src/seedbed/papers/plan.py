@@ -6,8 +6,10 @@ from typing import Any
 
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
+from seedbed.papers.measured import SCORED, check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
+from seedbed.params.refiner_sections import needs
 
 CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
 SUBMISSION = "submission"
@@ -19,12 +21,7 @@ REGISTRY = {
     "refiner": "refiners",
     "segmenter": "segmenters",
 }
-_NEEDED = {
-    "heatmaps": ("explainer",),
-    "masks": ("explainer", "refiner"),
-    "segmentation": ("explainer", "refiner", "segmenter"),
-    "attention_statistics": (),
-}
+MIOU = "miou"
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,15 @@ class Measurement:
             return f"{layout.segmenter(*names, seed)}/{self.split}"
         if self.stage == "masks":
             return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
-        if self.stage == "attention_statistics":
+        if self.stage == "prediction":
+            return layout.prediction(self.dataset, self.model, self.split, seed)
+        if self.explainer is None:
             return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
         return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
 
     def path(self, layout: Layout, seed: int) -> str:
         """JSON file that holds the number."""
-        if self.stage in ("segmentation", "masks"):
+        if self.stage in ("segmentation", "masks", "prediction"):
             return f"{self.folder(layout, seed)}/metrics.json"
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
@@ -123,12 +122,18 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the picture alone
         found["segmenter"] = measurement.segmenter
-    if preset.models[measurement.model].train is not None and not preset.checkpoint_of("model", measurement.model):
+    trained = preset.models[measurement.model].train is not None
+    if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
     network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
     if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
         found["network"] = network
     return found
+
+
+def _reads_model(measurement: Measurement, preset: Preset) -> bool:
+    """Whether anything of the classifier reaches the number: ground truth as masks needs no maps."""
+    return measurement.refiner is None or needs(preset.refiners[measurement.refiner].kind, "maps")
 
 
 def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
@@ -138,20 +143,48 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
         ParameterError: a key that the stage needs is absent; ``where`` names the cell.
     """
     stage = pipeline.get("stage")
-    needed = ("dataset", "split", "model", "metric", *_NEEDED.get(stage, ("explainer",)))
+    if stage is not None:
+        check_stage(stage, where)
+    needed = ("dataset", "split", "model", "metric", *(names_needed(stage) if stage else ("explainer",)))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
+    metric = _metric(pipeline, where)
     names = {key: pipeline[key] for key in needed if key in REGISTRY}
     names["dataset"] = preset.dataset_for(names["dataset"])
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
-    if stage not in preset.stages:
-        missing += (f"stage {stage}",)
     if missing:
         return None, missing
-    subset = pipeline.get("subset")
     names = preset.measured_names(names)
-    return Measurement(stage=stage, split=pipeline["split"], metric=pipeline["metric"], subset=subset, **names), ()
+    found = Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names)
+    _check_needs(found, preset, where)
+    return found, ()
+
+
+def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
+    """Refuse a measurement that would fail once its jobs run, for want of what it declares to need."""
+    stage, dataset = measurement.stage, preset.datasets[measurement.dataset]
+    for what, words in (("single_label", "exactly one label an image"), ("boxes", "boxes"), ("masks", "masks")):
+        given = what == "single_label" and measurement.subset == "single_class"
+        if measures(stage, what) and not given and dataset.offers(what) is False:
+            raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+    if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
+        explainer = preset.on(measurement.dataset).explainer_of(measurement.explainer, measurement.model)
+        if explainer.input.size is None:
+            raise ParameterError(
+                f"{where}: {stage} needs images of one size, but explainers.{measurement.explainer} has no input.size. "
+                f"Give it one, or set protocols.{stage}.size."
+            )
+
+
+def _metric(pipeline: Mapping[str, str], where: str) -> str:
+    """The key of the number: mIoU's own where the pipeline names over which classes the mean is taken."""
+    convention, stage, metric = pipeline.get("miou"), pipeline["stage"], pipeline["metric"]
+    if convention is None or (stage in SCORED and metric != MIOU):
+        return metric
+    if stage not in SCORED:
+        raise ParameterError(f"{where}: miou chooses among the means of {', '.join(SCORED)}, not of {stage}.")
+    return f"{MIOU}_{convention}"
 
 
 def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:
@@ -159,7 +192,10 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     if row.status == "cited":
         return Cell(row.id, column.id, CITED, reported)
     pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
-    measurement, missing = measure(pipeline, preset, f"{table.id}, row '{row.id}', column '{column.id}'")
+    where = f"{table.id}, row '{row.id}', column '{column.id}'"
+    measurement, missing = measure(pipeline, preset, where)
+    if measurement is not None:
+        _check_supervision(measurement, row, preset, where)
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
@@ -171,6 +207,15 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
         return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)
     sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
+
+
+def _check_supervision(measurement: Measurement, row: Row, preset: Preset, where: str) -> None:
+    """Refuse ground truth as masks in a row that does not say that it is fully supervised."""
+    refiner = preset.refiners.get(measurement.refiner)
+    if refiner is not None and needs(refiner.kind, "truth") and row.attributes.get("supervision") != "F":
+        raise ParameterError(
+            f"{where}: refiner '{measurement.refiner}' is ground truth, so the row's attribute supervision must be F."
+        )
 
 
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
@@ -194,7 +239,7 @@ def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout,
         names = (*chain, measurement.refiner, measurement.segmenter)
         return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
     found = []
-    if preset.checkpoint_of("model", measurement.model):
+    if _reads_model(measurement, preset) and preset.checkpoint_of("model", measurement.model):
         found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
     if preset.checkpoint_of("refiner", measurement.refiner):
         network = preset.refiners[measurement.refiner].network

@@ -1,17 +1,36 @@
-"""Reader of ``papers/*.yaml``: reported numbers, and for reproduced rows the pipeline that makes them."""
+"""Tables and figures as data, read from ``papers/*.yaml``: reported numbers, and the pipeline behind each row."""
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypedDict
 
 from seedbed.errors import ParameterError, unknown_name
-from seedbed.params.base import Section
+from seedbed.papers.measured import SCORED, known_stage
+from seedbed.params.base import MiouConvention, Section
+from seedbed.params.mistakes import mistakes, named_path
 
-Pipeline = dict[str, str]
-"""Names along the chain: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset."""
+Stage = Annotated[str, AfterValidator(known_stage)]
+
+
+class Pipeline(TypedDict, total=False):
+    """Names along the chain, and what is measured at its end."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    dataset: str
+    split: str
+    subset: Literal["single_class", "two_classes"]
+    model: str
+    explainer: str
+    refiner: str
+    segmenter: str
+    stage: Stage
+    metric: str
+    miou: MiouConvention
 
 
 class Column(Section):
@@ -31,6 +50,9 @@ class Row(Section):
     label: str
     source: str | None = None
     status: Literal["cited", "reproduced"]
+    supervision: Literal["I", "I+T", "I+S", "F"] | None = Field(
+        None, description="I image labels, I+T image labels and text (CLIP), I+S saliency or SAM, F full masks"
+    )
     beyond_paper: bool = False
     reported: dict[str, float | None]
     printed_delta: dict[str, float] = {}
@@ -62,8 +84,17 @@ class Table(Section):
         for row in self.rows:
             stray = (set(row.reported) | set(row.cells)) - columns
             if stray:
-                raise ValueError(f"row '{row.id}' has values for unknown columns {sorted(stray)}")
+                raise ValueError(f"row '{row.id}': {unknown_name('column', min(stray), columns)}")
+            if row.supervision is None and self.measures_segmentation:
+                raise ValueError(f"row '{row.id}' lacks its supervision: I, I+T, I+S or F")
         return self
+
+    @property
+    def measures_segmentation(self) -> bool:
+        """Whether a column or a row ends in masks of classes."""
+        found = [self.pipeline, *(part.pipeline for part in (*self.columns, *self.rows))]
+        found += [cell for row in self.rows for cell in row.cells.values()]
+        return any(pipeline.get("stage") in SCORED for pipeline in found)
 
 
 class Axis(Section):
@@ -96,6 +127,13 @@ class Panel(Section):
     reported: dict[str, float] = {}
 
 
+class Group(Section):
+    """Rows of a gallery that share what lies under their panels, such as a data set."""
+
+    label: str
+    pipeline: Pipeline = {}
+
+
 class Figure(Section):
     """A figure: a gallery of pictures or a drawn measurement."""
 
@@ -106,7 +144,7 @@ class Figure(Section):
     status: Literal["reproduced"]
     question: str | None = None
     pipeline: Pipeline = {}
-    groups: list[dict[str, Any]] = []
+    groups: list[Group] = []
     panels: list[Panel] = []
     x: Axis | None = None
     y: Axis | None = None
@@ -154,11 +192,13 @@ def read_papers(folder: str | Path) -> dict[str, Paper]:
     papers = {}
     for path in sorted(Path(folder).glob("*.yaml")):
         try:
-            paper = Paper.model_validate(yaml.safe_load(path.read_text()))
+            content = yaml.safe_load(path.read_text())
+            paper = Paper.model_validate(content)
         except yaml.YAMLError as error:
             raise ParameterError(f"{path}: not valid YAML: {error}") from None
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+            found = mistakes(error, Paper, content)
+            problems = "\n  ".join(f"{named_path(place, content)}: {text}" for place, text in found)
             raise ParameterError(f"{path}: {problems}") from None
         if paper.id != path.stem:
             raise ParameterError(f"{path}: its id is '{paper.id}', but the file is named '{path.stem}'.")

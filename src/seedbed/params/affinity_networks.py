@@ -5,9 +5,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from seedbed.params.base import Fraction, Positive, Section, Steps
-from seedbed.params.crfs import CrfPicture
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
+from seedbed.settings.kinds import CrfPicture
 from seedbed.settings.optimisation import Training
 
 

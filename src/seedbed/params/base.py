@@ -1,7 +1,7 @@
 """What all parameter sections share: unknown keys are errors, values do not change."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -10,6 +10,8 @@ from seedbed.params.merging import merge
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
+MiouConvention = Literal["all_classes", "in_truth", "in_either"]
+"""Over which classes a mean IoU is taken; see ``seedbed.evaluate.ConfusionMatrix.miou``."""
 Steps = list[dict[str, Any]]
 """Augmentation steps, ``[{name: argument}, ...]``; see ``seedbed.data.transforms``."""
 

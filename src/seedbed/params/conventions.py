@@ -1,17 +1,13 @@
 """Parameters of scores: the section `scoring`."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from seedbed.params.base import Positive, Section
+from seedbed.params.base import MiouConvention, Positive, Section
 
 
 class Scoring(Section):
     """How masks are scored."""
 
-    miou: Literal["all_classes", "in_truth", "in_either"] = Field(
-        "all_classes", description="over which classes the mean is taken"
-    )
+    miou: MiouConvention = Field("all_classes", description="over which classes the mean is taken")
     sweep_step: float = Field(0.01, gt=0, lt=1)
     sweep_count: Positive = 60

@@ -29,16 +29,51 @@ class Shapes(Section):
         """What to set so that there are test pictures; None if there are."""
         return None if self.test else "test=<how many>"
 
+    def splits(self) -> tuple[str, ...]:
+        """Splits that it may have."""
+        return ("train", "trainaug", *(("val",) if self.val else ()), "test")
+
+    def offers(self, what: str) -> bool:
+        """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""
+        return what in ("boxes", "masks") or self.single_object
+
 
 class Folder(Section):
     """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
 
     kind: Literal["folder"]
     path: str
+    longest_side: Positive | None = Field(
+        None, description="work on copies of at most so many pixels a side; null: on the images as they are"
+    )
 
     def lacks_test(self) -> str | None:
         """None: the folder's own list names its splits."""
         return None
+
+    def splits(self) -> None:
+        """None: the folder's own list names them."""
+        return
+
+    def offers(self, what: str) -> bool | None:
+        """None: only the folder knows."""
+        return None
+
+
+_OFFERS = {
+    "voc12": ("boxes", "masks"),
+    "coco14": ("boxes", "masks"),
+    "imagenet": ("boxes", "single_label"),
+    "imagenet_segmentation": ("masks", "single_label"),
+    "cub200": ("boxes", "masks", "single_label"),
+}
+_SPLITS = {
+    "voc12": ("train", "trainaug", "val", "test"),
+    "coco14": ("train", "trainaug", "val"),
+    "imagenet": ("val",),
+    "imagenet_segmentation": ("val",),
+    "cub200": ("train", "trainaug", "test"),
+}
 
 
 class Published(Section):
@@ -53,6 +88,14 @@ class Published(Section):
         """What to set so that there are test pictures; None if there are, or if none are published apart."""
         wanted = self.kind != "voc12" or "voc12_test" in self.optional
         return None if wanted else f"optional={[*self.optional, 'voc12_test']}".replace("'", "")
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that it may have."""
+        return _SPLITS[self.kind]
+
+    def offers(self, what: str) -> bool:
+        """Whether each image of its usual splits has ``boxes``, ``masks``, or exactly one label (``single_label``)."""
+        return what in _OFFERS[self.kind]
 
 
 Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]

@@ -1,7 +1,6 @@
 """params.yaml, the command line's overrides and what variants inherit become one checked preset."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from pydantic import ValidationError
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.params.inheritance import bases, inherit
 from seedbed.params.merging import merge
+from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "dataset_name", "common", "presets", "sources", "gres", "of", "plan"),
+    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres", "of", "plan"),
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
 )
@@ -71,7 +71,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     if config.get("dataset") and not names_data_set(config, values.get("datasets") or {}):
         folder = _own_folder(config["dataset"], values.get("datasets") or {} if config.get("masks") else ())
         name_of_data = own_name(folder["path"], config.get("dataset_name"))
-        values = merge(values, {"datasets": {name_of_data: folder}})
+        side = {"longest_side": config["longest_side"]} if config.get("longest_side") else {}
+        values = merge(values, {"datasets": {name_of_data: {**folder, **side}}})
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
@@ -131,7 +132,7 @@ def _nested(key: str, value: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         raise ParameterError(f"{key}: {unknown_name('parameter', key, [*RESERVED, *Preset.model_fields])}")
     known: Any = _with_inherited(values) if len(parts) > 1 else values
     for depth, part in enumerate(parts[:-1]):
-        names = {*_field_names(parts[:depth], values), *(known if isinstance(known, Mapping) else ())}
+        names = {*known_keys(parts[:depth], Preset, values), *(known if isinstance(known, Mapping) else ())}
         if part not in names:
             place = ".".join(parts[:depth]) or "the preset"
             raise ParameterError(f"{key}: {unknown_name(f'key of {place}', part, names)}")
@@ -154,60 +155,15 @@ def _explain(error: ValidationError, preset: str, values: Mapping[str, Any], wri
 
     What a variant has from its base (``written`` has both as they stand in the file) is said of the base alone.
     """
-    lines = []
-    paths = [_without_kinds(problem["loc"], values) for problem in error.errors()]
-    for problem, path in zip(error.errors(), paths, strict=True):
-        if any([path[0], base, *path[2:]] in paths for base in _bases(path, written)):
-            continue
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            near = get_close_matches(str(path[-1]), _field_names(path[:-1], values), n=1)
-            text = "unknown key." + (f" Did you mean '{near[0]}'?" if near else "")
-        elif not isinstance(problem["input"], Mapping):
-            text = f"{text} (it is {problem['input']!r})"
-        lines.append(f"{'.'.join(['presets', preset, *map(str, path)])}: {text}")
+    found = mistakes(error, Preset, values)
+    paths = [path for path, _ in found]
+    lines = [
+        f"{'.'.join(['presets', preset, *map(str, path)])}: {text}"
+        for path, text in found
+        if not any((path[0], base, *path[2:]) in paths for base in _bases(path, written))
+    ]
     return "params.yaml does not fit:\n  " + "\n  ".join(lines)
 
 
 def _bases(path: Sequence[Any], written: Mapping[str, Any]) -> list[str]:
     return bases(written[path[0]], path[1], "") if len(path) > 1 and path[0] in NAMED else []
-
-
-def _without_kinds(location: Sequence[Any], values: Any) -> list[Any]:
-    """A problem's path in the file: pydantic also names the ``kind`` that chose a section's fields."""
-    path = []
-    for part in location:
-        if isinstance(values, Mapping) and part not in values and values.get("kind") == part:
-            continue
-        path.append(part)
-        values = _inside(values, part)
-    return path
-
-
-def _field_names(path: Sequence[Any], values: Any) -> list[str]:
-    """Names that the schema gives to the fields of the section at ``path``; none if it has free ones."""
-    schema = Preset.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in path:
-        values = _inside(values, part)
-        child = node.get("properties", {}).get(part) or node.get("items") or node.get("additionalProperties")
-        node = _chosen(schema, child if isinstance(child, dict) else {}, values)
-    return list(node.get("properties", {}))
-
-
-def _inside(values: Any, part: Any) -> Any:
-    if isinstance(values, Mapping):
-        return values.get(part)
-    return values[part] if isinstance(values, list) and isinstance(part, int) and part < len(values) else None
-
-
-def _chosen(schema: dict[str, Any], node: dict[str, Any], value: Any) -> dict[str, Any]:
-    """The section that a node of the schema stands for: through ``| None``, a choice by ``kind``, and references."""
-    options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
-    if len(options) == 1:
-        node = options[0]
-    if "discriminator" in node:
-        kind = value.get("kind") if isinstance(value, Mapping) else None
-        node = {"$ref": node["discriminator"]["mapping"].get(kind)}
-    reference = node.get("$ref", "")
-    return schema["$defs"][reference.split("/")[-1]] if reference else ({} if "$ref" in node else node)

@@ -1,7 +1,7 @@
 """One preset of params.yaml, whole and checked: every name that a section refers to exists."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -20,20 +20,6 @@ from seedbed.params.stages import (
     Scoring,
     Segmenter,
 )
-
-Stage = Literal[
-    "heatmaps",
-    "masks",
-    "segmentation",
-    "soft_segmentation",
-    "perturbation",
-    "abpc",
-    "localization",
-    "instances",
-    "noise",
-    "layerwise",
-    "attention_statistics",
-]
 
 CHECKPOINT = "-checkpoint"
 """Ending of the names under which published checkpoints are measured, beside the networks trained here."""
@@ -72,7 +58,6 @@ class Preset(Section):
     seeds: list[Seed] = Field(min_length=1, description="seeds of every trained row; tables show mean and spread")
     table_seeds: dict[str, list[Seed]] = Field({}, description="table or figure, as `exvit_table6` -> its own seeds")
     shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
-    protocol_shards: Positive = Field(1, description="the same for measurements of explanations")
     stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
     datasets: dict[str, Dataset]
     weights: dict[str, Weights] = {}
@@ -83,7 +68,6 @@ class Preset(Section):
     refiners: dict[str, Refiner] = {}
     segmenters: dict[str, Segmenter] = {}
     headlines: list[str] = Field([], description="tables that plain `snakemake` makes, such as vit_affinity_table4")
-    stages: list[Stage] = Field(description="what is measured; a table cell of another stage is `not run`")
     protocols: dict[str, dict[str, Any]] = Field({}, description="options of the measurements of explanations")
     own: OwnData
     scoring: Scoring = Scoring()

@@ -31,6 +31,17 @@ class Trained(Varied):
     checkpoint: Checkpoint | None = None
 
     @model_validator(mode="after")
+    def _normalised_once(self) -> Self:
+        train, own = getattr(self, "train", None), getattr(self, "input", None)
+        for step in train.augment if train and own else ():
+            if step.get("normalize", "input") not in ("input", own.normalize):
+                raise ValueError(
+                    f"train.augment normalizes by '{step['normalize']}', but input.normalize is '{own.normalize}'; "
+                    "write the step as normalize: input"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _checkpoint_for_all(self) -> Self:
         if any("checkpoint" in changes for changes in self.per_dataset.values()):
             raise ValueError("per_dataset: a checkpoint names its data set itself, checkpoint: {path: .., dataset: ..}")

@@ -30,7 +30,7 @@ def params_schema(before: Mapping[str, Any] | None = None) -> Schema:
     Args:
         before: the schema as it was, whose ``x-absent-means`` are kept.
     """
-    whole = Preset.model_json_schema()
+    whole = without_titles(Preset.model_json_schema())
     sections = whole.pop("$defs")
     sections["Preset"] = whole
     del whole["properties"]["name"]
@@ -38,8 +38,6 @@ def params_schema(before: Mapping[str, Any] | None = None) -> Schema:
         section.pop("required", None)
     for node in _nodes(sections):
         node.pop("discriminator", None)
-        if isinstance(node.get("title"), str):  # the name in other letters
-            del node["title"]
         if "oneOf" in node:  # a variant need not repeat its base's `kind`, so several may fit
             node["anyOf"] = node.pop("oneOf")
     for key in NAMED:
@@ -72,6 +70,14 @@ def _say_what_absence_means(sections: Mapping[str, Schema], before: Mapping[str,
         for key, option in section.get("properties", {}).items():
             if "default" in option:
                 option[ABSENT] = known.get(key, {}).get(ABSENT, option["default"])
+
+
+def without_titles(schema: Schema) -> Schema:
+    """The schema without pydantic's titles, which are the names in other letters."""
+    for node in _nodes(schema):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+    return schema
 
 
 def write_schema(path: str | Path, make: Callable[[Mapping[str, Any] | None], Schema]) -> None:

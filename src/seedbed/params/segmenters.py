@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from seedbed.params.crfs import CrfPicture
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
+from seedbed.settings.kinds import CrfPicture
 from seedbed.settings.optimisation import Training
 
 

@@ -7,24 +7,21 @@ from seedbed.params.crfs import Crf
 from seedbed.params.explainers import Explainer
 from seedbed.params.job_resources import Resources
 from seedbed.params.network_input import Input, NetworkInput
-from seedbed.params.own_masks import OwnData
+from seedbed.params.own_chain import OwnData
 from seedbed.params.published_networks import Checkpoint, Trained
-from seedbed.params.refiners import Argmax, DenseCrf, RandomWalk, Refiner
+from seedbed.params.refiner_sections import Refiner
 from seedbed.params.segmenters import Segmenter
 
 __all__ = [
     "AffinityLabels",
     "AffinityNetwork",
-    "Argmax",
     "Checkpoint",
     "Classifier",
     "Crf",
-    "DenseCrf",
     "Explainer",
     "Input",
     "NetworkInput",
     "OwnData",
-    "RandomWalk",
     "Refiner",
     "Resources",
     "Scoring",

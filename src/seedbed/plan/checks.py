@@ -7,13 +7,13 @@ import functools
 import json
 import typing
 from collections import abc
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from seedbed.errors import ParameterError, unknown_name
+from seedbed.errors import ParameterError, nearest, unknown_name
+from seedbed.io.annotations import annotated_type
 from seedbed.io.registrations import registrations
 from seedbed.io.signatures import Option
 
@@ -84,7 +84,8 @@ def given_problems(
             annotations = dict.fromkeys(option.annotation for option in known[key])
             words = [word for annotation in annotations for word in _words(annotation)]
             types = " or ".join(words or map(str, annotations))
-            yield f"{where}.{key}: must be {types} (it is {value!r}).{nearest(value, words)}"
+            wrong = next((item for item in value if item not in words), "") if isinstance(value, list) else value
+            yield f"{where}.{key}: must be {types} (it is {value!r}).{nearest(wrong, words)}"
 
 
 def fits(value: Any, annotation: str | None) -> bool:
@@ -97,12 +98,6 @@ def fits(value: Any, annotation: str | None) -> bool:
     except (ValidationError, TypeError):
         return False
     return True
-
-
-def nearest(word: Any, known: Iterable[str]) -> str:
-    """The nearest of the words that are known, as a hint for the end of a message."""
-    near = get_close_matches(word, known, n=1) if isinstance(word, str) else ()
-    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def _words(annotation: str | None) -> list[str]:
@@ -123,6 +118,6 @@ def _evaluated(annotation: str | None) -> Any:
     if annotation is None:
         return None
     try:
-        return eval(annotation, dict(_NAMES))
-    except NameError:
+        return annotated_type(annotation, _NAMES)
+    except (NameError, TypeError):
         return None

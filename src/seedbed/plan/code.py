@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.io.identity import code_digest
-from seedbed.io.registrations import modules_registering
+from seedbed.io.registrations import modules_registering, registered_names
 
 PAGES = Path(__file__).resolve().parents[1] / "report"
 """Templates, styles, scripts and the libraries that pages inline lie in two folders of it."""
@@ -21,9 +21,12 @@ CATALOGUES = {
     "loss": ("seedbed.train", "loss"),
     "augmentation step": ("seedbed.data", "augmentation"),
     "explanation method": ("seedbed.explain", "explainer"),
+    "method by layer": ("seedbed.explain", "by_layer"),
     "fusion of views": ("seedbed.explain", "view_fusion"),
     "fusion mode": ("seedbed.refine", "score_fusion"),
     "confident-label rule": ("seedbed.refine", "label_rule"),
+    "refiner": ("seedbed.refine", "refiner"),
+    "protocol": ("seedbed.evaluate", "measurement"),
 }
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
@@ -55,6 +58,11 @@ def modules_of(kind: str, *names: Any) -> list[str]:
     return modules_registering(*CATALOGUES[kind], *names)
 
 
+def every_module_of(kind: str) -> list[str]:
+    """Modules that enter anything into the catalogue of a kind."""
+    return modules_of(kind, *registered_names(*CATALOGUES[kind]))
+
+
 def network_modules(network: Section) -> list[str]:
     """Modules that build a network, chosen by its architecture and by names among its options."""
     return modules_of("network", network["architecture"], *network["options"].values())
@@ -82,6 +90,7 @@ def explainer_modules(explainer: Section) -> list[str]:
     """Modules of an explanation method and of the fusion of its views."""
     return [
         *modules_of("explanation method", explainer["method"]),
+        *modules_of("method by layer", explainer["method"]),
         *modules_of("fusion of views", explainer["fusion"]),
     ]
 
@@ -89,6 +98,16 @@ def explainer_modules(explainer: Section) -> list[str]:
 def prediction_modules(segmenter: Section) -> list[str]:
     """Modules of a segmentation network and of the fusion of its scales."""
     return [*network_modules(segmenter), *modules_of("fusion mode", segmenter["fusion"])]
+
+
+def refiner_modules(refiner: Section) -> list[str]:
+    """Modules of a kind of refiner."""
+    return modules_of("refiner", refiner["kind"])
+
+
+def measurement_modules(name: str) -> list[str]:
+    """Modules of a measurement."""
+    return modules_of("protocol", name)
 
 
 def panel_modules(panels: Iterable[Section]) -> list[str]:

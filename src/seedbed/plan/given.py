@@ -4,15 +4,21 @@ Each receives what it uses and nothing else, so that a change of another paramet
 the digest of the code that computes its result (`seedbed.io.identity`).
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+from seedbed.data.index import SUBSETS
+from seedbed.errors import UserError, unknown_name
+from seedbed.papers.measured import measurements, measures
 from seedbed.plan.code import (
     Code,
     checkpoint_modules,
     explainer_modules,
+    measurement_modules,
     network_modules,
     prediction_modules,
+    refiner_modules,
     training_modules,
 )
 from seedbed.plan.inputs import Inputs
@@ -20,7 +26,6 @@ from seedbed.plan.names import WILDCARDS, Names, Wildcards
 
 Given = dict[str, Any]
 LOCK = "data/lock.json"
-PROTOCOLS = ("soft_segmentation", "perturbation", "abpc", "localization", "instances", "noise", "layerwise")
 
 
 class GivenParameters:
@@ -65,6 +70,9 @@ class GivenParameters:
 
     def fetch_timm_weights(self) -> Given:
         return {"lock": LOCK}
+
+    def convert_weights(self) -> Given:
+        return {"code": self.code.of("convert_weights")}
 
     def compare_rebuilt_weights(self) -> Given:
         return {"code": self.code.of("compare_rebuilt_weights")}
@@ -123,7 +131,7 @@ class GivenParameters:
 
     def run_protocol(self) -> Given:
         return {
-            "code": self._explaining("run_protocol"),
+            "code": self._explaining("run_protocol", measuring=True),
             "explainer": self._explainer,
             "network": self._network,
             "protocol": self._protocol,
@@ -131,7 +139,7 @@ class GivenParameters:
 
     def merge_protocol(self) -> Given:
         return {
-            "code": self.code.of("merge_protocol"),
+            "code": lambda wildcards: self.code.of("merge_protocol", *self._measurement(wildcards)),
             "protocol": self._protocol,
         }
 
@@ -145,7 +153,7 @@ class GivenParameters:
 
     def merge_attention(self) -> Given:
         return {
-            "code": self.code.of("merge_protocol", "seedbed.evaluate.attention"),
+            "code": self.code.of("merge_protocol", *measurement_modules("attention_statistics")),
             "protocol": {"name": "attention_statistics"},
         }
 
@@ -169,18 +177,18 @@ class GivenParameters:
 
     def refine_masks(self) -> Given:
         return {
-            "code": self._refining("refine_masks"),
+            "code": lambda wildcards: self.code.of("refine_masks", *refiner_modules(self._refiner(wildcards))),
             "refiner": self._refiner,
-            "crf": lambda wildcards: self.names.crf(getattr(self._refiner_section(wildcards), "crf", None)),
+            "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
             "background": lambda wildcards: self._explainer_section(wildcards).background,
         }
 
     def random_walk(self) -> Given:
         return {
-            "code": self._refining("random_walk"),
+            "code": self._walking,
             "refiner": self._refiner,
-            "network": lambda wildcards: self.names.parameters(self._walk_section(wildcards)),
-            "crf": lambda wildcards: self.names.crf(self._refiner_section(wildcards).crf),
+            "network": self._walked,
+            "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
         }
 
     def segment(self) -> Given:
@@ -222,38 +230,39 @@ class GivenParameters:
     def _scoring(self, wildcards: Wildcards) -> Any:
         return self.names.scoring(wildcards.dataset)
 
-    def _refiner_section(self, wildcards: Wildcards) -> Any:
-        return self.preset.refiners[wildcards.refiner]
-
     def _refiner(self, wildcards: Wildcards) -> Any:
-        return self.names.parameters(self._refiner_section(wildcards))
+        return self.names.parameters(self.preset.refiners[wildcards.refiner])
 
-    def _walk_section(self, wildcards: Wildcards) -> Any:
-        return self.names.on(wildcards.dataset).affinity_networks[self.names.walk_network(wildcards)]
+    def _walked(self, wildcards: Wildcards) -> Any:
+        """The affinity network that a refiner walks on."""
+        networks = self.names.on(wildcards.dataset).affinity_networks
+        return self.names.parameters(networks[self.names.walk_network(wildcards)])
 
-    def _explaining(self, script: str) -> Callable[[Wildcards], str]:
+    def _walking(self, wildcards: Wildcards) -> str:
+        chosen = [*refiner_modules(self._refiner(wildcards)), *network_modules(self._walked(wildcards))]
+        return self.code.of("refine_masks", *chosen)
+
+    def _explaining(self, script: str, measuring: bool = False) -> Callable[[Wildcards], str]:
         def digest(wildcards: Wildcards) -> str:
             chosen = [*network_modules(self._network(wildcards)), *explainer_modules(self._explainer(wildcards))]
-            return self.code.of(script, *chosen)
+            return self.code.of(script, *chosen, *(self._measurement(wildcards) if measuring else ()))
 
         return digest
 
-    def _refining(self, script: str) -> Callable[[Wildcards], str]:
-        def digest(wildcards: Wildcards) -> str:
-            walks = hasattr(self._refiner_section(wildcards), "network")
-            network = network_modules(self.names.parameters(self._walk_section(wildcards))) if walks else ()
-            return self.code.of(script, *network)
-
-        return digest
+    def _measurement(self, wildcards: Wildcards) -> list[str]:
+        return measurement_modules(self._protocol(wildcards)["name"])
 
     @property
     def protocols(self) -> str:
         """A regular expression of measurements of explanations, perhaps on a subset: localization_single_class."""
-        return rf"({'|'.join(PROTOCOLS)})(_(single_class|two_classes))?"
+        return rf"({'|'.join(measurements(maps=True))})(_({'|'.join(SUBSETS)}))?"
 
     def _protocol(self, wildcards: Wildcards) -> dict[str, Any]:
         """Name, subset and options of a measurement."""
-        options = {**self.preset.protocols, "layerwise": self._scoring(wildcards)}
-        stage = next(name for name in options if wildcards.protocol.startswith(name))
-        subset = wildcards.protocol.removeprefix(stage).removeprefix("_") or None
-        return {"name": stage, "subset": subset, "options": options[stage]}
+        found = re.fullmatch(self.protocols, wildcards.protocol)
+        if found is None:
+            raise UserError(unknown_name("measurement", wildcards.protocol, measurements(maps=True)))
+        name, _, subset = found.groups()
+        scored = measures(name, "scoring")
+        options = self._scoring(wildcards) if scored else self.preset.protocols.get(name, {})
+        return {"name": name, "subset": subset, "options": options}

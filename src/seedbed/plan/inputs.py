@@ -6,6 +6,7 @@ from typing import Any
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.names import Names, Wildcards
 
 Files = dict[str, Any]
@@ -124,7 +125,14 @@ class Inputs:
         return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
 
     def refine_masks(self, wildcards: Wildcards) -> Files:
-        return {**self._dataset(wildcards), "heatmaps": f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"}
+        """A shard of heat maps, none where a refiner needs no maps; the maps' scores on ``train`` where they choose."""
+        shard = f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"
+        mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
+        files = {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
+        if self.names.sweeps_background(wildcards.dataset, wildcards.refiner):
+            chain = self.names.chain(wildcards, "model", "explainer", "seed")
+            files["sweep"] = f"{self.layout.heatmaps(wildcards.dataset, 'train', *chain)}/heatmaps.json"
+        return files
 
     def random_walk(self, wildcards: Wildcards) -> Files:
         """Heat maps, and the affinity network that was trained on the same maps of another split."""

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
+from seedbed.data.own_layout import has_masks
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import UserError
 from seedbed.papers import Layout
 from seedbed.params import Preset
-from seedbed.params.identity import AbsentValues, Parameters, plain
+from seedbed.params.absent_values import AbsentValues, Parameters, plain
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiner_sections import needs
 
 
 class Wildcards(Protocol):
@@ -26,16 +28,31 @@ class Names:
         layout: where its artifacts lie.
         absent: what options that a result does not know stand for.
         scoring_chosen: whether the command line says how masks are scored.
+        background_chosen: whether it says what background an explainer's maps compete with.
     """
 
-    def __init__(self, preset: Preset, layout: Layout, absent: AbsentValues, scoring_chosen: bool = False) -> None:
-        self.scoring_chosen = scoring_chosen
+    def __init__(
+        self,
+        preset: Preset,
+        layout: Layout,
+        absent: AbsentValues,
+        scoring_chosen: bool = False,
+        background_chosen: bool = False,
+    ) -> None:
+        self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
+        self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
 
     def parameters(self, section: Any, *without: str) -> Parameters:
-        """A section for a script, without its variants and without further fields."""
+        """A section for a script, without its variants and without further fields; sections do not change."""
+        key = (id(section), without)
+        if key not in self._parameters:
+            self._parameters[key] = section, self._parameters_of(section, without)  # whose id stays its own
+        return self._parameters[key][1]
+
+    def _parameters_of(self, section: Any, without: tuple[str, ...]) -> Parameters:
         left_out = {"per_dataset", "per_model", *without}
         keep = lambda values: {key: value for key, value in values.items() if key not in left_out}  # noqa: E731
         return Parameters(keep(plain(section)), keep(self.absent.identity(section)))
@@ -77,6 +94,15 @@ class Names:
         own = self.preset.datasets[dataset].kind == "folder" and not self.scoring_chosen
         return self.parameters(scoring.model_copy(update={"miou": "in_either"}) if own else scoring)
 
+    def sweeps_background(self, dataset: str, refiner: str) -> bool:
+        """Whether a refiner takes the background that is best on ``train``: the constant one, on your own data with
+        masks, unless the command line gives it."""
+        entry, data = self.preset.refiners[refiner], self.preset.datasets[dataset]
+        constant = not needs(entry.kind, "affinities") and getattr(entry, "alpha", None) is None
+        if self.background_chosen or not constant or not needs(entry.kind, "maps") or data.kind != "folder":
+            return False
+        return has_masks(data.path)
+
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""
         count = self.preset.shards
@@ -85,6 +111,11 @@ class Names:
     def of_kind(self, kind: str, table: str) -> str:
         """A regular expression of the names in a section whose entries are of one kind; nothing if there is none."""
         return _either(name for name, entry in getattr(self.preset, table).items() if entry.kind == kind)
+
+    def refiners(self, affinities: bool) -> str:
+        """A regular expression of the refiners that need an affinity network, or of those that need none."""
+        kinds = self.preset.refiners.items()
+        return _either(name for name, entry in kinds if needs(entry.kind, "affinities") == affinities)
 
     def networks(self, table: str, published: bool = False) -> str:
         """A regular expression of a section's networks that are trained here, or whose checkpoints are measured."""

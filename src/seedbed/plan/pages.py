@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from seedbed.params.identity import Parameters
+from seedbed.params.absent_values import Parameters
 from seedbed.plan.code import Code, panel_modules
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_figures import PlannedFigures, panel_files
@@ -51,6 +51,16 @@ class PageInputs:
             **{name: f"{base}.{suffix}" for name, suffix in suffixes.items()},
             "sources": self.tables.metrics(wildcards),
             "histories": list(self.tables.histories(wildcards).values()),
+        }
+
+    def archive_table(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The table's files, and all that its numbers come from."""
+        base = self.layout.table(wildcards.paper, wildcards.table)
+        return {
+            "table": [f"{base}.{suffix}" for suffix in ("csv", "md", "json", "html", "png")],
+            **self.make_table(wildcards),
+            "histories": list(self.tables.histories(wildcards).values()),
+            "cards": [self.layout.card(name) for name in self.tables.datasets(wildcards)],
         }
 
     def write_report(self, wildcards: Wildcards | None = None) -> dict[str, Any]:
@@ -116,6 +126,14 @@ class PageParameters:
             "rows": self.tables.tracked_rows,
             "preset": self.names.preset.name,
             "results": lambda wildcards, output: str(Path(output[0]).parents[3]),
+        }
+
+    def archive_table(self) -> dict[str, Any]:
+        table = lambda wildcards: self.tables.table(wildcards.paper, wildcards.table)  # noqa: E731
+        return {
+            "code": self.code.of("archive_table"),
+            "paper": self._paper,
+            "title": lambda wildcards: table(wildcards).title,
         }
 
     def write_report(self) -> dict[str, Any]:

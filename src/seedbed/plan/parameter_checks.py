@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from seedbed.errors import unknown_name
+from seedbed.data.raw.sources import SourceTable
+from seedbed.errors import nearest, unknown_name
 from seedbed.io.identity import module_file, source_closure
 from seedbed.io.registrations import registrations
 from seedbed.io.signatures import Option, definitions, options_of, parsed
 from seedbed.params import Preset
+from seedbed.params.data import FetchedWeights, Published
 from seedbed.params.preset import CHECKPOINT
-from seedbed.plan.checks import given_problems, name_problems, nearest, option_problems, raise_for
+from seedbed.plan.checks import given_problems, name_problems, option_problems, raise_for
 from seedbed.plan.code import CATALOGUES, network_modules
 from seedbed.plan.timm_source import timm_networks, timm_tags, timm_words, words_of
 
@@ -41,13 +43,35 @@ def check_preset(preset: Preset) -> None:
                 problems += [f".{variation}{problem}" for problem in problems_of(changed) if problem not in problems]
             for problem in problems:
                 found.setdefault((section, problem), []).append(name.removesuffix(CHECKPOINT))
+    for name, options in preset.protocols.items():
+        for problem in _chosen(f".{name}", "protocol", name, f".{name}", options):
+            found.setdefault(("protocols", problem), []).append("")
     raise_for([f"presets.{preset.name}.{_told(*place, names)}" for place, names in found.items()])
+
+
+def check_sources(preset: Preset, sources: SourceTable) -> None:
+    """Check that files and weights which the parameters ask for are in the table of sources.
+
+    Raises:
+        ParameterError: naming the key, the word and its nearest match, of each that is not.
+    """
+    found = []
+    for name, entry in preset.datasets.items():
+        if isinstance(entry, Published):
+            known = [source.name for source in sources.of_dataset(entry.kind) if source.optional]
+            wrong = (file for file in entry.optional if file not in known)
+            found += [f"datasets.{name}.optional: {unknown_name('optional file', file, known)}" for file in wrong]
+    for name, weights in preset.weights.items():
+        if isinstance(weights, FetchedWeights) and weights.source not in sources:
+            found.append(f"weights.{name}.source: {unknown_name('source', weights.source, sources)}")
+    raise_for([f"presets.{preset.name}.{problem}" for problem in found])
 
 
 def _told(section: str, problem: str, names: Sequence[str]) -> str:
     """A problem, once for all entries that have it from one base: by the shortest name."""
     others = len(set(names)) - 1
-    return f"{section}.{min(names, key=len)}{problem}" + (f" (So have {others} more entries.)" if others else "")
+    place = ".".join(filter(None, (section, min(names, key=len))))
+    return place + problem + (f" (So have {others} more entries.)" if others else "")
 
 
 def _variations(entry: Any) -> Iterator[tuple[str, Any]]:

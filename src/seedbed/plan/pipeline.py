@@ -9,17 +9,19 @@ from seedbed.errors import ParameterError, unknown_name
 from seedbed.papers import Layout
 from seedbed.papers.tables import Paper
 from seedbed.params import Preset
-from seedbed.params.identity import AbsentValues
+from seedbed.params.absent_values import AbsentValues
 from seedbed.plan.code import Code
 from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
+from seedbed.plan.named_targets import described_targets
 from seedbed.plan.names import Names
 from seedbed.plan.pages import PageInputs, PageParameters
+from seedbed.plan.paper_checks import check_papers
+from seedbed.plan.parameter_checks import check_preset, check_sources
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
 from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
 from seedbed.plan.resources import RuleResources
-from seedbed.plan.targets import described_targets
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -58,9 +60,12 @@ class Pipeline:
         command: str = "",
     ) -> None:
         self.preset, self.papers, self.layout, self.sources = preset, papers, layout, sources
-        config = config or {}
-        chosen = bool({"scoring", "scoring__miou"} & set(config))
-        self.names = Names(preset, layout, absent or AbsentValues({}), scoring_chosen=chosen)
+        self.config = config = config or {}
+        scoring = bool({"scoring", "scoring__miou"} & set(config))
+        background = any(key.startswith("explainers") and "background" in f"{key}{config[key]}" for key in config)
+        self.names = Names(
+            preset, layout, absent or AbsentValues({}), scoring_chosen=scoring, background_chosen=background
+        )
         self.code = Code(base / "workflow_scripts")
         self.tables = PlannedTables(papers, self.names)
         self.figures = PlannedFigures(self.tables, self.names)
@@ -77,6 +82,17 @@ class Pipeline:
     def targets(self) -> list[tuple[str, str, str]]:
         """Every named target: its name, one line, and how much of it the preset makes."""
         return described_targets(self.tables, self.figures)
+
+    def check(self) -> None:
+        """Check every name and option that the schema leaves open, in parameters and papers; claim your own images.
+
+        Raises:
+            UserError: naming the key, the word and its nearest match, of each that is wrong.
+        """
+        check_preset(self.preset)
+        check_sources(self.preset, self.sources)
+        check_papers(self.papers, self.preset, self.config)
+        self.own.claim()
 
     def check_resources(self) -> None:
         """Check that resources are given to rules that exist; call it when every rule has asked for its own.

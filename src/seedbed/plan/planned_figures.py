@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from seedbed.errors import UserError, unknown_name
-from seedbed.papers.describe import figure_notes
 from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
 from seedbed.papers.tables import Figure
+from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
-from seedbed.papers.describe import footnotes
 from seedbed.papers.plan import Cell, checkpoint_records, histories
 from seedbed.papers.tables import Paper, Table
+from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
 
 
@@ -41,6 +41,19 @@ class PlannedTables:
         """The headline tables among them: what plain ``snakemake`` makes."""
         built = self.built()
         return [self.targets[name] for name in self.preset.headlines if self.targets[name] in built]
+
+    def asked(self, of: object) -> list[tuple[str, str]]:
+        """The tables that ``--config of=exvit_table1,exvit_table2`` names, or the headline tables.
+
+        Raises:
+            UserError: there is no such table; with the nearest match.
+        """
+        if not of:
+            return self.headlines()
+        for name in str(of).split(","):
+            if name not in self.targets:
+                raise UserError(f"of: {unknown_name('table', name, self.targets)}")
+        return [self.targets[name] for name in str(of).split(",")]
 
     def state(self, paper: str, table: str) -> str:
         """How much of a table the preset makes, for ``snakemake help``."""
@@ -96,6 +109,11 @@ class PlannedTables:
         seed = self.seeds(wildcards.paper, wildcards.table)[0]
         found = (histories(cell.measurement, self.preset, self.layout, seed) for cell in cells if cell.measurement)
         return {name: path for named in found for name, path in named.items()}
+
+    def datasets(self, wildcards: Wildcards) -> list[str]:
+        """Data sets that its numbers are measured on, sorted."""
+        cells = self.measured(wildcards.paper, wildcards.table)
+        return sorted({cell.measurement.dataset for cell in cells if cell.measurement})
 
     def checkpoints(self, wildcards: Wildcards) -> list[str]:
         """Records of the published checkpoints behind a table."""

@@ -8,11 +8,13 @@ from typing import Any
 
 from seedbed.data.own_layout import is_described, own_splits
 from seedbed.data.own_source import claim, contents, digest_of
-from seedbed.errors import UserError, unknown_name
+from seedbed.errors import UserError, nearest, unknown_name
+from seedbed.io.registrations import registered_names
 from seedbed.params import own_name
-from seedbed.plan.code import Code
+from seedbed.plan.code import CATALOGUES, Code, every_module_of
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
+from seedbed.plan.timm_source import timm_networks
 
 SPLITS = ("train", "val")
 
@@ -67,7 +69,8 @@ class OwnImages:
 
     def index_parameters(self) -> dict[str, Any]:
         """One digest of your files: a change of labels, lists, images or masks indexes them anew."""
-        return {"code": self.code.of("index_folder"), "contents": self._contents}
+        side = lambda wildcards: self.preset.datasets[wildcards.dataset].longest_side  # noqa: E731
+        return {"code": self.code.of("index_folder"), "contents": self._contents, "longest_side": side}
 
     def export_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         """Masks by the chain that ``own`` in the parameters names."""
@@ -158,7 +161,11 @@ class ExplainedImage:
     def __init__(self, config: Mapping[str, Any], tables: PlannedTables, names: Names, code: Code) -> None:
         self.config, self.tables, self.names, self.code = config, tables, names, code
         self.preset, self.layout = names.preset, names.layout
-        self.image, self.model = config.get("image"), config.get("model", "vit_base")
+        given = config.get("image")
+        self.image = str(Path(str(given)).expanduser()) if given else None  # a file named 2012 arrives as a number
+        self.model = str(config.get("model", "vit_base"))
+        chosen = config.get("methods", "all")
+        self.methods = [str(name) for name in (chosen if isinstance(chosen, list) else str(chosen).split(","))]
 
     @property
     def page(self) -> str:
@@ -170,10 +177,11 @@ class ExplainedImage:
         """The image; weights and class names of a network of the preset. ImageNet's names come with timm.
 
         Raises:
-            UserError: no image is given.
+            UserError: no image is given, or the network or a method is unknown.
         """
         if not self.image:
             raise UserError("explain_image needs an image: --config image=cat.jpg, and perhaps model=... methods=...")
+        self._check_names()
         files = {"image": self.image}
         if self.model in self.preset.models:
             files["weights"] = self.names.weights(**self._chain, seed=self.preset.seeds[0])
@@ -189,10 +197,22 @@ class ExplainedImage:
             entry = self.names.on(self._chain["dataset"]).models[self._chain["model"]]
             network, how = self.names.network(**self._chain), self.names.parameters(entry.input)
             loss = entry.train.loss if entry.train else loss
-        chosen = self.config.get("methods", "all")
-        methods = chosen.split(",") if isinstance(chosen, str) else list(chosen)
-        code = self.code.of("explain_image", "seedbed.explain")
-        return {"code": code, "network": network, "input": how, "loss": loss, "methods": methods, "top": 3}
+        code = self.code.of("explain_image", *every_module_of("explanation method"))
+        return {"code": code, "network": network, "input": how, "loss": loss, "methods": self.methods, "top": 3}
+
+    def _check_names(self) -> None:
+        """Refuse a network that neither the preset nor timm has, and unknown methods, with their nearest match."""
+        architecture = self.model.partition(".")[0]
+        if self.model not in self.preset.models and architecture not in timm_networks() and ":" not in self.model:
+            near = nearest(self.model, [*self.preset.models, *timm_networks()])
+            raise UserError(
+                f"model={self.model}: is no network of the preset '{self.preset.name}', nor one of timm's.{near} Of "
+                f"the preset: {', '.join(sorted(self.preset.models))}."
+            )
+        known = [*registered_names(*CATALOGUES["explanation method"]), "all"]
+        for name in self.methods:
+            if name not in known:
+                raise UserError(f"methods={name}: {unknown_name('explanation method', name, known)}")
 
     @cached_property
     def _chain(self) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import dense_crf_labels
+from seedbed.refine.crf_image import picture_for_crf
 from seedbed.refine.crf_labels import label_crf
-from seedbed.refine.masks import score_stack
+from seedbed.refine.mask_making import score_stack
 from seedbed.refine.pairs import shrink_radius
-from seedbed.refine.picture import picture_for_crf
 from seedbed.refine.walk import random_walk
 from seedbed.settings.dense_crf import CrfSettings
 

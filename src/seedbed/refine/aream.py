@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.explain.heatmaps import min_max, upsample
+from seedbed.explain.map_scaling import min_max, upsample
 from seedbed.models.attention_layers import layer_indices
 from seedbed.refine.par import DILATIONS, pixel_adaptive_refinement
 from seedbed.refine.propagation import propagate

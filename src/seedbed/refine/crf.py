@@ -1,24 +1,25 @@
-"""Dense conditional random field (Krähenbühl and Koltun, NeurIPS 2011) through pydensecrf, with the papers' settings.
+"""Dense conditional random field (Krähenbühl and Koltun, NeurIPS 2011) with the papers' settings.
 
 The energy of a labelling is a unary term ``-log p`` a pixel plus, for every pair of pixels with different labels, a
 Gaussian of their distance and a bilateral Gaussian of distance and colour. Mean-field inference filters the label
 distributions on a permutohedral lattice; the lattice depends on the image alone.
+
+Two implementations compute the same up to rounding: ``lattice``, of tensor operations, which filters all labels of all
+runs of an image at once, and ``pydensecrf``, the reference.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from seedbed.errors import DataError, ParameterError, missing_extra, unknown_name
+from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.settings.dense_crf import CrfSettings
 
-if TYPE_CHECKING:
-    from pydensecrf.densecrf import DenseCRF2D
-
 Array = np.ndarray
+
+IMPLEMENTATIONS = ("lattice", "pydensecrf")
 
 
 CRF_PRESETS: dict[str, CrfSettings] = {
@@ -35,6 +36,21 @@ CRF_PRESETS: dict[str, CrfSettings] = {
 }
 
 MIN_PROBABILITY = 1e-5
+
+
+class Energies(NamedTuple):
+    """The unary term of one run.
+
+    Labels with the same energy everywhere keep equal distributions. They can be carried as one label, whose probability
+    is their sum: its unary energy is lowered by ``log m``, its Potts weight divided by ``m``.
+
+    Attributes:
+        unary: ``[G, H, W]`` float, in nats, of one label of each group.
+        counts: ``[G]`` int, labels in each group.
+    """
+
+    unary: Array
+    counts: Array
 
 
 def dense_crf(
@@ -61,7 +77,8 @@ def dense_crf(
 
     Raises:
         DataError: the image is not uint8 ``[H, W, 3]``, the sizes differ, or values are not finite and in 0..1.
-        ParameterError: unknown preset, negative iterations, a scale factor not above 0.
+        ParameterError: unknown preset or implementation, negative iterations, a scale factor not above 0, kernels too
+            narrow for a lattice.
     """
     options = {"iterations": iterations, "scale_factor": scale_factor}
     return dense_crf_many(image, [probabilities], preset, **options)[0]
@@ -88,21 +105,72 @@ def dense_crf_many(
     iterations: int | None = None,
     scale_factor: float = 1.0,
 ) -> list[Array]:
-    """Run `dense_crf` for several score stacks of one image; stacks with equal ``K`` share one lattice.
+    """Run `dense_crf` for several score stacks of one image, which share its lattices.
 
     The usual case is the same cues under two background exponents. Results are bit for bit those of separate runs.
     """
     image = check_image(image)
     stacks = [_check_probabilities(stack, image) for stack in probabilities]
     settings = resolve_settings(preset, iterations, scale_factor)
-    fields: dict[int, DenseCRF2D] = {}
-    results = []
-    for stack in stacks:
-        if len(stack) not in fields:
-            fields[len(stack)] = build_field(image, len(stack), settings)
-        unary = -np.log(np.clip(stack, MIN_PROBABILITY, 1.0))
-        results.append(infer(fields[len(stack)], unary, settings.iterations))
-    return results
+    if settings.implementation == "pydensecrf":
+        energies = [Energies(_unary(stack), np.ones(len(stack), np.int64)) for stack in stacks]
+        return infer(image, energies, settings)
+    groups = [_groups(stack.reshape(len(stack), -1).max(axis=1) <= MIN_PROBABILITY) for stack in stacks]
+    energies = [
+        grouped(_unary(stack[[group[0] for group in of]]), of) for stack, of in zip(stacks, groups, strict=True)
+    ]
+    found = infer(image, energies, settings)
+    return [_ungrouped(posteriors, of) for posteriors, of in zip(found, groups, strict=True)]
+
+
+def infer(image: Array, energies: Sequence[Energies], settings: CrfSettings) -> list[Array]:
+    """Return the posteriors of each run's groups, ``[G, H, W]`` float32."""
+    if settings.implementation == "pydensecrf":
+        from seedbed.refine.crf_reference import reference_posteriors
+
+        return reference_posteriors(image, energies, settings)
+    import torch
+
+    from seedbed.refine.mean_field_inference import image_kernels, mean_field
+
+    runs, counts = [len(run.unary) for run in energies], np.concatenate([run.counts for run in energies])
+    unary = np.concatenate([run.unary.reshape(len(run.unary), -1) for run in energies], dtype=np.float32)
+    kernels = image_kernels(
+        image,
+        (settings.gaussian_sxy, settings.gaussian_weight),
+        (settings.bilateral_sxy, settings.bilateral_srgb, settings.bilateral_weight),
+        torch.device("cpu"),
+    )
+    lowered = torch.from_numpy(unary).sub_(torch.from_numpy(np.log(counts)).float()[:, None])
+    shares = None if (counts == 1).all() else torch.from_numpy(1 / counts).float()
+    found = mean_field(kernels, lowered, runs, settings.iterations, shares)
+    return [part.view(-1, *image.shape[:2]).numpy() for part in found.split(runs)]
+
+
+def grouped(unary: Array, groups: Sequence[Sequence[int]]) -> Energies:
+    """Return energies ``[G, H, W]`` of groups of labels."""
+    return Energies(unary, np.array([len(group) for group in groups]))
+
+
+def _groups(alike: Array) -> list[list[int]]:
+    """Group labels: those that are alike in one, each other alone; in the order of each group's first label."""
+    together = list(np.flatnonzero(alike))
+    groups = [[label] for label in range(len(alike)) if not alike[label]] + ([together] if together else [])
+    return sorted(groups, key=lambda group: group[0])
+
+
+def _ungrouped(posteriors: Array, groups: Sequence[Sequence[int]]) -> Array:
+    """Share each group's posterior ``[G, H, W]`` among its labels, ``[K, H, W]``."""
+    if all(len(group) == 1 for group in groups):
+        return posteriors
+    result = np.empty((sum(map(len, groups)), *posteriors.shape[1:]), np.float32)
+    for row, group in zip(posteriors, groups, strict=True):
+        result[group] = row / len(group)
+    return result
+
+
+def _unary(stack: Array) -> Array:
+    return -np.log(np.clip(stack, MIN_PROBABILITY, 1.0))
 
 
 def resolve_settings(preset: str | CrfSettings, iterations: int | None, scale_factor: float) -> CrfSettings:
@@ -116,48 +184,14 @@ def resolve_settings(preset: str | CrfSettings, iterations: int | None, scale_fa
         raise ParameterError(f"CRF iterations must be 0 or more, got {steps}.")
     if not scale_factor > 0:
         raise ParameterError(f"CRF scale_factor must be above 0, got {scale_factor}.")
-    return CrfSettings(
-        preset.gaussian_sxy / scale_factor,
-        preset.gaussian_weight,
-        preset.bilateral_sxy / scale_factor,
-        preset.bilateral_srgb,
-        preset.bilateral_weight,
-        steps,
+    if preset.implementation not in IMPLEMENTATIONS:
+        raise ParameterError(unknown_name("CRF implementation", preset.implementation, IMPLEMENTATIONS))
+    return replace(
+        preset,
+        gaussian_sxy=preset.gaussian_sxy / scale_factor,
+        bilateral_sxy=preset.bilateral_sxy / scale_factor,
+        iterations=steps,
     )
-
-
-def build_field(image: Array, labels: int, settings: CrfSettings, label_weights: Array | None = None) -> DenseCRF2D:
-    """Build the lattices of an image. ``label_weights`` ``[K]`` scales the Potts weight a label at a time.
-
-    Raises:
-        UserError: pydensecrf is not installed.
-    """
-    try:
-        from pydensecrf.densecrf import DenseCRF2D
-    except ModuleNotFoundError as error:
-        raise missing_extra("The dense CRF", "crf", error) from None
-    height, width = image.shape[:2]
-    field = DenseCRF2D(width, height, labels)
-
-    def compatibility(weight: float) -> float | Array:
-        # pydensecrf negates a number (Potts) but takes a diagonal as it is.
-        return weight if label_weights is None else (-weight * label_weights).astype(np.float32)
-
-    field.addPairwiseGaussian(sxy=settings.gaussian_sxy, compat=compatibility(settings.gaussian_weight))
-    field.addPairwiseBilateral(
-        sxy=settings.bilateral_sxy,
-        srgb=settings.bilateral_srgb,
-        rgbim=image,
-        compat=compatibility(settings.bilateral_weight),
-    )
-    return field
-
-
-def infer(field: DenseCRF2D, unary: Array, iterations: int) -> Array:
-    """Run mean-field inference from a unary energy ``[K, H, W]``; the field can be used again with another one."""
-    energy = np.ascontiguousarray(unary.reshape(len(unary), -1), dtype=np.float32)
-    field.setUnaryEnergy(energy)
-    return np.array(field.inference(iterations), dtype=np.float32).reshape(unary.shape)
 
 
 def check_image(image: Array) -> Array:

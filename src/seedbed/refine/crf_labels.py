@@ -3,7 +3,7 @@
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine.crf import Array, build_field, check_image, infer, resolve_settings
+from seedbed.refine.crf import Array, check_image, grouped, infer, resolve_settings
 from seedbed.settings.dense_crf import CrfSettings
 
 
@@ -21,8 +21,7 @@ def label_crf(
     """Smooth a label map with a dense CRF (AFA and TransCAM).
 
     The unary term is ``-log(confidence)`` for a pixel's own label and ``-log((1 - confidence) / (num_labels - 1))`` for
-    every other. Labels that occur nowhere all have the same energies, so their distributions stay equal: they are
-    carried as one label whose probability is their sum (unary lowered by ``log m``, Potts weight divided by ``m``),
+    every other. Labels that occur nowhere all have the same energies, so they are carried as one (see `Energies`),
     which gives the same map at the cost of the labels that do occur.
 
     Args:
@@ -51,16 +50,15 @@ def label_crf(
         groups = [*([label] for label in present), list(absent)]
     # In the order of each group's first label, so that argmax breaks ties as it would over all labels.
     groups.sort(key=lambda group: group[0])
-    sizes = np.array([len(group) for group in groups], dtype=np.float32)
 
     other = -np.log((1 - confidence) / (num_labels - 1))
     unary = np.empty((len(groups), *label_map.shape), dtype=np.float32)
     for row, group in zip(unary, groups, strict=True):
-        row[:] = other - np.log(len(group))
+        row[:] = other
         row[label_map == group[0]] = -np.log(confidence)
-    weights = None if len(groups) == num_labels else 1 / sizes
-    posteriors = infer(build_field(image, len(groups), settings, weights), unary, settings.iterations)
-    winners = (posteriors / sizes[:, None, None]).argmax(axis=0)
+    energies = grouped(unary, groups)
+    (posteriors,) = infer(image, [energies], settings)
+    winners = (posteriors / energies.counts[:, None, None].astype(np.float32)).argmax(axis=0)
     return np.array([group[0] for group in groups], dtype=label_map.dtype)[winners]
 
 

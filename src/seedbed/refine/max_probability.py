@@ -9,7 +9,7 @@ from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
 
 
 @score_fusion("max_probability", of_logits=True)
-def max_probability(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
+def largest_probability(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """Upsample without aligned corners, softmax, element-wise maximum over the scales, which does not sum to 1."""
     best = None
     for maps in logits:

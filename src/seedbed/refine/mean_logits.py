@@ -8,7 +8,7 @@ from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
 
 
 @score_fusion("mean_logits")
-def mean_logits(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
+def mean_of_logits(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """Upsample with aligned corners, average, softmax."""
     total, count = None, 0
     for maps in logits:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from seedbed.papers.plan import Cell
-from seedbed.report.tables import Value
+from seedbed.report.filled_tables import Value
 
 CHAIN = ("stage", "dataset", "split", "subset", "model", "explainer", "refiner", "segmenter", "metric")
 """Keys of a measurement in the order in which they are shown."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from seedbed.explain.picture import Explained
+from seedbed.explain.one_image import Explained
 from seedbed.report.drawing import HEAT_COLOURS, draw_grid, overlay_heatmap
 
 SCALE = "each map from its own least to its own largest value; grey: undefined (0/0)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as run_lengths
@@ -17,6 +17,22 @@ SHOWN = 6
 """Pictures on the overview."""
 
 
+class Exported(NamedTuple):
+    """What masks are like.
+
+    Attributes:
+        images: how many there are.
+        covered: mean share of an image's pixels that is an object.
+        empty: masks without any object.
+        metrics: quality over the images with ground truth, as `score_masks` gives it; None where there is none.
+    """
+
+    images: int
+    covered: float
+    empty: int
+    metrics: dict[str, Any] | None
+
+
 def export_masks(
     folder: str | Path,
     index: DataIndex,
@@ -24,7 +40,7 @@ def export_masks(
     masks: Mapping[str, np.ndarray],
     scoring: ScoringSettings,
     provenance: Mapping[str, Any],
-) -> dict[str, Any] | None:
+) -> Exported:
     """Write the masks of ``records`` below ``folder``, which appears whole or not at all.
 
     - ``masks/<image>.png``: PASCAL VOC's palette; 0 background, k + 1 class k, 255 void.
@@ -43,17 +59,19 @@ def export_masks(
         provenance: recorded in both JSON files.
 
     Returns:
-        What ``metrics.json`` says, without provenance; None where there is none.
+        What is worth saying of them; see `summary`.
 
     Raises:
         DataError: a picture has no mask among ``masks``, or sizes or labels do not fit.
     """
-    metrics = None
+    metrics, covered = None, []
     judged = [record for record in records if record.mask]
     with atomic_directory(folder) as temporary:
         (temporary / "masks").mkdir()
         for record in records:
-            (temporary / "masks" / f"{record.image}.png").write_bytes(encode_mask(masks[record.image]))
+            mask = masks[record.image]
+            covered.append(float(np.isin(mask, (0, VOID), invert=True).mean()))
+            (temporary / "masks" / f"{record.image}.png").write_bytes(encode_mask(mask))
         (temporary / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes), encoding="utf-8")
         write_json(temporary / "coco.json", {"info": dict(provenance), **coco_annotations(index, records, masks)})
         if judged:
@@ -63,16 +81,21 @@ def export_masks(
         columns += [Truth("ground truth")] if judged else []
         rows = rows_of(index, judged or records, SHOWN)
         (temporary / "overview.png").write_bytes(draw_gallery([Section("", rows, columns)]))
-    return metrics
+    return Exported(len(covered), sum(covered) / len(covered), sum(share == 0 for share in covered), metrics)
 
 
-def summary(metrics: Mapping[str, Any], classes: Sequence[str], split: str) -> str:
-    """One line of what `export_masks` measured: the mean IoU, over which classes, and how many images."""
+def summary(exported: Exported, classes: Sequence[str], split: str) -> str:
+    """Text of what was exported: the share of objects, and the mean IoU, over which classes, and how many images."""
+    images, covered, empty, metrics = exported
+    nothing = f", {empty} masks show none" if empty else ""
+    text = f"{split}: objects cover {100 * covered:.1f} % of the pixels of {images} images{nothing}."
+    if metrics is None:
+        return f"{text} No mask of yours to compare with: see overview.png; docs/own_data.md says what moves the share."
     left_out, count = metrics["classes_left_out"], len(classes) + 1
     without = f"; {left_out} that no pixel shows are left out" if left_out else ""
     return (
-        f"{split}: mIoU {100 * metrics['miou']:.2f} % over {count - left_out} of {count} classes, "
-        f"the background among them{without}; {metrics['images']} images with a mask of yours."
+        f"{text} mIoU {100 * metrics['miou']:.2f} % over {count - left_out} of {count} classes, the background among "
+        f"them{without}; {metrics['images']} images with a mask of yours."
     )
 
 

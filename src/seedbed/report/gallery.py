@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_mask, read_picture
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
 from seedbed.report.drawing import (

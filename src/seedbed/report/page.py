@@ -20,9 +20,9 @@ from seedbed.papers.tables import Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
 from seedbed.report.details import Behind, Interval, behind_cell, differing_parameters
+from seedbed.report.filled_tables import Value, decimals, show_measured, to_csv
 from seedbed.report.layers import Images
 from seedbed.report.plots import Bars, Plot
-from seedbed.report.tables import Value, decimals, show_measured, to_csv
 
 _SUMMARY = re.compile(r'<script type="application/json" class="summary">(.*?)</script>', re.DOTALL)
 
@@ -216,6 +216,7 @@ def _rows(
     return [
         {
             "label": row.label,
+            "supervision": row.supervision or "",
             "attributes": ", ".join(f"{key} {value}" for key, value in row.attributes.items()),
             "cells": [cell(row.id, column.id) for column in table.columns],
         }

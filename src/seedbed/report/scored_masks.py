@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.evaluate.confusion import CONVENTIONS
 from seedbed.evaluate.mask_files import MaskScores, read_prediction
 from seedbed.evaluate.scoring import ground_truth

@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le
-
-Fraction = Annotated[float, Ge(0), Le(1)]
-Positive = Annotated[int, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+from seedbed.settings.kinds import AboveZero, Count, Fraction, NotNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,10 @@ class TrainSettings:
         loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
     """
 
+    NEUTRAL: ClassVar[tuple[str, ...]] = ("save_every_seconds", "loader_workers")  # no result depends on them
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
 
-    lr: Annotated[float, Gt(0)]
+    lr: AboveZero
     batch_size: Positive
     epochs: Positive | None = None
     iterations: Positive | None = None
@@ -51,8 +48,8 @@ class TrainSettings:
     beta2: Fraction = 0.999
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
-    power: Annotated[float, Gt(0)] = 1.0
-    schedule_extra: Annotated[int, Ge(0)] = 0
+    power: AboveZero = 1.0
+    schedule_extra: Count = 0
     warmup_epochs: NotNegative = 0.0
     warmup_lr: NotNegative = 0.0
     final_lr: NotNegative = 0.0
@@ -64,7 +61,7 @@ class TrainSettings:
     save_every_seconds: NotNegative = 60.0
     log_every: Positive = 20
     compute_threads: Positive = 1
-    loader_workers: Annotated[int, Ge(0)] = 0
+    loader_workers: Count = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from seedbed.data.datasets import SampleKey, seeded
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalise
-from seedbed.data.pictures import read_picture
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView
 from seedbed.errors import DataError

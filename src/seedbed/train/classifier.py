@@ -11,6 +11,7 @@ from torch import nn
 from seedbed.data.datasets import LabelledPictures
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.transforms import build_transform
+from seedbed.data.views import InputView
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
@@ -26,12 +27,14 @@ class ClassifierSettings:
 
     Attributes:
         architecture, options: as `create_model` takes them.
+        input: what the network's pixels are normalised with.
         num_classes: outputs; None for those of the data set.
         weights_options: how a weights file fills it, see `load_into`.
         train: its training; None where there is none.
     """
 
     architecture: str
+    input: InputView
     options: Mapping[str, Any] = field(default_factory=dict)
     num_classes: int | None = None
     weights_options: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +102,8 @@ def train_classifier(
     objective = build_objective(training.loss, **training.loss_options)
     _require_labels(records, training.split, single=excludes_other_classes(training.loss))
     model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
-    data = LabelledPictures(index, records, build_transform(training.augment), views=getattr(objective, "views", 1))
+    transform = build_transform(training.augment, settings.input.normalize)
+    data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
     options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seedbed.models.conformer import Conformer
-from seedbed.train.aream import AReAM
+from seedbed.train.aream_loss import AReAM
 from seedbed.train.conformer_loss import read_conformer
 from seedbed.train.objectives import loss
 

@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
+from seedbed.devices.memory import training_fits
 from seedbed.errors import ParameterError, UserError
 from seedbed.io.fingerprint import changed, spelled_change
 from seedbed.io.notice import notice
 from seedbed.settings.optimisation import TrainSettings
-from seedbed.train.identity import deciding_settings
 from seedbed.train.ranks import Ranks, joined
+from seedbed.train.resume_identity import deciding_settings
 from seedbed.train.run import History, Objective, Run
 from seedbed.train.schedule import total_steps
 from seedbed.train.state import StateWriter, load_state, take_up_state
@@ -62,7 +63,8 @@ def fit(
 
     Raises:
         NotFiniteError: the loss or a weight is NaN or infinite; the last good resume state stays.
-        UserError: a process that reads pictures died, or the resume state cannot be written.
+        UserError: a process that reads pictures died, the resume state cannot be written, or the training does not fit
+            into the GPU's memory.
     """
     torch.set_num_threads(settings.compute_threads)
     per_epoch = steps_per_epoch(len(data), settings.batch_size)
@@ -70,7 +72,7 @@ def fit(
     identity = {"settings": deciding_settings(settings), "seed": seed, "samples": len(data), **fingerprint}
     if device.type == "cpu":
         identity["compute_threads"] = settings.compute_threads
-    with joined(device) as ranks:
+    with training_fits(min(settings.batch_size, len(data))), joined(device) as ranks:
         whole = _pictures_a_batch(settings, len(data), ranks)
         run = Run(model, objective, settings, device, total, per_epoch, ranks)
         states = _States(run, state_path, identity)

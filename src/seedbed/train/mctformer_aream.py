@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.models.mctformer import MCTformer
-from seedbed.train.aream import AReAM
+from seedbed.train.aream_loss import AReAM
 from seedbed.train.mctformer_loss import read_mctformer
 from seedbed.train.objectives import loss
 
@@ -16,7 +16,10 @@ MAPS = ("patch_cam", "fused")
 
 @loss("mctformer_aream")
 def mctformer_aream(
-    *, thresholds: Sequence[float] = MCTFORMER_THRESHOLDS, maps: str = "patch_cam", **options: Any
+    *,
+    thresholds: Sequence[float] = MCTFORMER_THRESHOLDS,
+    maps: Literal["patch_cam", "fused"] = "patch_cam",
+    **options: Any,
 ) -> AReAM:
     """MCTformer-V2's loss with AReAM; ``maps`` as in `read_mctformer`, the rest as in `AReAM`."""
     if maps not in MAPS:

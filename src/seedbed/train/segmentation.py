@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
 from seedbed.data.datasets import MaskedPictures
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.pictures import read_picture
 from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.registry import create_model
 from seedbed.refine.crf import dense_crf_labels
+from seedbed.refine.crf_image import picture_for_crf
 from seedbed.refine.fusion import FUSIONS, fuse_scales
-from seedbed.refine.picture import picture_for_crf
 from seedbed.settings.dense_crf import CrfSettings
 from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import Trained, load_into
@@ -85,7 +85,8 @@ def train_segmenter(
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
-    data = MaskedPictures(index, index.split(training.split), masks, build_transform(training.augment))
+    transform = build_transform(training.augment, settings.input.normalize)
+    data = MaskedPictures(index, index.split(training.split), masks, transform)
     options = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 

@@ -16,7 +16,7 @@ import torch
 from seedbed.io.atomic import atomic_path
 from seedbed.io.fingerprint import differences, plain, short_hash, spell
 from seedbed.io.notice import notice
-from seedbed.train.identity import with_defaults
+from seedbed.train.resume_identity import with_defaults
 
 _DIGEST = 32  # bytes of a sha256, which stands before what torch writes: torch itself does not see a flipped bit
 _WHERE_BOTH_HAVE_IT = ("compute_threads",)  # a run on a GPU has none

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from seedbed.data.coco import CocoImage, CocoInstances, paint, read_instances
+from seedbed.data.coco_annotations import CocoImage, CocoInstances, paint, read_instances
+from seedbed.data.images import picture_size
 from seedbed.data.index import DataIndex, Record, validate_records
-from seedbed.data.pictures import picture_size
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError

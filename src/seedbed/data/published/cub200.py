@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from seedbed.data.boxes import corners
+from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
-from seedbed.data.pictures import picture_size
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError

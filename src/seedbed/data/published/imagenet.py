@@ -10,8 +10,8 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
+from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
-from seedbed.data.pictures import picture_size
 from seedbed.data.published.counts import require_counts
 from seedbed.data.voc import read_annotation
 from seedbed.data.workers import Workers

@@ -122,7 +122,11 @@ def _fetch_from_any(
             _LOG.warning("%s %s.", url, error)
             problems.append(f"  {url} {error}")
         else:
-            _publish(part, target)
+            if target.exists():  # a person put it there meanwhile
+                _verify_present(target, source, lock)
+                part.discard()
+            else:
+                _publish(part, target)
             return
     hint = f"Add a mirror to the table of sources, or put the file at {target} yourself; see {source.page}"
     raise DataError(f"{source.name}: no address gives {source.file}:\n" + "\n".join(problems) + f"\n{hint}")

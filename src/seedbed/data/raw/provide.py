@@ -67,6 +67,7 @@ def provide(source: FileSource, origin: str | Path, target: str | Path, *, lock_
         if not file.exists():
             fetch(source, file.parent, lock_file=lock_file)
         pin = lock.get(source.name) or verify(file, source, lock)
+        _remove_link(target)
         unpack(file, target, check=lambda folder: _finish(source, folder, file, pin))
     return target
 
@@ -85,7 +86,7 @@ def _unpacked_pin(source: FileSource, data: Path, lock: DataLock) -> Pin | None:
 def _keep(source: FileSource, target: Path, pin: Pin | None) -> bool:
     """Whether ``target`` holds the source's content already; False where it may be made or replaced."""
     if _is_content(source, target, pin):
-        if _record(target) is None and pin is not None:
+        if _record(target) is None and pin is not None and not target.is_symlink():
             _write_record(target, source, pin, unpacked=False)
         return True
     if (_record(target) or {}).get("unpacked") or all(path.is_dir() for path in target.rglob("*")):

@@ -1,25 +1,26 @@
 """What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from seedbed.data.ahead import read_ahead
+from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.normalise import normalisation
-from seedbed.data.pictures import read_picture
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.heatmaps import upsample
+from seedbed.explain.map_scaling import upsample
 from seedbed.models.outputs import logits_of
 
-Counts = dict[str, Any]
-"""What one shard has counted, as plain values."""
+Counter = TypeVar("Counter")
+"""What counts images: with ``update``, ``to_dict`` and ``from_dict``."""
 
 
 class Batch(NamedTuple):
@@ -32,16 +33,30 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's pictures, how they are explained, and the measurement's own options."""
+    """A network, the shard's pictures, how they are explained, and what was counted of the shard before."""
 
     model: nn.Module
     index: DataIndex
     records: Sequence[Record]
     explainer: HeatMapSettings
-    options: Mapping[str, Any]
     device: torch.device
     fit: Fitting
     block: int | None = None
+    begun: Mapping[str, Any] | None = None
+
+    def counter(self, fresh: Counter, part: str | None = None) -> Counter:
+        """What counts: ``fresh``, or one of its kind that goes on from what was begun, or from a part of that."""
+        if self.begun is None:
+            return fresh
+        return type(fresh).from_dict(self.begun if part is None else self.begun[part])
+
+    def sized(self, size: Sequence[int] | None) -> "Setting":
+        """The same with images squashed to a size, (h, w), where the explainer says none."""
+        if size is None or self.explainer.input.size is not None:
+            return self
+        height, width = size
+        shown = replace(self.explainer.input, size=(height, width))
+        return self._replace(explainer=replace(self.explainer, input=shown))
 
     def batches(self) -> Iterator[Batch]:
         """The shard's pictures in batches.

@@ -1,0 +1,57 @@
+"""Accuracy while pixels are erased in order of relevance, for predicted and target class ([Re], table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from seedbed.evaluate.measurements import EXPLAINED, Counts, Measurement, measurement, merge_counts
+
+if TYPE_CHECKING:
+    from seedbed.evaluate.protocols.setting import Setting
+
+
+@measurement(
+    "perturbation",
+    yields="images_* undefined_maps_* accuracy_* auc_positive_* auc_negative_* curve_* probability_difference_* "
+    "logit_difference_* log_ratio_*",
+    input_size=True,
+    single_label=True,
+)
+class ErasedPixels(Measurement):
+    """Both orders for both classes; metrics end in ``_predicted`` and ``_target``.
+
+    Args:
+        copies_at_once: erased copies in one forward pass.
+        **options: those of `PerturbationTest`.
+    """
+
+    def __init__(self, *, copies_at_once: int = 32, **options: Any) -> None:
+        from seedbed.evaluate.perturbation import PerturbationTest
+
+        self.tests = {"predicted": PerturbationTest(**options), "target": PerturbationTest(**options)}
+        self.copies_at_once = copies_at_once
+
+    def count(self, setting: Setting) -> Counts:
+        """See `Measurement`."""
+        import torch
+
+        tests = {name: setting.counter(test, name) for name, test in self.tests.items()}
+        more = {"copies_at_once": self.copies_at_once, **setting.statistics()}
+        for batch in setting.batches():
+            labels = setting.labels(batch)
+            maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))
+            for position, test in enumerate(tests.values()):
+                test.update(setting.model, batch.pictures, maps[:, position], labels.cpu(), **more)
+        return {explained: test.to_dict() for explained, test in tests.items()}
+
+    @classmethod
+    def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:
+        """See `Measurement`."""
+        from seedbed.evaluate.perturbation import PerturbationTest
+
+        merged: dict[str, Any] = {}
+        for explained in EXPLAINED:
+            result = merge_counts(PerturbationTest, [shard[explained] for shard in shards])
+            merged |= {f"{key}_{explained}": value for key, value in result.items()}
+        return merged

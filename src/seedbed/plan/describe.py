@@ -1,0 +1,177 @@
+"""Footnotes: which split, views, precision, threshold, CRF and mean each measured number stands for, spelled out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seedbed.evaluate.measurements import MEASUREMENTS
+from seedbed.papers.figures import PlannedPanel
+from seedbed.papers.measured import SCORED
+from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.tables import Figure, Table
+from seedbed.params import Preset
+from seedbed.params.stages import Explainer, Input, Segmenter
+from seedbed.refine.refiners import Words, build_refiner
+
+_MEANS = {
+    "all_classes": "all classes of the data set (a class in neither map counts 0)",
+    "in_truth": "the classes that occur in the ground truth",
+    "in_either": "the classes that occur in the ground truth or in the prediction",
+}
+
+_HINTS = {
+    "heatmap_per_layer": "Layers are counted from 1; of more than six, six at equal distances are shown.",
+    "affinity_matrix_per_layer": "Affinity matrices: a row is the patch that attends, a column the one attended to; "
+    "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
+}
+_STORED = ("heatmaps", "masks", "segmentation")
+"""Stages that read the maps from a file; the others explain pictures themselves."""
+_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
+"""Stages that explain the picture at scale 1 alone, whatever views an explainer has for its seeds."""
+_WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
+
+
+def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequence[int] | None = None) -> list[str]:
+    """One line a measured row, then what holds for the whole table; ``seeds`` as in ``table_cells``."""
+    cells = list(cells)
+    labels = {row.id: row.label for row in table.rows}
+    columns = {column.id: column.title for column in table.columns}
+    chains: dict[str, dict[str, list[str]]] = {}
+    on = cache(preset.on)
+    for cell in _of(cells, MEASURED):
+        chain = describe(cell.measurement, on(cell.measurement.dataset))
+        chains.setdefault(cell.row, {}).setdefault(chain, []).append(columns[cell.column])
+    notes = []
+    for row, found in chains.items():
+        for chain, titles in found.items():
+            which = f" ({', '.join(titles)})" if len(found) > 1 else ""
+            notes.append(f"{labels[row]}{which}: {chain}.")
+    notes += _conventions(_of(cells, MEASURED), labels, preset.scoring.miou)
+    lacking = sorted({name for cell in _of(cells, NOT_RUN) for name in cell.missing})
+    if lacking:
+        notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
+    notes += _submissions(_of(cells, SUBMIT))
+    most = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
+    return [*notes, *_seeds(most, seeds or preset.seeds), *_comparability(preset)]
+
+
+def figure_notes(
+    figure: Figure, panels: Iterable[PlannedPanel], preset: Preset, seeds: Sequence[int] | None = None
+) -> list[str]:
+    """What each panel of a figure shows, which of the paper's panels are left out, and what holds for all of it."""
+    panels, seeds = list(panels), seeds or preset.seeds
+    chains: dict[str, list[str]] = {}
+    for panel in panels:
+        if panel.shows not in ("image", "truth"):
+            parts = dict.fromkeys((panel.group, panel.row, panel.axes, panel.label))
+            chains.setdefault(_chain(panel, preset), []).append(" ".join(part for part in parts if part))
+    notes = [f"{', '.join(dict.fromkeys(labels))}: {chain}." for chain, labels in chains.items()]
+    notes += [hint for shows, hint in _HINTS.items() if any(panel.shows == shows for panel in panels)]
+    left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
+    if left_out:
+        notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
+    counts = [len(panel.sources) for panel in panels]
+    drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
+    return [*notes, *drawn, *_comparability(preset)]
+
+
+def _chain(panel: PlannedPanel, preset: Preset) -> str:
+    """What a panel is drawn from, in words."""
+    if panel.sources:
+        measurement, _ = measure(panel.names, preset, panel.label)
+        return describe(measurement, preset.on(measurement.dataset))
+    named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
+    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
+
+
+def checkpoint_note(record: Mapping[str, Any]) -> str:
+    """Whose weights a number was measured with, from the record of a published checkpoint."""
+    what = f"{Path(record['file']).name} (sha256 {record['sha256']})"
+    return f"{record['network']} on {record['dataset']}: the weights of {what}, not trained here."
+
+
+def describe(measurement: Measurement, preset: Preset) -> str:
+    """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
+    restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
+    parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
+    if measurement.explainer:
+        explainer = preset.explainer_of(measurement.explainer, measurement.model)
+        parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
+    if measurement.stage == "heatmaps":
+        rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
+        parts.append(f"background threshold {rule}, no CRF")
+    elif measurement.refiner:
+        parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
+    if measurement.segmenter:
+        segmenter = preset.segmenters[measurement.segmenter]
+        crf = Words(0, preset.crf).crf(segmenter.crf)
+        parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
+    elif measurement.stage == "prediction":
+        parts.append("masks that the network predicts itself")
+    if measurement.stage not in SCORED:
+        options = preset.protocols.get(measurement.stage, {})
+        parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
+    return ", ".join(filter(None, parts))
+
+
+def _maps(explainer: Explainer, stage: str) -> str:
+    """Input size, views and precision of maps, where a stage has them from its explainer."""
+    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    if stage not in _STORED:
+        return f"{size}, {views}, float32"
+    coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
+    return f"{size}, {views}, stored as float16{coarse}"
+
+
+def _size(given: Input) -> str:
+    return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
+
+
+def _views(section: Explainer | Segmenter) -> str:
+    scales = "/".join(f"{scale:g}" for scale in section.scales)
+    return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
+
+
+def _refiner(measurement: Measurement, preset: Preset) -> str:
+    constant = preset.explainer_of(measurement.explainer, measurement.model).background
+    return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
+
+
+def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -> list[str]:
+    """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        name, _, convention = cell.measurement.metric.partition("_")
+        if name == MIOU and convention in ("", *_MEANS):
+            found.setdefault(convention or usual, []).append(labels[cell.row])
+    of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
+    return [f"mIoU{of.get(convention, '')} is the mean over {_MEANS[convention]}." for convention in found]
+
+
+def _submissions(cells: Sequence[Cell]) -> list[str]:
+    """What to do about cells that only a server can measure."""
+    if not cells:
+        return []
+    lacking = sorted({name for cell in cells for name in cell.missing})
+    if lacking:
+        return [f"`submit`: only the evaluation server can measure it. Its archive needs {', '.join(lacking)}."]
+    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells))
+    return [f"`submit`: only the evaluation server can measure it; upload {archives}."]
+
+
+def _seeds(count: int, seeds: Sequence[int]) -> list[str]:
+    """What spread the numbers carry, where ``count`` is the most seeds that one of them has."""
+    if count > 1:
+        return [f"Mean ± standard deviation over {count} seeds ({', '.join(map(str, seeds))})."]
+    return [f"One seed ({seeds[0]}); set `seeds` to see the spread."] if count else []
+
+
+def _comparability(preset: Preset) -> list[str]:
+    if preset.comparable:
+        return []
+    return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
+
+
+def _of(cells: Iterable[Cell], status: str) -> list[Cell]:
+    return [cell for cell in cells if cell.status == status]

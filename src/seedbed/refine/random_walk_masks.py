@@ -1,0 +1,60 @@
+"""Masks by a random walk of the heat maps over learned affinities."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seedbed.refine.refiners import Given, MakeMasks, Words, refiner
+from seedbed.settings.kinds import AboveZero, Count, CrfPicture, Fraction
+
+
+@refiner("random_walk", affinities=True, either="alpha background")
+@dataclass(frozen=True, kw_only=True)
+class RandomWalk:
+    """Random walk of the maps over the affinities of ``network``.
+
+    Attributes:
+        network: name in `affinity_networks`.
+        alpha: background exponent; null: the constant below.
+        background: constant background.
+        beta: exponent that thins out weak affinities.
+        log2_steps: t = 2 ** log2_steps applications of the transition matrix.
+        crf: name in `crf` of a CRF over the result.
+        crf_on: the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM).
+        crf_picture: what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32
+            (MCTformer's labels), or in float64 (TransCAM's segmentation).
+        crf_extent: the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM).
+        shrink_radius: pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM).
+    """
+
+    network: str
+    beta: AboveZero
+    log2_steps: Count
+    alpha: AboveZero | None = None
+    background: Fraction | None = None
+    crf: str | None = None
+    crf_on: Literal["scores", "labels"] = "scores"
+    crf_picture: CrfPicture = "own"
+    crf_extent: Literal["image", "padded"] = "image"
+    shrink_radius: bool = False
+
+    def describe(self, words: Words) -> str:
+        """See `Refiner`."""
+        walk = f"random walk beta {self.beta:g}, t {2**self.log2_steps}"
+        on_winners = " on its winners" if self.crf and self.crf_on == "labels" else ""
+        padded = " of the padded picture" if self.crf and self.crf_extent == "padded" else ""
+        return f"{words.scores(self.alpha, self.background)}, {walk}, {words.crf(self.crf)}{on_winners}{padded}"
+
+    def start(self, given: Given) -> MakeMasks:
+        """See `Refiner`."""
+        from seedbed.io.plain import from_plain
+        from seedbed.models.registry import create_model
+        from seedbed.models.weights.loading import load_weights
+        from seedbed.refine.affinity_walk import WalkedNetwork, random_walk_refiner
+        from seedbed.refine.mask_making import pseudo_masks
+
+        network = from_plain(WalkedNetwork, given.network)
+        model = create_model(network.architecture, None, radius=network.radius, **network.options)
+        load_weights(model, given.weights)
+        labels = len(given.index.classes) + 1
+        refine = random_walk_refiner(self, network, model, given.crf, given.device, labels)
+        return lambda records: pseudo_masks(given.index, records, given.heatmaps, refine)

@@ -1,0 +1,157 @@
+"""The plan as a library: what rules read and are given, in milliseconds and without Snakemake."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seedbed.data.raw.sources import load_sources
+from seedbed.errors import ParameterError, UserError
+from seedbed.papers import Layout, read_papers
+from seedbed.params import read_params, resolve
+from seedbed.plan import Pipeline
+
+ROOT = Path(__file__).parents[2]
+CHAIN = {"dataset": "shapes", "model": "vit_hybrid", "explainer": "vit_affinity_cues", "seed": "0"}
+MAPS = "results/demo/heatmaps/shapes/{}/vit_hybrid/vit_affinity_cues/seed0"
+
+
+@cache
+def pipeline(preset="demo", **config):
+    values = {**read_params(ROOT / "params.yaml"), "preset": preset, **config}
+    parts = (read_papers(ROOT / "papers"), Layout(preset), load_sources())
+    return Pipeline(resolve(values), *parts, config=config, base=ROOT)
+
+
+def path(**names):
+    """Wildcards of a job."""
+    return SimpleNamespace(**CHAIN, **names)
+
+
+def test_a_random_walk_reads_its_maps_and_the_network_that_was_trained_on_the_same_maps():
+    found = pipeline().inputs.random_walk(path(split="val", refiner="affinitynet", scatteritem="1-of-1"))
+    affinities = "results/demo/affinity/shapes/vit_hybrid/vit_affinity_cues/affinitynet_hybrid/seed0"
+    assert found == {
+        "index": "data/shapes/index.csv",
+        "card": "data/shapes/card.json",
+        "heatmaps": f"{MAPS.format('val')}/1-of-1.h5",
+        "weights": f"{affinities}/model.safetensors",
+    }
+
+
+def test_labels_are_made_of_the_split_that_their_network_trains_on():
+    found = pipeline().inputs.label_affinities(path(network="affinitynet_hybrid", scatteritem="1-of-1"))
+    split = pipeline().preset.affinity_networks["affinitynet_hybrid"].train.split
+    assert found["heatmaps"] == f"{MAPS.format(split)}/1-of-1.h5"
+
+
+def test_masks_and_maps_are_read_in_all_their_shards():
+    three = pipeline(shards=3)
+    masks = three.inputs.train_segmenter(path(refiner="affinitynet", segmenter="deeplab_v1_resnet38"))["masks"]
+    assert [name.rpartition("/")[2] for name in masks] == ["1-of-3.zip", "2-of-3.zip", "3-of-3.zip"]
+    assert len(three.inputs.score_heatmaps(path(split="val"))["heatmaps"]) == 3
+
+
+def test_a_network_that_is_not_trained_is_its_pretrained_weights():
+    names = pipeline("paper").names
+    untrained = next(n for n, m in names.preset.models.items() if m.train is None and m.checkpoint is None)
+    weights = names.preset.models[untrained].weights
+    assert names.weights("imagenet", untrained, 0) == f"data/weights/{weights}.safetensors"
+    assert (
+        names.weights("voc12", "vit_hybrid", 1) == "results/paper/classifiers/voc12/vit_hybrid/seed1/model.safetensors"
+    )
+
+
+def test_a_rule_is_given_what_it_uses_and_the_digest_of_its_code():
+    given = pipeline().parameters.explain()
+    assert given.keys() == {"code", "explainer", "network"}
+    values = {key: value(path(split="val", scatteritem="1-of-1")) for key, value in given.items()}
+    assert len(values["code"]) == 64
+    assert values["explainer"]["method"] == "transformer_attribution"
+    assert values["network"].keys() == {"architecture", "options", "num_classes"}
+
+
+@pytest.mark.parametrize("change", ["train__save_every_seconds", "train__loader_workers"])
+def test_what_changes_no_result_is_no_part_of_what_is_compared(change):
+    before, after = (
+        repr(made.parameters.train_classifier()["model"](path()))
+        for made in (pipeline(), pipeline(**{f"models__vit_hybrid__{change}": 7}))
+    )
+    assert before == after
+    assert before != repr(pipeline(models__vit_hybrid__train__epochs=7).parameters.train_classifier()["model"](path()))
+
+
+def test_the_explainer_does_not_know_how_its_network_was_trained():
+    longer = pipeline(models__vit_hybrid__train__epochs=7)
+    for key, value in pipeline().parameters.explain().items():
+        job = path(split="val", scatteritem="1-of-1")
+        assert repr(value(job)) == repr(longer.parameters.explain()[key](job))
+
+
+def test_tables_and_figures_are_targets():
+    made = pipeline()
+    assert made.tables.targets["vit_affinity_table4"] == ("vit_affinity", "table4")
+    assert ("vit_affinity", "table4") in made.tables.headlines()
+    named = {name for name, _, _ in made.targets()}
+    assert {"headlines", "my_masks", "score_masks", "params", *made.tables.targets, *made.figures.targets} <= named
+
+
+def test_a_table_needs_the_metrics_of_every_measured_cell_and_seed():
+    job = SimpleNamespace(paper="vit_affinity", table="table4")
+    one, two = (pipeline(seeds=seeds).tables.metrics(job) for seeds in ((0,), (0, 1)))
+    assert len(two) == 2 * len(one) and set(one) < set(two)
+    assert all(name.endswith(".json") for name in one)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda made: made.tables.table("vit_afinity", "table4"), "Did you mean 'vit_affinity'"),
+        (lambda made: made.tables.table("vit_affinity", "tabel4"), "Did you mean 'table4'"),
+        (lambda made: made.tables.asked("exvit_tabel1"), "Did you mean 'exvit_table1'"),
+        (lambda made: made.own.masks(), "my_masks needs your images"),
+        (lambda made: made.image.inputs(None), "explain_image needs an image"),
+        (lambda made: made.scored.inputs(None), "score_masks needs masks"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_said_with_the_remedy(call, message):
+    with pytest.raises(UserError, match=message):
+        call(pipeline())
+
+
+def test_headlines_that_are_no_tables_are_refused_with_the_nearest():
+    with pytest.raises(ParameterError, match=r"headlines.*Did you mean 'exvit_table1'"):
+        pipeline(headlines=("exvit_tabel1",))
+
+
+def test_a_training_has_the_resources_of_its_network():
+    made = pipeline("paper")
+    resources = made.resources.of("train_segmenter")
+    job = SimpleNamespace(dataset="voc12", segmenter="deeplab_v1_resnet38")
+    assert (resources["gpu"](job), resources["runtime"](job, 2)) == (2, 2 * 430)
+
+
+def test_resources_of_rules_that_do_not_exist_are_found_out():
+    made = pipeline.__wrapped__(resources={"explian": {"threads": 2}})
+    for rule in ("explain", "train_classifier", "train_affinity_network", "train_segmenter"):
+        made.resources.threads(rule)
+    with pytest.raises(ParameterError, match="Did you mean 'explain'"):
+        made.check_resources()
+
+
+def test_planning_imports_neither_torch_nor_snakemake():
+    program = """
+import sys
+from test_plan_pipeline import pipeline
+made = pipeline("paper")
+made.check()
+made.targets()
+for names in made.tables.targets.values():
+    made.tables.notes(*names)
+print([name for name in ("torch", "snakemake", "timm", "matplotlib", "sklearn") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
