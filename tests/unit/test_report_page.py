@@ -248,7 +248,7 @@ def test_several_tables_get_links_and_a_drawing_of_their_chains():
     anchors = [value for tag, name, value in Page(nav).attributes if (tag, name) == ("a", "href")]
     assert anchors == ["#overview", "#one_table1", "#one_table1"]
     overview = re.search('<section id="overview".*?</section>', several, re.DOTALL)[0]
-    assert "table1: mIoU 66.00 ± 2.83" in overview
+    assert "one_table1: mIoU 66.00 ± 2.83" in overview
     assert "nav" not in Page(page(fragment())).tags
 
 

@@ -100,6 +100,10 @@ def test_an_interval_belongs_to_the_number_that_the_same_images_give(split):
     low, high = found["masks", "miou"]
     assert low < metrics["m.json"]["miou"] < high
     assert measured_backgrounds(table, [cell("masks")], metrics.__getitem__) == {"masks": 0.4}
+    metrics["m.json"] |= {"miou_in_truth": scores[1].total("in_truth"), "miou_best": 0.5, "background_best": 0.3}
+    assert cell_intervals(table, [cell("masks", "miou_in_truth")], scores, metrics.__getitem__)
+    assert measured_backgrounds(table, [cell("masks", "miou_in_truth")], metrics.__getitem__) == {"masks": 0.4}
+    assert measured_backgrounds(table, [cell("masks", "miou_best")], metrics.__getitem__) == {"masks": 0.3}
     metrics["m.json"]["miou"] += 0.01
     assert cell_intervals(table, [cell("masks")], scores, metrics.__getitem__) == {}
     assert cell_intervals(table, [cell("masks", "fp")], scores, metrics.__getitem__) == {}

@@ -18,10 +18,11 @@ STAGES = {
     "segmenter": "Segmentation network",
 }
 """Keys of a measurement in the order data flows -> what the steps of that column are."""
-MOST_NUMBERS = 6
+MOST_NUMBERS = 3
 """Numbers that stand at one step; the rest is counted."""
-_WIDTH, _GAP, _LINE, _HEAD, _APART, _MARGIN = 196, 44, 17, 44, 14, 8
-_LETTERS = 29
+_WIDTH, _GAP, _LINE, _HEAD, _APART, _MARGIN = 220, 40, 17, 44, 14, 8
+_NAME, _TEXT = 27, 34
+"""Letters of a step's name and of a number that fit its box."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _box(step: Step, left: int, top: int) -> Markup:
     shown = step.numbers[:MOST_NUMBERS]
     lines = [
         Markup('<a href="{}"><text class="number" x="{}" y="{}">{}</text></a>').format(
-            number.link, left + 12, top + _HEAD + _LINE * k + 8, _short(number.text)
+            number.link, left + 12, top + _HEAD + _LINE * k + 8, _short(number.text, _TEXT)
         )
         for k, number in enumerate(shown)
     ]
@@ -128,7 +129,7 @@ def _box(step: Step, left: int, top: int) -> Markup:
         step.height(),
         left + 12,
         top + 27,
-        _short(step.name),
+        _short(step.name, _NAME),
         Markup("").join(lines),
     )
 
@@ -144,6 +145,6 @@ def _left(column: int) -> int:
     return _MARGIN + column * (_WIDTH + _GAP)
 
 
-def _short(text: str) -> Markup:
+def _short(text: str, letters: int) -> Markup:
     """Text that fits a box."""
-    return escape(text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…")
+    return escape(text if len(text) <= letters else f"{text[: letters - 1]}…")

@@ -271,7 +271,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
 
 def _numbers(summary: Mapping[str, Any], anchor: str, named: bool = False) -> list[Number]:
     """The numbers of a section for a drawing of chains; ``named`` by their section where there are many."""
-    before = f"{summary['id']}: " if named and summary else ""
+    before = f"{anchor}: " if named else ""
     return [
         Number(number["measurement"], before + number["text"], f"#{anchor}") for number in summary.get("numbers", ())
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.data.index import DataIndex, Record
-from seedbed.evaluate.confusion import ConfusionMatrix
+from seedbed.evaluate.confusion import CONVENTIONS, ConfusionMatrix
 from seedbed.evaluate.intervals import bootstrap_miou
 from seedbed.evaluate.scoring import ground_truth
 from seedbed.evaluate.thresholds import ThresholdSweep
@@ -106,9 +106,17 @@ def measured_backgrounds(
     labels = {row.id: row.label for row in table.rows}
     found: dict[str, float] = {}
     for cell in cells:
-        if cell.sources and cell.measurement.metric == "miou" and "background" in read(cell.sources[0]):
-            found.setdefault(labels[cell.row], float(read(cell.sources[0])["background"]))
+        if not cell.sources or not is_miou(cell.measurement.metric):
+            continue
+        key = "background_best" if cell.measurement.metric == "miou_best" else "background"
+        if key in read(cell.sources[0]):
+            found.setdefault(labels[cell.row], float(read(cell.sources[0])[key]))
     return found
+
+
+def is_miou(metric: str) -> bool:
+    """Whether a metric is a mIoU of whole masks: by the convention of the run or by its own, or of a sweep's best."""
+    return metric in ("miou", "miou_best", *(f"miou_{name}" for name in CONVENTIONS))
 
 
 def cell_intervals(
@@ -119,12 +127,13 @@ def cell_intervals(
     found = {}
     for cell in cells:
         one = by_label.get(labels[cell.row])
-        if one is None or not cell.sources or cell.measurement.metric != "miou":
+        if one is None or not cell.sources or not is_miou(cell.measurement.metric):
             continue
-        metrics = read(cell.sources[0])
-        convention = metrics["provenance"]["parameters"]["scoring"]["miou"]
+        metrics, metric = read(cell.sources[0]), cell.measurement.metric
+        own = metric.removeprefix("miou_")
+        convention = own if own in CONVENTIONS else metrics["provenance"]["parameters"]["scoring"]["miou"]
         # A row's columns may be measured on other images; what is shown belongs to the number beside it.
-        if abs(one.total(convention) - (metrics["miou"] or 0.0)) < SAME:
+        if abs(one.total(convention) - (metrics[metric] or 0.0)) < SAME:
             found[cell.row, cell.column] = one.interval(convention)
     return found
 
