@@ -43,6 +43,19 @@ class Said:
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
 
 
+def command_of_a_file():
+    """What makes one file of this run again when its path is put behind it, from the folder that this run works in."""
+    from shlex import join
+
+    settings, snakefile = workflow.config_settings, os.path.relpath(workflow.main_snakefile)
+    place = [] if snakefile in ("Snakefile", "workflow/Snakefile") else ["--snakefile", snakefile]
+    files = [os.path.relpath(path) for path in settings.configfiles]
+    said_so = ["--config", *settings.config_args] if settings.config_args else []
+    return join(
+        ["snakemake", "--cores", "all", *place, *(["--configfile", *files] if files else []), *said_so, "--"]
+    )
+
+
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 

@@ -166,6 +166,15 @@ class PlannedTables:
             row["histories"] |= histories(cell.measured, self.preset, self.layout, seed)
         return rows
 
+    def row_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The parameters behind each measured row, by kind of section: ``model``, ``explainer``, ..."""
+        rows: dict[str, Any] = {}
+        for cell in self.measured(wildcards.paper, wildcards.table):
+            if cell.row not in rows:
+                sections = self._row_parameters(cell)
+                rows[cell.row] = {key.split("s.")[0]: value for key, value in sections.items() if key != "pipeline"}
+        return rows
+
     def _row_parameters(self, cell: Cell) -> dict[str, Any]:
         """The parameter sections behind a row, by name."""
         part = cell.measured

@@ -7,6 +7,7 @@ import numpy as np
 
 from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex, Record
+from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
 from seedbed.report.drawing import (
@@ -65,10 +66,7 @@ class Truth(NamedTuple):
         if row.record.mask is None:
             boxes = [(box.xmin - 1, box.ymin - 1, box.xmax - 1, box.ymax - 1) for box in row.record.boxes]
             return frame_boxes(row.picture() // 4, boxes, (255, 255, 255))
-        mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
-        if row.label is not None:
-            mask = np.where(mask == row.label + 1, mask, 0)
-        return overlay_mask(row.picture(), mask)
+        return overlay_mask(row.picture(), truth_mask(row))
 
 
 class Heat(NamedTuple):
@@ -160,6 +158,14 @@ def rows_of(
     if not per_class:
         return [Row(index, record, None) for record in chosen]
     return [Row(index, record, label) for record in chosen for label in index.class_indices(record)]
+
+
+def truth_mask(row: Row) -> np.ndarray:
+    """Ground truth of a row's image, uint8 [H, W]; of the row's class alone if it has one."""
+    if row.record.mask is None:
+        raise DataError(f"Image '{row.record.image}' has no ground-truth mask.")
+    mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
+    return mask if row.label is None else np.where(mask == row.label + 1, mask, 0)
 
 
 def unknown_subjects(subjects: Sequence[str], indices: Sequence[DataIndex]) -> list[str]:
