@@ -16,7 +16,7 @@ class Shapes(Section):
     train: Positive
     trainaug: Positive
     val: int = Field(ge=0)
-    test: int = Field(0, ge=0, description="held-out pictures under the name `test`, for data sets that split so")
+    test: int = Field(0, ge=0, description="held-out images under the name `test`, for data sets that split so")
     single_object: bool = False
 
     @model_validator(mode="after")
@@ -26,7 +26,7 @@ class Shapes(Section):
         return self
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are."""
+        """What to set so that there are test images; None if there are."""
         return None if self.test else "test=<how many>"
 
     def splits(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Published(Section):
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are, or if none are published apart."""
+        """What to set so that there are test images; None if there are, or if none are published apart."""
         wanted = self.kind != "voc12" or "voc12_test" in self.optional
         return None if wanted else f"optional={[*self.optional, 'voc12_test']}".replace("'", "")
 
