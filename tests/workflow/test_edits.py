@@ -4,34 +4,27 @@ Nothing is computed: every file of a table is put in place empty and recorded as
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
+from snakemake_runs import MICRO, PATIENCE, copy_project, environment, jobs_of
 
 pytestmark = pytest.mark.workflow
 
 TARGET = "vit_affinity_table4"
-COPIED = (
-    "src",
-    "rules",
-    "workflow_scripts",
-    "papers",
-    "schemas",
-    "pretrained",
-    "Snakefile",
-    "params.yaml",
-    "environment.yml",
-)
 CHAIN = {
     "train_classifier", "explain", "score_heatmaps", "label_affinities", "train_affinity_network", "random_walk",
-    "score_pseudo_masks", "train_segmenter", "segment", "score_segmentation", "make_table", "render_table", "track_table",
+    "score_pseudo_masks", "train_segmenter", "segment", "score_segmentation", "make_table", "render_table",
+    "track_table",
 }  # fmt: skip
 """Rules behind the table, from the classifier on."""
 WALK = CHAIN - {"train_classifier", "explain", "score_heatmaps", "label_affinities"}
+MAPS = CHAIN - {"train_classifier"}
+WALKED = WALK - {"train_affinity_network"}
+PAGES = {"render_table", "track_table"}
+SCORES = {"score_heatmaps", "score_pseudo_masks", "score_segmentation", "make_table", *PAGES}
 LOSS = '''"""A loss."""
 
 from seedbed.train.objectives import loss
@@ -57,10 +50,7 @@ class Project:
     """A copy of the sources, beside a finished table."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        for name in COPIED:
-            copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
-            copy(REPOSITORY / name, root / name)
+        self.root = copy_project(root)
         self.before = {path: path.read_text() for path in self.sources()}
 
     def sources(self):
@@ -69,7 +59,7 @@ class Project:
     def snakemake(self, *arguments):
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"), "--cores", "1"]
         command += ["--directory", str(self.root), "--configfile", str(MICRO), *arguments, "--", TARGET]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(self.root), timeout=600)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(self.root), timeout=PATIENCE)
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         return done.stdout
 
@@ -153,15 +143,15 @@ def test_a_new_loss_and_a_new_layout_of_weights_rerun_nothing(project, path, tex
         # what the classifier learns by
         ("src/seedbed/train/classification_losses.py", "multilabel_soft_margin_loss", "soft_margin_loss", CHAIN),
         # a relevance rule
-        ("src/seedbed/explain/transformer_attribution.py", "start_layer: int = 0", "start_layer: int = 1", CHAIN - {"train_classifier"}),
+        ("src/seedbed/explain/transformer_attribution.py", "start_layer: int = 0", "start_layer: int = 1", MAPS),
         # a default that the table's networks use
         ("src/seedbed/settings/optimisation.py", "^    beta2: Fraction = 0.999", "    beta2: Fraction = 0.99", CHAIN),
         # the walk
-        ("src/seedbed/refine/walk.py", "^def random_walk", "CHANGED = 1\n\n\ndef random_walk", WALK - {"train_affinity_network"}),
+        ("src/seedbed/refine/walk.py", "^def random_walk", "CHANGED = 1\n\n\ndef random_walk", WALKED),
         # how masks are scored
-        ("src/seedbed/evaluate/confusion.py", "^class ConfusionMatrix", "CHANGED = 1\n\n\nclass ConfusionMatrix", {"score_heatmaps", "score_pseudo_masks", "score_segmentation", "make_table", "render_table", "track_table"}),
+        ("src/seedbed/evaluate/confusion.py", "^class ConfusionM", "CHANGED = 1\n\n\nclass ConfusionM", SCORES),
         # the page alone
-        ("src/seedbed/report/page.py", "^def render_page", "CHANGED = 1\n\n\ndef render_page", {"render_table", "track_table"}),
+        ("src/seedbed/report/page.py", "^def render_page", "CHANGED = 1\n\n\ndef render_page", PAGES),
     ],
 )  # fmt: skip
 def test_a_true_change_reruns_what_comes_after_it(project, path, old, new, expected):
