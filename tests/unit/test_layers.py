@@ -1,4 +1,4 @@
-"""The order of the library: a module imports only what stands above it, no two import each other, no wall is crossed."""
+"""The order of the library: a module imports only what stands above it, and no two import each other."""
 
 import ast
 import graphlib

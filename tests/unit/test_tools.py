@@ -1,4 +1,4 @@
-"""The project's own tools and benchmarks: how tables of two runs differ, which rules ran, and the pages made for the site."""
+"""The project's own tools and benchmarks: two runs' tables compared, which rules ran, the site's pages."""
 
 import json
 import subprocess
