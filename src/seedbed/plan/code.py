@@ -11,10 +11,12 @@ from typing import Any
 
 from seedbed.io.identity import code_digest
 from seedbed.io.registrations import modules_registering, registered_names
+from seedbed.params.data import PUBLISHED
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "report" / "templates"
 
 CATALOGUES = {
+    "published data set": PUBLISHED,
     "network": ("seedbed.models", "register"),
     "weights layout": ("seedbed.models", "layout"),
     "loss": ("seedbed.train", "loss"),
