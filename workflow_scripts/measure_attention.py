@@ -1,4 +1,4 @@
-"""Statistics of a classifier's attention on the pictures of one shard."""
+"""Statistics of a classifier's attention on the images of one shard."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Explain and measure the pictures of one shard."""
+"""Explain and measure the images of one shard."""
 
 from pathlib import Path
 

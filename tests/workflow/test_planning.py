@@ -37,7 +37,7 @@ def test_cost_of_a_target_and_nothing_else(tmp_path):
 
 
 def test_demo_preset_resolves_from_nothing(tmp_path):
-    """Tables and figures, drawn from pictures and from numbers, come together in one report."""
+    """Tables and figures, drawn from images and from numbers, come together in one report."""
     planned = run(tmp_path, "-n", "--", "all_tables", micro=False)
     assert planned.returncode == 0, planned.stdout[-3000:]
     jobs = jobs_of(planned.stdout)
@@ -93,7 +93,7 @@ def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
 
 
 def test_archives_for_the_server_need_its_pictures(tmp_path):
-    """Without VOC's test pictures the target says how to get them; with them it packs one archive of one network."""
+    """Without VOC's test images the target says how to get them; with them it packs one archive of one network."""
     target = ("-n", "--config", "preset=paper")
     refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False)
     assert refused.returncode != 0

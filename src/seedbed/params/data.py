@@ -17,7 +17,7 @@ class Shapes(Section):
     train: Positive
     trainaug: Positive
     val: int = Field(ge=0)
-    test: int = Field(0, ge=0, description="held-out pictures under the name `test`, for data sets that split so")
+    test: int = Field(0, ge=0, description="held-out images under the name `test`, for data sets that split so")
     single_object: bool = False
 
     @model_validator(mode="after")
@@ -27,7 +27,7 @@ class Shapes(Section):
         return self
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are."""
+        """What to set so that there are test images; None if there are."""
         return None if self.test else "test=<how many>"
 
     def splits(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Published(Section):
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are, or if none are published apart."""
+        """What to set so that there are test images; None if there are, or if none are published apart."""
         needed = self._declared("test")
         lacking = needed and needed not in self.optional
         return f"optional={[*self.optional, needed]}".replace("'", "") if lacking else None

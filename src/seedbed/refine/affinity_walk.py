@@ -1,4 +1,4 @@
-"""The random walk of a picture's maps over the affinities that a network predicts for it."""
+"""The random walk of an image's maps over the affinities that a network predicts for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,9 +63,9 @@ def random_walk_refiner(
     device: torch.device,
     num_labels: int,
 ) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
-    """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
+    """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the image ([Re], section 4.3; PSA, 3.4).
 
-    With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
+    With an input size, image and maps are squashed to it; else the image is padded to a multiple of the stride, and
     the result is cropped: before the CRF, or after it (TransCAM).
 
     Args:
@@ -127,7 +127,7 @@ def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> t
 
 
 def _enlarge(walked: np.ndarray, network: WalkedNetwork, size: tuple[int, int]) -> np.ndarray:
-    """Walked cells at the picture's size, or at its padded copy's where it was padded."""
+    """Walked cells at the image's size, or at its padded copy's where it was padded."""
     if network.input.size is None:
         size = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
     return F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear", align_corners=False)[0].numpy()
@@ -138,7 +138,7 @@ def _smoothed_labels(
 ) -> np.ndarray:
     """Winners [H, W], positions in ``labels``, after a label CRF over all labels of the data set.
 
-    A label that is not in the picture never wins: it has the same low unary everywhere.
+    A label that is not in the image never wins: it has the same low unary everywhere.
     """
     smoothed = label_crf(picture, labels[winners], num_labels, preset=field)
     return np.searchsorted(labels, smoothed)

@@ -1,4 +1,4 @@
-"""MS COCO 2014: 80 classes, the pictures that have an annotation, and semantic masks painted from the instances."""
+"""MS COCO 2014: 80 classes, the images that have an annotation, and semantic masks painted from the instances."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,16 +42,16 @@ def prepare_coco14(
 ) -> DataIndex:
     """Index COCO 2014 below ``root/raw``, and paint its masks to ``root/SemanticMasks`` as palette PNGs.
 
-    Pictures without any annotation are left out, as in the papers' lists. Labels are the categories that occur, those
+    Images without any annotation are left out, as in the papers' lists. Labels are the categories that occur, those
     of crowds too, though masks show crowds as void. ``train`` is also ``trainaug``, on which networks train.
 
     Args:
         root: the data set's folder.
-        expected: pictures of each split.
+        expected: images of each split.
         workers: processes that paint; None takes all processors.
 
     Raises:
-        DataError: a raw file is missing or damaged, or a split has another number of pictures.
+        DataError: a raw file is missing or damaged, or a split has another number of images.
     """
     root = Path(root)
     records: list[Record] = []
@@ -68,7 +68,7 @@ def instances_file(root: str | Path, split: str) -> Path:
 
 
 def image_id(image: str) -> int:
-    """COCO's number of a picture: 9 of ``COCO_train2014_000000000009``."""
+    """COCO's number of an image: 9 of ``COCO_train2014_000000000009``."""
     return int(image.rpartition("_")[2])
 
 
@@ -89,7 +89,7 @@ def _require_categories(instances: CocoInstances) -> None:
 
 @dataclass(frozen=True)
 class _Prepare:
-    """Makes the record of a picture, and writes its mask."""
+    """Makes the record of an image, and writes its mask."""
 
     root: Path
     split: str
