@@ -157,7 +157,7 @@ def test_masks_of_your_own_data_in_vocs_layout(tmp_path):
     source = tmp_path / "mine"
     shutil.move(next((tmp_path / "shapes").rglob("JPEGImages")).parent, source)
     (source / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes))
-    done = run(tmp_path / "run", "--config", f"dataset={source}", "--", "my_masks", timeout=900)
+    done = run(tmp_path / "run", "--config", f"dataset={source}", "--", "my_masks")
     assert done.returncode == 0, done.stdout[-3000:]
     exported = tmp_path / "run/results/demo/exports/own_mine/val"
     masks = {path.stem: decode_mask(path) for path in (exported / "masks").iterdir()}

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from seedbed.data.coco_annotations import CocoImage, CocoInstances, paint, read_instances
 from seedbed.data.images import picture_size
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -35,6 +36,7 @@ SPLITS = {"train": ("train", "trainaug"), "val": ("val",)}
 EXPECTED = MappingProxyType({"train": 82081, "trainaug": 82081, "val": 40137})
 
 
+@published("coco14", splits="train trainaug val", offers="boxes masks")
 def prepare_coco14(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:

@@ -11,6 +11,7 @@ from PIL import Image
 from seedbed.data.boxes import corners
 from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -35,6 +36,7 @@ class _Item:
     box: tuple[float, float, float, float]
 
 
+@published("cub200", splits="train trainaug test", offers="boxes masks single_label")
 def prepare_cub200(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, threshold: float = 0.5, workers: int | None = None
 ) -> DataIndex:

@@ -12,6 +12,7 @@ from scipy.io.matlab import MatReadError
 
 from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.voc import read_annotation
 from seedbed.data.workers import Workers
@@ -34,6 +35,7 @@ class Synset:
     number: int
 
 
+@published("imagenet", splits="val", offers="boxes single_label")
 def prepare_imagenet(
     root: str | Path,
     *,

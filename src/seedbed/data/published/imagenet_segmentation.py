@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -29,6 +30,7 @@ EXPECTED = MappingProxyType({"val": 4276})
 _BATCH = 16
 
 
+@published("imagenet_segmentation", splits="val", offers="masks single_label")
 def prepare_imagenet_segmentation(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:

@@ -15,6 +15,7 @@ from scipy.io.matlab import MatReadError
 
 from seedbed.data.images import picture_size
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.voc import VOC_CLASSES, read_annotation, read_image_list
 from seedbed.data.workers import Workers
@@ -32,6 +33,7 @@ EXPECTED_TEST = 1456
 _LIST = "ImageSets/Segmentation/{}.txt"
 
 
+@published("voc12", splits="train trainaug val test", offers="boxes masks", test="voc12_test")
 def prepare_voc12(
     root: str | Path,
     *,
