@@ -1,4 +1,4 @@
-"""Draw a gallery figure: pictures by row, maps and masks by column."""
+"""Draw a gallery figure: images by row, maps and masks by column."""
 
 from pathlib import Path
 

@@ -158,7 +158,7 @@ def test_cells_that_only_a_server_can_measure():
     (cell,) = table_cells(given, PRESET, LAYOUT)
     assert (cell.status, cell.sources, cell.archive) == ("submit", (), None)
     assert cell.measurement.segmenter == "deeplab"
-    assert cell.missing == ("the test pictures of shapes (--config datasets__shapes__test=<how many>)",)
+    assert cell.missing == ("the test images of shapes (--config datasets__shapes__test=<how many>)",)
     assert f"Its archive needs {cell.missing[0]}." in " ".join(footnotes(given, [cell], PRESET))
     with_test = PRESET.datasets["shapes"].model_copy(update={"test": 4})
     preset = PRESET.model_copy(update={"datasets": {"shapes": with_test}})
@@ -258,7 +258,7 @@ def test_histories_of_the_whole_chain():
             measured(stage="segmentation", refiner="argmax", segmenter="deeplab"),
             "deeplab (the image's own size, scale 1, no CRF)",
         ),
-        (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded picture)"),
+        (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded image)"),
         (measured(), "maps maps (input 96 x 96, scale 1, stored as float16), background"),
         (
             measured(explainer="coarse"),
@@ -271,7 +271,7 @@ def test_histories_of_the_whole_chain():
         (measured(stage="localization", explainer="coarse"), "maps coarse (the image's own size, scale 1, float32)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
-        (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
+        (measured(stage="localization", subset="single_class"), "shapes train (single class images), network vit"),
         (measured(stage="localization"), "measured by localization (threshold 0.5, as_published True)"),
     ],
 )

@@ -5,7 +5,6 @@ Nothing is computed: every file of a table is put in place empty and recorded as
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from snakemake_runs import MICRO, REPOSITORY, artifacts, environment, jobs_of
+from snakemake_runs import MICRO, PATIENCE, artifacts, copy_project, environment, jobs_of
 
 pytestmark = pytest.mark.workflow
 
 TARGET = "vit_affinity_table4"
-COPIED = ("src", "rules", "workflow_scripts", "papers", "schemas", "pretrained", "params.yaml", "environment.yml")
 TABLES = {"make_table", "render_table", "track_table"}
 SCORES = {"score_heatmaps", "score_pseudo_masks", "score_segmentation", *TABLES}
 WALK = {"random_walk", "score_pseudo_masks", "train_segmenter", "segment", "score_segmentation", *TABLES}
@@ -51,11 +49,7 @@ class Project:
     """A copy of the sources, beside a finished table."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        root.mkdir(exist_ok=True)
-        for name in ("Snakefile", *COPIED):
-            copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
-            copy(REPOSITORY / name, root / name)
+        self.root = copy_project(root)
         self.before = {path: path.read_text() for path in self.sources()}
 
     def sources(self):
@@ -67,7 +61,7 @@ class Project:
 
     def snakemake(self, *arguments):
         done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, env=environment(self.root), timeout=600
+            self.command(*arguments), capture_output=True, text=True, env=environment(self.root), timeout=PATIENCE
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         return done.stdout

@@ -1,4 +1,4 @@
-"""`explain_image` on a picture of the reader's own."""
+"""`explain_image` on an image of the reader's own."""
 
 import pytest
 from PIL import Image

@@ -13,7 +13,7 @@ from seedbed.params import Preset
 
 REPRODUCED = "reproduced"
 CHARTS = ("bars", "curve")
-"""Kinds of figures, and of panels, that are drawn from numbers; all others are pictures."""
+"""Kinds of figures, and of panels, that are drawn from numbers; all others are images."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Series:
 def figure_panels(
     figure: Figure, preset: Preset, layout: Layout, seeds: Sequence[int] | None = None
 ) -> list[PlannedPanel]:
-    """Every reproduced panel of the figure, group by group; cited ones are other people's pictures.
+    """Every reproduced panel of the figure, group by group; cited ones are other people's images.
 
     Args:
         figure, preset, layout, seeds: as in ``seedbed.papers.plan.table_cells``.

@@ -191,7 +191,7 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
     found = {}
     if isinstance(measurement, SegmentationMeasurement):
         if preset.checkpoint_of("segmenter", measurement.segmenter):
-            return {}  # it predicts from the picture alone
+            return {}  # it predicts from the image alone
         found["segmenter"] = measurement.segmenter
     trained = preset.models[measurement.model].train is not None
     if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
@@ -274,7 +274,7 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     if measurement.metric == SUBMISSION:
         lacking = preset.datasets[measurement.dataset].lacks_test()
         if lacking:
-            remedy = f"the test pictures of {measurement.dataset} (--config datasets__{measurement.dataset}__{lacking})"
+            remedy = f"the test images of {measurement.dataset} (--config datasets__{measurement.dataset}__{lacking})"
             return Cell(row.id, column.id, SUBMIT, reported, measurement, missing=(remedy,))
         archive = f"{measurement.folder(layout, seeds[0])}/submission.tgz"
         return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)

@@ -105,7 +105,7 @@ class Axis(Section):
 
 
 class Panel(Section):
-    """One part of a figure: a picture, or a bar or curve of a drawn measurement.
+    """One part of a figure: an image, or a bar or curve of a drawn measurement.
 
     Attributes:
         row: label of the gallery rows that the panel belongs to; null: all of them.
@@ -135,7 +135,7 @@ class Group(Section):
 
 
 class Figure(Section):
-    """A figure: a gallery of pictures or a drawn measurement."""
+    """A figure: a gallery of images or a drawn measurement."""
 
     id: str
     title: str

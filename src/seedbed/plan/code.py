@@ -11,11 +11,13 @@ from typing import Any
 
 from seedbed.io.identity import code_digest
 from seedbed.io.registrations import modules_registering, registered_names
+from seedbed.params.data import PUBLISHED
 
 PAGES = Path(__file__).resolve().parents[1] / "report"
 """Templates, styles, scripts and the libraries that pages inline lie in two folders of it."""
 
 CATALOGUES = {
+    "published data set": PUBLISHED,
     "network": ("seedbed.models", "register"),
     "weights layout": ("seedbed.models", "layout"),
     "loss": ("seedbed.train", "loss"),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.data.raw.sources import FileSource, SourceTable
+from seedbed.io.registrations import registrations
 from seedbed.papers import Layout
 from seedbed.params import Preset
-from seedbed.params.data import Published, Shapes
+from seedbed.params.data import PUBLISHED, Published, Shapes
 from seedbed.plan.jobs import PlannedJob, Room
 
 WEIGHTS = "weights"
@@ -145,7 +146,8 @@ def _splits(dataset: Any) -> Mapping[str, int]:
 
 @cache
 def _published(kind: str) -> Mapping[str, int]:
-    return getattr(import_module(f"seedbed.data.published.{kind}"), "EXPECTED", {})
+    (entry,) = registrations(*PUBLISHED)[kind]
+    return getattr(import_module(entry.module), "EXPECTED", {})
 
 
 def _hours(name: str, jobs: int, core_minutes: float, gpu_minutes: float) -> str:

@@ -37,9 +37,9 @@ _HINTS = {
     "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
 }
 _STORED = ("heatmaps", "masks", "segmentation")
-"""Stages that read the maps from a file; the others explain pictures themselves."""
+"""Stages that read the maps from a file; the others explain images themselves."""
 _ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
-"""Stages that explain the picture at scale 1 alone, whatever views an explainer has for its seeds."""
+"""Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -104,7 +104,7 @@ def checkpoint_note(record: Mapping[str, Any]) -> str:
 
 def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
-    restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
+    restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
     if isinstance(measurement, MapMeasurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)

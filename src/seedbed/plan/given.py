@@ -17,6 +17,7 @@ from seedbed.plan.code import (
     checkpoint_modules,
     explainer_modules,
     measurement_modules,
+    modules_of,
     network_modules,
     prediction_modules,
     refiner_modules,
@@ -50,7 +51,9 @@ class GivenParameters:
     def prepare_dataset(self) -> Given:
         kind = lambda wildcards: self.preset.datasets[wildcards.dataset].kind  # noqa: E731
         return {
-            "code": lambda wildcards: self.code.of("prepare_dataset", f"seedbed.data.published.{kind(wildcards)}"),
+            "code": lambda wildcards: self.code.of(
+                "prepare_dataset", *modules_of("published data set", kind(wildcards))
+            ),
             "kind": kind,
             "options": lambda wildcards: self.names.dataset(wildcards.dataset, Published).options,
             "licence": lambda wildcards: self.sources.datasets[kind(wildcards)].licence,

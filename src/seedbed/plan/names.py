@@ -11,6 +11,7 @@ from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.absent_values import AbsentValues, Parameters, plain
 from seedbed.params.base import Section
+from seedbed.params.data import Folder
 from seedbed.params.preset import CHECKPOINT
 from seedbed.params.refiner_sections import needs
 
@@ -117,7 +118,7 @@ class Names:
         masks, unless the command line gives it."""
         entry, data = self.preset.refiners[refiner], self.preset.datasets[dataset]
         constant = not needs(entry.kind, "affinities") and getattr(entry, "alpha", None) is None
-        if self.background_chosen or not constant or not needs(entry.kind, "maps") or data.kind != "folder":
+        if self.background_chosen or not constant or not needs(entry.kind, "maps") or not isinstance(data, Folder):
             return False
         return has_masks(data.path)
 

@@ -40,7 +40,7 @@ class OwnImages:
             UserError: its name is already another folder's, or its table lists no image.
         """
         for name, entry in self.preset.datasets.items():
-            if entry.kind == "folder" and is_described(entry.path):
+            if isinstance(entry, Folder) and is_described(entry.path):
                 claim(Path(self.layout.index(name)).parent, entry.path)
         if self.config.get("dataset") and not self.config.get("masks"):
             own_splits(self.names.dataset(self.dataset(), Folder).path)

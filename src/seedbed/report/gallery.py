@@ -1,4 +1,4 @@
-"""Galleries: a row a picture (or a picture's class), a column a stage."""
+"""Galleries: a row an image (or an image's class), a column a stage."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -24,14 +24,14 @@ HEAT_SCALE = "heat maps: each from 0 to its own largest value; grey: undefined (
 
 
 class Row(NamedTuple):
-    """What a gallery's row shows: a picture, and one of its classes or None for all of them."""
+    """What a gallery's row shows: an image, and one of its classes or None for all of them."""
 
     index: DataIndex  # type: ignore[assignment]  # hides tuple.index
     record: Record
     label: int | None
 
     def picture(self) -> np.ndarray:
-        """The picture, uint8 [H, W, 3]."""
+        """The image, uint8 [H, W, 3]."""
         return read_picture(self.index.root / self.record.path)
 
     def title(self) -> str:
@@ -49,7 +49,7 @@ class Column(Protocol):
 
 
 class Picture(NamedTuple):
-    """The pictures themselves."""
+    """The images themselves."""
 
     title: str = "picture"
 
@@ -58,7 +58,7 @@ class Picture(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Ground-truth masks, of the row's class alone if it has one; where there is none, true boxes on a dark picture."""
+    """Ground-truth masks, of the row's class alone if it has one; where there is none, true boxes on a dark image."""
 
     title: str = "ground truth"
 
@@ -103,7 +103,7 @@ class Matrix(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """Masks over their pictures."""
+    """Masks over their images."""
 
     title: str
     masks: Mapping[str, np.ndarray]
@@ -134,7 +134,7 @@ def draw_gallery(sections: Sequence[Section]) -> bytes:
 
 
 def interleave(sections: Sequence[Section]) -> list[Section]:
-    """Sections of the same pictures, picture by picture: each picture's rows of all sections below one another."""
+    """Sections of the same images, image by picture: each image's rows of all sections below one another."""
     return [
         section._replace(rows=[section.rows[place]]) for place in range(len(sections[0].rows)) for section in sections
     ]
@@ -143,13 +143,13 @@ def interleave(sections: Sequence[Section]) -> list[Section]:
 def rows_of(
     index: DataIndex, records: Sequence[Record], count: int, per_class: bool = False, subjects: Sequence[str] = ()
 ) -> list[Row]:
-    """Rows for ``count`` pictures.
+    """Rows for ``count`` images.
 
     Args:
-        index, records: the data set, and its pictures to choose from.
+        index, records: the data set, and its images to choose from.
         count: how many are shown; fewer if there are not so many.
-        per_class: a row for each of a picture's classes.
-        subjects: classes to show, in turn; pictures are spread over ``records`` where the data set knows none of them.
+        per_class: a row for each of an image's classes.
+        subjects: classes to show, in turn; images are spread over ``records`` where the data set knows none of them.
     """
     known = [index.class_index(name) for name in subjects if name in index.classes]
     if known:
@@ -196,7 +196,7 @@ def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
 
 
 def _rows_of_subjects(index: DataIndex, records: Sequence[Record], count: int, labels: Sequence[int]) -> list[Row]:
-    """Pictures of each class in turn, no picture twice."""
+    """Pictures of each class in turn, no image twice."""
     rows: list[Row] = []
     waiting = {label: [r for r in records if label in index.class_indices(r)] for label in labels}
     while len(rows) < count and any(waiting.values()):

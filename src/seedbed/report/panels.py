@@ -32,7 +32,7 @@ MOST_LAYERS = 6
 def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: Sequence[str] = ()) -> Section:
     """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels`` and perhaps ``row`` and ``subjects``.
 
-    Pictures of two classes get a row for each class, as the papers show them. Rows of the images ``also`` come last.
+    Images of two classes get a row for each class, as the papers show them. Rows of the images ``also`` come last.
     """
     records = subset(index.split(group["split"]), group["subset"])
     per_class = group["subset"] == "two_classes"
@@ -45,7 +45,7 @@ def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: S
 
 
 def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: int, device: Any) -> list[Section]:
-    """All groups of a figure; those that differ in their ``row`` alone are shown picture by picture."""
+    """All groups of a figure; those that differ in their ``row`` alone are shown image by image."""
     opened: dict[str, list[Section]] = {}
     for group, index in zip(groups, indices, strict=True):
         opened.setdefault(group["label"], []).append(open_section(group, index, count, device))
@@ -75,7 +75,7 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
 
     Args:
         spec: what to show.
-        index, records: the data set and the pictures that will be drawn; maps that are not stored are made for them.
+        index, records: the data set and the images that will be drawn; maps that are not stored are made for them.
         device: where to explain.
     """
     title = spec["label"]

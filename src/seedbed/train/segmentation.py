@@ -81,7 +81,7 @@ def train_segmenter(
     device: torch.device,
     circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
+    """Train on the images of ``settings.train.split`` with ``masks`` by image id."""
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
@@ -102,9 +102,9 @@ def predict_masks(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
     model = model.to(device).eval()
-    # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
+    # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else model
-    one = Fitting("scaled pictures")
+    one = Fitting("scaled images")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
     views = [(scale, flip) for scale in settings.scales for flip in flips]
@@ -120,7 +120,7 @@ def predict_masks(
 
 
 def _scaled(picture: np.ndarray, settings: SegmenterSettings, scale: float, flip: bool) -> Tensor:
-    """One view [3, h, w] of a picture, scaled before or after its normalisation, then mirrored."""
+    """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
     first = settings.scaling != "picture"
     pixels = view(
         picture,
