@@ -20,10 +20,20 @@ def test_table_holds_reported_and_measured_numbers(finished):
     with (finished / f"{TABLE}.csv").open(newline="") as stream:
         rows = {row["row"]: row for row in csv.DictReader(stream)}
     assert rows["cam_vgg16"]["status"] == "cited" and rows["cam_vgg16"]["measured"] == ""
-    for name in ("ours", "ours_affinitynet", "segmentation"):
+    assert [rows[name]["supervision"] for name in ("ours", "full_supervision")] == ["I", "F"]
+    for name in ("ours", "ours_affinitynet", "segmentation", "full_supervision"):
         source = json.loads((finished / rows[name]["sources"]).read_text())
         assert float(rows[name]["measured"]) == pytest.approx(100 * source["miou"], rel=1e-5)
     assert float(rows["ours"]["difference"]) == pytest.approx(float(rows["ours"]["measured"]) - 44.60, abs=1e-3)
+
+
+def test_full_supervision_trains_no_classifier_and_makes_no_maps(tmp_path):
+    target = "results/demo/segmenters/shapes/none/none/truth/deeplab_v1_resnet38/seed0/val/metrics.json"
+    planned = jobs_of(run(tmp_path, "-n", "--", target).stdout)
+    assert planned == {
+        "make_shapes": 1, "provide_shipped_weights": 1, "refine_masks": 2, "train_segmenter": 1, "segment": 2,
+        "score_segmentation": 1,
+    }  # fmt: skip
 
 
 def test_every_artifact_carries_provenance(finished):

@@ -26,12 +26,15 @@ MIOU = "miou"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number: a chain of names resolved for a preset, and the key in its ``metrics.json``."""
+    """One number: a chain of names resolved for a preset, and the key in its ``metrics.json``.
+
+    ``model`` and ``explainer`` are None where masks are made without maps, by ground truth.
+    """
 
     stage: str
     dataset: str
     split: str
-    model: str
+    model: str | None
     metric: str
     explainer: str | None = None
     refiner: str | None = None
@@ -122,18 +125,13 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the picture alone
         found["segmenter"] = measurement.segmenter
-    trained = preset.models[measurement.model].train is not None
-    if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
+    model = preset.models[measurement.model] if measurement.model else None
+    if model and model.train is not None and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
     network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
     if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
         found["network"] = network
     return found
-
-
-def _reads_model(measurement: Measurement, preset: Preset) -> bool:
-    """Whether anything of the classifier reaches the number: ground truth as masks needs no maps."""
-    return measurement.refiner is None or needs(preset.refiners[measurement.refiner].kind, "maps")
 
 
 def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
@@ -145,7 +143,7 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     stage = pipeline.get("stage")
     if stage is not None:
         check_stage(stage, where)
-    needed = ("dataset", "split", "model", "metric", *(names_needed(stage) if stage else ("explainer",)))
+    needed = ("dataset", "split", "metric", *_chain_of(pipeline, preset))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
@@ -155,10 +153,23 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
     if missing:
         return None, missing
-    names = preset.measured_names(names)
+    names = {"model": None, **preset.measured_names(names)}
     found = Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names)
     _check_needs(found, preset, where)
     return found, ()
+
+
+def _chain_of(pipeline: Mapping[str, str], preset: Preset) -> tuple[str, ...]:
+    """Names that lead from a data set to the number: no network and no explainer where a refiner needs no maps."""
+    stage, refiner = pipeline.get("stage"), pipeline.get("refiner")
+    names = ("model", *(names_needed(stage) if stage else ("explainer",)))
+    if "refiner" in names and refiner in preset.refiners and not _needs(preset, refiner, "maps"):
+        return names[names.index("refiner") :]
+    return names
+
+
+def _needs(preset: Preset, refiner: str | None, what: str) -> bool:
+    return refiner in preset.refiners and needs(preset.refiners[refiner].kind, what)
 
 
 def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
@@ -166,8 +177,10 @@ def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
     stage, dataset = measurement.stage, preset.datasets[measurement.dataset]
     for what, words in (("single_label", "exactly one label an image"), ("boxes", "boxes"), ("masks", "masks")):
         given = what == "single_label" and measurement.subset == "single_class"
-        if measures(stage, what) and not given and dataset.offers(what) is False:
-            raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+        learnt = what == "masks" and _needs(preset, measurement.refiner, "truth")
+        if (learnt or measures(stage, what)) and not given and dataset.offers(what) is False:
+            by = f"refiner '{measurement.refiner}'" if learnt else stage
+            raise ParameterError(f"{where}: {by} needs {words}; data set '{measurement.dataset}' has none such.")
     if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
         explainer = preset.on(measurement.dataset).explainer_of(measurement.explainer, measurement.model)
         if explainer.input.size is None:
@@ -194,8 +207,6 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
     where = f"{table.id}, row '{row.id}', column '{column.id}'"
     measurement, missing = measure(pipeline, preset, where)
-    if measurement is not None:
-        _check_supervision(measurement, row, preset, where)
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
@@ -207,15 +218,6 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
         return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)
     sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
-
-
-def _check_supervision(measurement: Measurement, row: Row, preset: Preset, where: str) -> None:
-    """Refuse ground truth as masks in a row that does not say that it is fully supervised."""
-    refiner = preset.refiners.get(measurement.refiner)
-    if refiner is not None and needs(refiner.kind, "truth") and row.attributes.get("supervision") != "F":
-        raise ParameterError(
-            f"{where}: refiner '{measurement.refiner}' is ground truth, so the row's attribute supervision must be F."
-        )
 
 
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
@@ -239,7 +241,7 @@ def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout,
         names = (*chain, measurement.refiner, measurement.segmenter)
         return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
     found = []
-    if _reads_model(measurement, preset) and preset.checkpoint_of("model", measurement.model):
+    if preset.checkpoint_of("model", measurement.model):
         found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
     if preset.checkpoint_of("refiner", measurement.refiner):
         network = preset.refiners[measurement.refiner].network

@@ -94,7 +94,9 @@ def checkpoint_note(record: Mapping[str, Any]) -> str:
 def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
-    parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
+    parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
+    if measurement.model:
+        parts.append(f"network {measurement.model}")
     if measurement.explainer:
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
@@ -102,7 +104,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
         parts.append(f"background threshold {rule}, no CRF")
     elif measurement.refiner:
-        parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
+        made = "refined by" if measurement.explainer else "masks"
+        parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:
         segmenter = preset.segmenters[measurement.segmenter]
         crf = Words(0, preset.crf).crf(segmenter.crf)
@@ -134,7 +137,8 @@ def _views(section: Explainer | Segmenter) -> str:
 
 
 def _refiner(measurement: Measurement, preset: Preset) -> str:
-    constant = preset.explainer_of(measurement.explainer, measurement.model).background
+    explainer = preset.explainer_of(measurement.explainer, measurement.model) if measurement.explainer else None
+    constant = explainer.background if explainer else 0.0  # what needs no maps has no background either
     return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
 

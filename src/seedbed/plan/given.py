@@ -11,6 +11,7 @@ from typing import Any
 from seedbed.data.index import SUBSETS
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.measured import measurements, measures
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.code import (
     Code,
     checkpoint_modules,
@@ -180,7 +181,7 @@ class GivenParameters:
             "code": lambda wildcards: self.code.of("refine_masks", *refiner_modules(self._refiner(wildcards))),
             "refiner": self._refiner,
             "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
-            "background": lambda wildcards: self._explainer_section(wildcards).background,
+            "background": self._background,
         }
 
     def random_walk(self) -> Given:
@@ -232,6 +233,11 @@ class GivenParameters:
 
     def _refiner(self, wildcards: Wildcards) -> Any:
         return self.names.parameters(self.preset.refiners[wildcards.refiner])
+
+    def _background(self, wildcards: Wildcards) -> float | None:
+        """The explainer's constant background; None where a refiner needs no maps, and so no explainer."""
+        mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
+        return self._explainer_section(wildcards).background if mapped else None
 
     def _walked(self, wildcards: Wildcards) -> Any:
         """The affinity network that a refiner walks on."""

@@ -15,6 +15,7 @@ from seedbed.io.signatures import Option, definitions, options_of, parsed
 from seedbed.params import Preset
 from seedbed.params.data import FetchedWeights, Published
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.checks import given_problems, name_problems, option_problems, raise_for
 from seedbed.plan.code import CATALOGUES, network_modules
 from seedbed.plan.timm_source import timm_networks, timm_tags, timm_words, words_of
@@ -46,6 +47,9 @@ def check_preset(preset: Preset) -> None:
     for name, options in preset.protocols.items():
         for problem in _chosen(f".{name}", "protocol", name, f".{name}", options):
             found.setdefault(("protocols", problem), []).append("")
+    if needs(preset.refiners[preset.own.refiner].kind, "truth"):
+        problem = f".refiner: '{preset.own.refiner}' is ground truth; masks of your own images are made from labels."
+        found["own", problem] = [""]
     raise_for([f"presets.{preset.name}.{_told(*place, names)}" for place, names in found.items()])
 
 

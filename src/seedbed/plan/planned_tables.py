@@ -104,11 +104,18 @@ class PlannedTables:
         return list(dict.fromkeys(path for cell in cells for path in cell.sources))
 
     def histories(self, wildcards: Wildcards) -> dict[str, str]:
-        """Training histories behind the first seed of every measured cell: network -> path."""
-        cells = self.measured(wildcards.paper, wildcards.table)
-        seed = self.seeds(wildcards.paper, wildcards.table)[0]
-        found = (histories(cell.measurement, self.preset, self.layout, seed) for cell in cells if cell.measurement)
-        return {name: path for named in found for name, path in named.items()}
+        """Training histories behind the first seed of every measured cell: network -> path.
+
+        A network that rows train on other masks stands under its name for the first of them, then with the row's label.
+        """
+        names = (wildcards.paper, wildcards.table)
+        labels, seed = {row.id: row.label for row in self.table(*names).rows}, self.seeds(*names)[0]
+        found: dict[str, str] = {}
+        for cell in self.measured(*names):
+            for name, path in histories(cell.measurement, self.preset, self.layout, seed).items():
+                if path not in found.values():
+                    found[name if name not in found else f"{name}, {labels[cell.row]}"] = path
+        return found
 
     def datasets(self, wildcards: Wildcards) -> list[str]:
         """Data sets that its numbers are measured on, sorted."""

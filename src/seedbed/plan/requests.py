@@ -221,6 +221,6 @@ class ExplainedImage:
         if given and given not in self.preset.datasets:
             raise UserError(f"on={given}: {unknown_name('data set', given, self.preset.datasets)}")
         cells = (cell.measurement for target in self.tables.targets.values() for cell in self.tables.cells(*target))
-        where = (found.dataset for found in cells if found and without(found.model) == self.model)
+        where = (found.dataset for found in cells if found and without(found.model or "") == self.model)
         dataset = given or next(where, self.preset.dataset_for("imagenet"))
         return self.preset.measured_names({"model": self.model, "dataset": dataset})
