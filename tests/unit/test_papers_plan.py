@@ -32,6 +32,10 @@ PRESET = Preset.model_validate(
         "models": {
             "vit": {"architecture": "vit", "input": INPUT, "train": TRAIN},
             "fixed": {"architecture": "vit", "input": INPUT, "weights": "w"},
+            "single": {
+                "architecture": "vit", "input": INPUT, "train": TRAIN,
+                "prediction": {"scales": [0.5, 1], "crf": "psa"},
+            },
         },
         "explainers": {
             "maps": EXPLAINER,
@@ -371,12 +375,23 @@ def test_folders_without_papers_and_broken_yaml(tmp_path):
 
 
 def test_a_network_that_predicts_masks_itself_needs_no_other_name():
-    pipeline = {"dataset": "voc12", "split": "val", "model": "vit", "stage": "prediction", "metric": "miou"}
+    pipeline = {"dataset": "voc12", "split": "val", "model": "single", "stage": "prediction", "metric": "miou"}
     measurement, missing = measure(pipeline, PRESET, "here")
-    assert not missing and measurement.path(LAYOUT, 3) == "results/small/predictions/shapes/vit/seed3/val/metrics.json"
-    assert describe(measurement, PRESET) == "shapes val, network vit, masks that the network predicts itself"
-    assert trained_on_the_way(measurement, PRESET) == {"model": "vit"}
-    assert list(histories(measurement, PRESET, LAYOUT, 3)) == ["vit"]
+    path = measurement.path(LAYOUT, 3)
+    assert not missing and path == "results/small/predictions/shapes/single/seed3/val/metrics.json"
+    described = describe(measurement, PRESET)
+    assert described.startswith("shapes val, network single, masks that the network predicts itself (the image's own")
+    assert "own size, scales 0.5/1, CRF 'psa': 10 iterations" in described
+    assert trained_on_the_way(measurement, PRESET) == {"model": "single"}
+    assert list(histories(measurement, PRESET, LAYOUT, 3)) == ["single"]
+    (cell,) = table_cells(table([row(pipeline={**pipeline, "metric": "submission"})]), PRESET, LAYOUT)
+    assert (cell.status, cell.archive) == ("submit", None)
+
+
+def test_a_network_without_a_section_on_masks_predicts_none():
+    pipeline = {"dataset": "voc12", "split": "val", "model": "vit", "stage": "prediction", "metric": "miou"}
+    with pytest.raises(ParameterError, match=r"models\.vit: has no section `prediction`, .* \(those that do: single\)"):
+        measure(pipeline, PRESET, "here")
 
 
 def test_ground_truth_as_masks_needs_neither_a_network_nor_maps():

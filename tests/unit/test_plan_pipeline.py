@@ -55,6 +55,33 @@ def test_ground_truth_as_masks_reads_the_data_set_alone():
     assert masks == ["results/demo/masks/shapes/trainaug/none/none/truth/seed0/1-of-1.zip"]
 
 
+SINGLE = SimpleNamespace(
+    dataset="shapes", split="val", model="resnet38_single_stage", seed="0", scatteritem="1-of-1"
+)  # fmt: skip
+
+
+def test_masks_that_a_network_predicts_itself():
+    made, folder = pipeline(), "results/demo/{}/shapes/resnet38_single_stage/seed0"
+    assert made.inputs.predict_masks(SINGLE)["weights"] == f"{folder.format('classifiers')}/model.safetensors"
+    assert made.inputs.score_prediction(SINGLE)["masks"] == [f"{folder.format('predictions')}/val/1-of-1.zip"]
+    given = {key: value(SINGLE) for key, value in made.parameters.predict_masks().items()}
+    assert given.keys() == {"code", "network", "input", "prediction", "crf"} and given["crf"] is None
+    assert given["prediction"]["scales"] == [1.0]
+    with pytest.raises(ParameterError, match=r"models\.vit_hybrid: has no section `prediction`"):
+        made.parameters.predict_masks()["prediction"](path(split="val"))
+
+
+def test_how_masks_are_predicted_trains_nothing_again():
+    key = "models__resnet38_single_stage__prediction"
+    other = pipeline(**{f"{key}__flip": True, f"{key}__crf": "small"})
+    trained, predicted = (
+        [repr(getattr(made.parameters, rule)()[given](SINGLE)) for made in (pipeline(), other)]
+        for rule, given in (("train_classifier", "model"), ("predict_masks", "prediction"))
+    )
+    assert trained[0] == trained[1] and predicted[0] != predicted[1]
+    assert other.parameters.predict_masks()["crf"](SINGLE)["iterations"] == 5
+
+
 def test_labels_are_made_of_the_split_that_their_network_trains_on():
     found = pipeline().inputs.label_affinities(path(network="affinitynet_hybrid", scatteritem="1-of-1"))
     split = pipeline().preset.affinity_networks["affinitynet_hybrid"].train.split

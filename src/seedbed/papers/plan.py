@@ -175,6 +175,8 @@ def _needs(preset: Preset, refiner: str | None, what: str) -> bool:
 def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
     """Refuse a measurement that would fail once its jobs run, for want of what it declares to need."""
     stage, dataset = measurement.stage, preset.datasets[measurement.dataset]
+    if stage == "prediction":
+        preset.on(measurement.dataset).prediction_of(measurement.model)
     for what, words in (("single_label", "exactly one label an image"), ("boxes", "boxes"), ("masks", "masks")):
         given = what == "single_label" and measurement.subset == "single_class"
         learnt = what == "masks" and _needs(preset, measurement.refiner, "truth")

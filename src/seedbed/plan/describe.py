@@ -11,7 +11,7 @@ from seedbed.papers.measured import SCORED
 from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
-from seedbed.params.stages import Explainer, Input, Segmenter
+from seedbed.params.stages import Explainer, Input, MaskPrediction
 from seedbed.refine.refiners import Words, build_refiner
 
 _MEANS = {
@@ -107,11 +107,9 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         made = "refined by" if measurement.explainer else "masks"
         parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
     if measurement.segmenter:
-        segmenter = preset.segmenters[measurement.segmenter]
-        crf = Words(0, preset.crf).crf(segmenter.crf)
-        parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
+        parts.append(f"then {measurement.segmenter} ({_prediction(measurement, preset)})")
     elif measurement.stage == "prediction":
-        parts.append("masks that the network predicts itself")
+        parts.append(f"masks that the network predicts itself ({_prediction(measurement, preset)})")
     if measurement.stage not in SCORED:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
@@ -131,7 +129,15 @@ def _size(given: Input) -> str:
     return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
 
 
-def _views(section: Explainer | Segmenter) -> str:
+def _prediction(measurement: Measurement, preset: Preset) -> str:
+    """Input size, views and CRF of the network whose masks are measured."""
+    segmenter = preset.segmenters[measurement.segmenter] if measurement.segmenter else None
+    how = segmenter or preset.prediction_of(measurement.model)
+    given = segmenter.input if segmenter else preset.models[measurement.model].input
+    return f"{_size(given)}, {_views(how)}, {Words(0, preset.crf).crf(how.crf)}"
+
+
+def _views(section: Explainer | MaskPrediction) -> str:
     scales = "/".join(f"{scale:g}" for scale in section.scales)
     return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 

@@ -27,6 +27,8 @@ from seedbed.plan.names import WILDCARDS, Names, Wildcards
 
 Given = dict[str, Any]
 LOCK = "data/lock.json"
+_AFTER_TRAINING = {"models": ("prediction",)}
+"""Fields of a network's section that say what is done with it once it is trained."""
 
 
 class GivenParameters:
@@ -96,7 +98,7 @@ class GivenParameters:
         return self._training("train_segmenter", "segmenters", "segmenter", folder)
 
     def _training(self, script: str, table: str, key: str, folder: str) -> Given:
-        section = self._section(table)
+        section = self._section(table, *_AFTER_TRAINING.get(table, ()))
         return {
             "code": self._code(script, training_modules, section),
             key: section,
@@ -203,15 +205,26 @@ class GivenParameters:
     def score_pseudo_masks(self) -> Given:
         return {"code": self.code.of("score_masks"), "scoring": self._scoring}
 
-    score_segmentation = score_pseudo_masks
+    score_segmentation = score_prediction = score_pseudo_masks
+
+    def predict_masks(self) -> Given:
+        return {
+            "code": lambda wildcards: self.code.of("predict_masks", *self._predicting(wildcards)),
+            "network": self._network,
+            "input": lambda wildcards: self.names.parameters(self.names.section("models", wildcards).input),
+            "prediction": lambda wildcards: self.names.parameters(self._prediction(wildcards)),
+            "crf": lambda wildcards: self.names.crf(self._prediction(wildcards).crf),
+        }
 
     def pack_submission(self) -> Given:
         return {"code": self.code.of("pack_submission")}
 
+    pack_prediction = pack_submission
+
     # --
 
-    def _section(self, table: str) -> Callable[[Wildcards], Any]:
-        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards))
+    def _section(self, table: str, *without: str) -> Callable[[Wildcards], Any]:
+        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards), *without)
 
     def _code(
         self, script: str, modules: Callable[[Any], list[str]], section: Callable[[Wildcards], Any]
@@ -233,6 +246,17 @@ class GivenParameters:
 
     def _refiner(self, wildcards: Wildcards) -> Any:
         return self.names.parameters(self.preset.refiners[wildcards.refiner])
+
+    def _prediction(self, wildcards: Wildcards) -> Any:
+        """How a network predicts masks itself.
+
+        Raises:
+            ParameterError: its section does not say.
+        """
+        return self.names.on(wildcards.dataset).prediction_of(wildcards.model)
+
+    def _predicting(self, wildcards: Wildcards) -> list[str]:
+        return prediction_modules({**self._network(wildcards), **self._prediction(wildcards).plain()})
 
     def _background(self, wildcards: Wildcards) -> float | None:
         """The explainer's constant background; None where a refiner needs no maps, and so no explainer."""

@@ -4,7 +4,6 @@ Problems are lines that start with the key below their entry, such as ``.train.l
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from seedbed.data.raw.sources import SourceTable
@@ -100,6 +99,16 @@ def _of_network(entry: Any, task: str) -> Problems:
         yield from _of_training(entry, task)
 
 
+def _of_classifier(entry: Any) -> Problems:
+    yield from _of_network(entry, "classifier")
+    if entry.prediction is not None:
+        yield from _chosen(".prediction.fusion", "fusion mode", entry.prediction.fusion)
+        own = registrations(*CATALOGUES["network"])
+        able = [name for name, found in own.items() if found[0].keywords.get("predicts_masks", False)]
+        if entry.architecture not in able:
+            yield f".prediction: '{entry.architecture}' has no decoder; networks that have: {', '.join(able)}."
+
+
 def _of_affinity_network(entry: Any) -> Problems:
     yield from _of_network(entry, "affinity")
     yield from _chosen(".labels.rule", "confident-label rule", entry.labels.rule)
@@ -122,7 +131,7 @@ def _of_dataset(entry: Any) -> Problems:
 
 _CHECKS: dict[str, Callable[[Any], Problems]] = {
     "datasets": _of_dataset,
-    "models": partial(_of_network, task="classifier"),
+    "models": _of_classifier,
     "explainers": _of_explainer,
     "affinity_networks": _of_affinity_network,
     "segmenters": _of_segmenter,
