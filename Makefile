@@ -67,7 +67,7 @@ tables: $(VENV)/installed ## the demo in a folder of its own: RUN=build/before
 	$(BIN)/snakemake --cores $(CORES) --directory $(RUN)
 
 compare: $(VENV)/installed ## how the tables of two runs differ: BEFORE=build/before AFTER=build/after
-	$(BIN)/python tools/compare_tables.py $(BEFORE) $(AFTER)
+	$(BIN)/python benchmarks/compare_tables.py $(BEFORE) $(AFTER)
 
 ui: $(VENV)/installed ## send what waits, then open MLflow on http://127.0.0.1:5000
 	@$(BIN)/python -m seedbed.tracking results

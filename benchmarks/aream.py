@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--present", type=int, default=2, help="classes of a picture; VOC has 1.5 on average")
+    parser.add_argument("--present", type=int, default=2, help="classes of an image; VOC has 1.5 on average")
     parser.add_argument("--downscale", type=int, default=2, help="of the pixel-adaptive refinement")
     parser.add_argument("--grid", type=int, default=24, help="patches a side for the Hellinger distances")
     parser.add_argument("--repeats", type=int, default=3)

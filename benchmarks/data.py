@@ -101,7 +101,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def make_voc(root: Path, pictures: int) -> None:
-    """VOC with one picture in train and one in val, and SBD with so many more."""
+    """VOC with one image in train and one in val, and SBD with so many more."""
     rng = np.random.default_rng(0)
     names = [f"2008_{number:06d}" for number in range(pictures + 2)]
     voc, sbd = root / voc12.VOC, root / voc12.SBD
@@ -128,7 +128,7 @@ def make_voc(root: Path, pictures: int) -> None:
 
 
 def make_coco(root: Path, pictures: int) -> None:
-    """So many training pictures of 640 x 480 with seven instances each, and one for validation."""
+    """So many training images of 640 x 480 with seven instances each, and one for validation."""
     rng = np.random.default_rng(0)
     categories = [
         {"id": number, "name": name} for number, name in zip(coco14.CATEGORY_IDS, coco14.CLASSES, strict=True)
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="side of the built-in pictures")
     options = parser.parse_args()
     count = options.pictures
-    print("| step | pictures | textbook s | ours s | pictures/s | pictures/s and core | factor per core |")
+    print("| step | images | textbook s | ours s | images/s | images/s and core | factor per core |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -206,7 +206,7 @@ def main() -> None:
         print(row("COCO instances to semantic PNG, with index (640 x 480)", count, textbook, ours), flush=True)
         parts = {"seed": 0, "size": options.size, "train": 1, "trainaug": count - 1, "val": 1, "single_object": False}
         ours = timed(lambda: make_shapes(root / "shapes", **parts))
-        print(row(f"built-in pictures drawn and indexed ({options.size} x {options.size})", count, None, ours))
+        print(row(f"built-in images drawn and indexed ({options.size} x {options.size})", count, None, ours))
 
 
 if __name__ == "__main__":

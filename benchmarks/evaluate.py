@@ -22,7 +22,7 @@ def timed(call: Callable[[], object]) -> tuple[float, object]:
 
 
 def looped_miou(pairs: list[tuple[np.ndarray, np.ndarray]], classes: int) -> float:
-    """The textbook form: three masks a class and picture."""
+    """The textbook form: three masks a class and image."""
     hits, true, predicted = np.zeros(classes), np.zeros(classes), np.zeros(classes)
     for prediction, truth in pairs:
         seen = truth < 255
@@ -94,7 +94,7 @@ def main() -> None:
             lambda: swept_curve(pictures, args.classes),
         ),
     ]
-    print(f"{args.pictures} pictures of {args.height} x {args.width}, {args.classes} classes\n")
+    print(f"{args.pictures} images of {args.height} x {args.width}, {args.classes} classes\n")
     print("| measure | textbook s | ours s | ratio | largest difference |\n| --- | --- | --- | --- | --- |")
     for name, textbook, ours in rows:
         (slow, expected), (fast, measured) = timed(textbook), timed(ours)

@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--model", default="exvit_small", help="exvit_small or exvit_tiny")
-    parser.add_argument("--side", type=int, default=224, help="of the pictures of a training step")
+    parser.add_argument("--side", type=int, default=224, help="of the images of a training step")
     parser.add_argument("--batch", type=int, default=4)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

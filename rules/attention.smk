@@ -1,4 +1,4 @@
-# What a classifier's layers attend to, measured on every picture of a split, in shards.
+# What a classifier's layers attend to, measured on every image of a split, in shards.
 
 ATTENTION = f"{LAYOUT.classifier('{dataset}', '{model}', '{seed}')}/{{split}}/attention_statistics"
 

@@ -21,6 +21,7 @@ PIPELINE = Said(
         said(load_sources)(config.get("sources") or TABLE_OF_SOURCES),
         config=config,
         base=BASE,
+        command=command_of_a_file(),
         absent=AbsentValues.read(BASE / "schemas" / "params.schema.json"),
     )
 )

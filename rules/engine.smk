@@ -2,8 +2,11 @@
 
 import atexit
 import os
+import pickle
 import re
 from functools import wraps
+
+from snakemake.iocontainers import Snakemake
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
@@ -41,6 +44,17 @@ class Said:
         if callable(found):
             return said(found)
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
+
+
+def command_of_a_file():
+    """What makes one file of this run again when its path is put behind it, from the folder that this run works in."""
+    from shlex import join
+
+    settings, snakefile = workflow.config_settings, os.path.relpath(workflow.main_snakefile)
+    place = [] if snakefile in ("Snakefile", "workflow/Snakefile") else ["--snakefile", snakefile]
+    files = [os.path.relpath(path) for path in settings.configfiles]
+    said_so = ["--config", *settings.config_args] if settings.config_args else []
+    return join(["snakemake", "--cores", "all", *place, *(["--configfile", *files] if files else []), *said_so, "--"])
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------
@@ -123,7 +137,8 @@ def request_generic_resources(name):
             each.resources.update({"gpu": 0, "gres": f"{name}:{gpus.value}"})
 
 
-# -- the plan of a dry run: its cost on the terminal, or a file for `status`, `cost` and benchmarks (--config plan=FILE) -
+# -- the plan of a dry run: its cost on the terminal, or a file for `status`, `cost` and benchmarks (--config plan=FILE),
+# -- or the job of one target as its script would be given it, for workflow_scripts/alone.py (--config job=FILE) ---------
 
 
 def planned_limit(name):
@@ -177,11 +192,23 @@ def planned_jobs():
         )
 
 
+def write_job(file):
+    """Write a target's job: its rule's script, and the object ``snakemake`` that the script would see."""
+    (job,) = workflow.dag.targetjobs
+    given = Snakemake(
+        *(job.input, job.output, job.params, job.wildcards, job.threads, job.resources, job.log, config),
+        *(job.rule.name, None, str(BASE / "workflow_scripts")),
+    )
+    Path(file).write_bytes(pickle.dumps((job.rule.script and Path(job.rule.script).name, given)))
+
+
 def show_plan():
     """After a dry run, its plan: as a file where one is asked for, else what it would cost."""
-    if not workflow.dryrun or getattr(workflow, "dag", None) is None:
-        return
-    if config.get("plan"):
+    if not workflow.dryrun or not getattr(workflow, "dag", None) or not workflow.dag.targetjobs:
+        return  # there is no plan
+    if config.get("job"):
+        write_job(config["job"])
+    elif config.get("plan"):
         write_plan(config["plan"], planned_jobs())
     else:
         print("", *cost_lines(planned_jobs()), sep="\n")

@@ -1,4 +1,4 @@
-# Figures as the papers arrange them: galleries of pictures, maps and masks, and bars and curves drawn from metrics.
+# Figures as the papers arrange them: galleries of images, maps and masks, and bars and curves drawn from metrics.
 
 FIGURE = LAYOUT.figure("{paper}", "{figure}")
 

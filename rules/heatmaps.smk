@@ -1,4 +1,4 @@
-# Heat maps of every picture of a split, in shards, and what is measured straight on them.
+# Heat maps of every image of a split, in shards, and what is measured straight on them.
 
 HEATMAPS = LAYOUT.heatmaps("{dataset}", "{split}", "{model}", "{explainer}", "{seed}")
 

@@ -18,7 +18,7 @@ settings.load_profile("busy machine")
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> DataIndex:
-    """Twelve built-in pictures of 48 px: 4 in train, 8 in trainaug, 4 in val; index and card are on disk. Read only."""
+    """Twelve built-in images of 48 px: 4 in train, 8 in trainaug, 4 in val; index and card are on disk. Read only."""
     root = tmp_path_factory.mktemp("shapes")
     index = make_shapes(root, seed=0, size=48, train=4, trainaug=8, val=4, single_object=False)
     write_index(index)

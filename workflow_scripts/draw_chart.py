@@ -8,16 +8,21 @@ from seedbed.papers.figures import Series
 from seedbed.papers.tables import Figure
 from seedbed.report.charts import chart_rows, draw_chart, read_series, to_csv
 from seedbed.report.page import render_figure, render_page
+from seedbed.report.plots import figure_bars, figure_plots
 
 with job(snakemake):
     params, output, read = snakemake.params, snakemake.output, cache(read_json)
     drawn = read_series([Series.from_plain(series) for series in params.series], read)
+    comparable = params.preset["comparable"]
     rows, picture = chart_rows(drawn), draw_chart(drawn, "png")
     fragment = render_figure(
         params.paper,
         Figure.model_validate(params.figure),
         picture,
         params.notes,
+        comparable=comparable,
+        plots=figure_plots(drawn, comparable=comparable),
+        bars=figure_bars(drawn),
         numbers=rows,
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
     )

@@ -1,4 +1,4 @@
-"""Draw a gallery figure: pictures by row, maps and masks by column."""
+"""Draw a gallery figure: images by row, maps and masks by column."""
 
 from pathlib import Path
 
@@ -7,15 +7,17 @@ from seedbed.data.index import read_index
 from seedbed.io.atomic import write_bytes, write_text
 from seedbed.papers.tables import Figure
 from seedbed.report.gallery import draw_gallery, unknown_subjects
+from seedbed.report.layers import open_images
 from seedbed.report.page import render_figure, render_page
 from seedbed.report.panels import open_sections
 
 with job(snakemake) as this:
     params, figure = snakemake.params, Figure.model_validate(snakemake.params.figure)
     indices = [read_index(Path(path).parent) for path in snakemake.input.indices]
-    drawing = draw_gallery(open_sections(params.groups, indices, 8 // len(params.groups), this.device))
+    sections = open_sections(params.groups, indices, 8 // len(params.groups), this.device)
+    drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
-    fragment = render_figure(params.paper, figure, drawing, notes)
+    fragment = render_figure(params.paper, figure, drawing, notes, images=open_images(sections))
     write_bytes(snakemake.output.picture, drawing)
     write_text(snakemake.output.fragment, fragment.html)
     write_text(snakemake.output.page, render_page(params.title, [fragment], **params.preset))

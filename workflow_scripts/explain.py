@@ -23,4 +23,4 @@ with job(snakemake) as this:
         maps = kept.resume(
             records, lambda rest: picture_heatmaps(model, index, rest, explainer, this.device, block), block
         )
-        write_heatmaps(snakemake.output[0], progress(maps, len(records), "pictures"), kept.record(record))
+        write_heatmaps(snakemake.output[0], progress(maps, len(records), "images"), kept.record(record))

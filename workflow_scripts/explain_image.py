@@ -1,4 +1,4 @@
-"""One page with all methods for the top classes of a picture of yours, and an HDF5 with the maps."""
+"""One page with all methods for the top classes of an image of yours, and an HDF5 with the maps."""
 
 import logging
 

@@ -56,7 +56,12 @@ DEVICES = _take_devices() if rank() is None else None
 
 
 def _die_with_snakemake() -> None:
-    """End this process soon after the Snakemake that started it is gone, so that no orphan works beside a new run."""
+    """End this process soon after the Snakemake that started it is gone, so that no orphan works beside a new run.
+
+    A script that was started alone (`alone.py`) has none.
+    """
+    if "alone" in sys.modules["__main__"].__dict__:
+        return
     grandparent = _parent_of(os.getppid())
 
     def watch() -> None:

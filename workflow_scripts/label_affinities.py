@@ -21,7 +21,7 @@ with job(snakemake) as this:
     inputs = {"heatmaps": snakemake.input.heatmaps}
     with UnfinishedHeatMaps.of_job(snakemake.output.low, records, record, **inputs) as kept:
         found = kept.resume(records, lambda rest: confident_posteriors(index, rest, store, labels, crf))
-        pairs = list(progress(found, len(records), "pictures"))
+        pairs = list(progress(found, len(records), "images"))
         record = kept.record(record)
         write_heatmaps(snakemake.output.low, ((image, low) for image, low, _ in pairs), record)
         write_heatmaps(snakemake.output.high, ((image, high) for image, _, high in pairs), record)

@@ -1,4 +1,4 @@
-"""Statistics of a classifier's attention on the pictures of one shard."""
+"""Statistics of a classifier's attention on the images of one shard."""
 
 from pathlib import Path
 
@@ -26,5 +26,5 @@ with job(snakemake) as this:
 
     record = this.provenance(data=read_checksum(root))
     with UnfinishedCounts.of_job(snakemake.output[0], chosen, record, weights=snakemake.input.weights) as kept:
-        counts = kept.resume(progress(chosen, len(chosen), "pictures"), len(chosen), count)
+        counts = kept.resume(progress(chosen, len(chosen), "images"), len(chosen), count)
         write_json(snakemake.output[0], {"counts": counts, "provenance": kept.record(record)})

@@ -35,4 +35,4 @@ with job(snakemake) as this:
     inputs = {name: files.get(name) for name in ("heatmaps", "weights", "sweep") if files.get(name)}
     with UnfinishedMasks.of_job(snakemake.output[0], records, record, **inputs) as kept:
         masks = kept.resume(records, make)
-        write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))
+        write_masks(snakemake.output[0], progress(masks, len(records), "images"), kept.record(record))

@@ -1,4 +1,4 @@
-"""Explain and measure the pictures of one shard."""
+"""Explain and measure the images of one shard."""
 
 from pathlib import Path
 
@@ -27,5 +27,5 @@ with job(snakemake) as this:
 
     record = this.provenance(data=read_checksum(root))
     with UnfinishedCounts.of_job(snakemake.output[0], chosen, record, weights=snakemake.input.weights) as kept:
-        counts = kept.resume(progress(chosen, len(chosen), "pictures"), len(chosen), count, block)
+        counts = kept.resume(progress(chosen, len(chosen), "images"), len(chosen), count, block)
         write_json(snakemake.output[0], {"counts": counts, "provenance": kept.record(record)})

@@ -1,4 +1,4 @@
-"""Train a classifier on image-level labels and measure it on held-out pictures."""
+"""Train a classifier on image-level labels and measure it on held-out images."""
 
 from pathlib import Path
 

@@ -2,19 +2,12 @@
 
 from pathlib import Path
 
-from markupsafe import Markup
-
 from job import job
 from seedbed.io.atomic import write_text
 from seedbed.io.provenance import library_versions
-from seedbed.report.page import Fragment, render_page
+from seedbed.report.page import read_fragment, render_page
 
 with job(snakemake):
-    names = [Path(path) for path in snakemake.input.fragments]
-    # Fragments are our own output, escaped when they were rendered.
-    fragments = [
-        Fragment(f"{path.parent.name}_{path.name.removesuffix('.fragment.html')}", Markup(path.read_text()))
-        for path in names
-    ]
+    fragments = [read_fragment(Path(path)) for path in snakemake.input.fragments]
     run = {"libraries": library_versions(), "parameters": snakemake.params.parameters}
     write_text(snakemake.output[0], render_page(snakemake.params.title, fragments, run=run, **snakemake.params.preset))

@@ -93,7 +93,7 @@ def resized(maps, size):
 
 
 def test_propagated_maps_refined():
-    """Propagation with background, then pixel-adaptive refinement of what each picture shows, at half resolution."""
+    """Propagation with background, then pixel-adaptive refinement of what each image shows, at half resolution."""
     z = {k: torch.from_numpy(v) for k, v in recorded("refine_afa_labels").items() if v.ndim}
     window = chebyshev_window(4, 5, 2)
     scores = propagate_with_background(z["prop/cams"], z["prop/aff"], z["cls_labels"], window=window)

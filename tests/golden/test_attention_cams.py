@@ -1,4 +1,4 @@
-"""MCTformer-R and TransCAM, from a picture file to confident labels, against recordings of the published code."""
+"""MCTformer-R and TransCAM, from an image file to confident labels, against recordings of the published code."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 
 def heatmaps_of(tmp_path, model, z, **settings):
-    """The index of the recorded picture and the maps of its recorded classes."""
+    """The index of the recorded image and the maps of its recorded classes."""
     Image.fromarray(z["image"]).save(tmp_path / "one.png")
     labels = tuple(CLASSES[key] for key in z["cam_keys"])
     record = Record("one", ("train",), labels, "one.png", None, z["image"].shape[:2])
@@ -33,7 +33,7 @@ def heatmaps_of(tmp_path, model, z, **settings):
 
 
 def test_mctformer_pipeline(tmp_path):
-    """To the posteriors that its affinity network learns from; the CRF saw the picture rebuilt from the input."""
+    """To the posteriors that its affinity network learns from; the CRF saw the image rebuilt from the input."""
     z = recorded("models_mctformer_pipeline")
     depth = sum(k.endswith("norm1.weight") for k in z)
     model = create_model("mctformerv2_small", 20, img_size=64, embed_dim=36, depth=depth, num_heads=3)

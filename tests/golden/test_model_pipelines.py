@@ -1,4 +1,4 @@
-"""From picture to fused class map, against recordings of the published pipelines: scales, mirroring, normalisation."""
+"""From image to fused class map, against recordings of the published pipelines: scales, mirroring, normalisation."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 
 def normalised(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """Resize a uint8 picture with PIL's bicubic filter, as the published scripts do, and normalise it: [1, 3, H, W]."""
+    """Resize a uint8 image with PIL's bicubic filter, as the published scripts do, and normalise it: [1, 3, H, W]."""
     resized = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC), np.float32)
     return torch.from_numpy((resized / 255 - IMAGENET_MEAN) / IMAGENET_STD).permute(2, 0, 1)[None].contiguous()
 

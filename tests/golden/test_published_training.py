@@ -33,7 +33,7 @@ torch.set_num_threads(1)
 
 
 def one_picture(root, picture, classes=20):
-    """An index of one picture without labels."""
+    """An index of one image without labels."""
     (root / "images").mkdir()
     Image.fromarray(picture).save(root / "images" / "one.png")
     names = tuple(f"class{k}" for k in range(classes))
@@ -110,7 +110,7 @@ def test_psa_normalisation():
 
 @pytest.mark.parametrize(("size", "top_left"), [(40, (8, 22)), (70, (6, 6))])
 def test_psa_crop_and_padding(size, top_left, monkeypatch):
-    """Its crop from the middle, by the random crop's steps: offsets into the picture, or of it where it is smaller."""
+    """Its crop from the middle, by the random crop's steps: offsets into the image, or of it where it is smaller."""
     z = recorded("train_published")
     fixed_offsets(monkeypatch, top_left[::-1])
     picture = tv_tensors.Image(torch.from_numpy(z["misc/image"]).permute(2, 0, 1))
@@ -243,7 +243,7 @@ def test_psa_affinity_counts(step):
 
 
 def test_mctformer_segmentation(tmp_path, monkeypatch):
-    """Scaled tensors, the maximum of the softmaxes, and a CRF on the picture itself, to the recorded label maps."""
+    """Scaled tensors, the maximum of the softmaxes, and a CRF on the image itself, to the recorded label maps."""
     network, z = recorded("models_deeplab_mctformer"), recorded("train_published")
     inside, fused = recorded("train_mctformer_segmentation"), []
     monkeypatch.setattr(segmentation, "fuse_scales", lambda *a, **k: fused.append(fuse_scales(*a, **k)) or fused[-1])

@@ -107,7 +107,7 @@ def test_transcam_from_affinities(case):
     assert np.abs(up[[0, *(z["cam_keys"] + 1)]] - z["cam_rw_up"]).max() < WALK
     labels = up.argmax(axis=0)
     assert np.array_equal(labels[:h, :w], z["pred_nocrf"])
-    # The CRF saw the padded picture, rebuilt from the network's input, whose padding is zero after normalisation.
+    # The CRF saw the padded image, rebuilt from the network's input, whose padding is zero after normalisation.
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     padded = np.zeros((3, *size), np.float32)
     padded[:, :h, :w] = ((z["image"] / 255 - mean) / std).transpose(2, 0, 1)
@@ -127,7 +127,7 @@ LABEL_CRF = Crf(gaussian_sxy=3, gaussian_weight=3, bilateral_sxy=50, bilateral_s
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("crf", "key"), [(None, "pred_nocrf"), (LABEL_CRF, "pred_crf")])
 def test_transcam_from_the_image(transcam_network, case, crf, key):
-    """What the pipeline calls, with the recorded network: its radius, and its CRF on the padded picture."""
+    """What the pipeline calls, with the recorded network: its radius, and its CRF on the padded image."""
     z = transcam(case)
     settings = RandomWalk(
         network="any", background=float(z["bkg"]), beta=int(z["beta"]), log2_steps=int(z["logt"]),
@@ -139,7 +139,7 @@ def test_transcam_from_the_image(transcam_network, case, crf, key):
 
 
 def test_transcam_without_its_two_steps(transcam_network):
-    """The radius of 5 and the cropped picture give other maps, so that the recordings tell them apart."""
+    """The radius of 5 and the cropped image give other maps, so that the recordings tell them apart."""
     z = transcam("rw1")
     common = {"background": float(z["bkg"]), "beta": int(z["beta"]), "log2_steps": int(z["logt"]), "crf_on": "labels"}
     labels, heat = np.array([0, *(z["cam_keys"] + 1)]), HeatMaps(z["cam_keys"], z["cams"], (75, 130))

@@ -57,7 +57,7 @@ TINY = {
 
 
 def tiny(seed=0, **overrides):
-    """A smaller network as it is initialised, for pictures of 16 pixels and three classes."""
+    """A smaller network as it is initialised, for images of 16 pixels and three classes."""
     torch.manual_seed(seed)
     return create_model("exvit_small", 3, **{**TINY, **overrides})
 

@@ -90,7 +90,7 @@ def sbd_mat(mask):
     return mat("GTcls", {"Boundaries": boundaries, "Segmentation": mask, "CategoriesPresent": present})
 
 
-# Four pictures of VOC (two train, two val) and five of SBD, one of which is VOC train and one VOC val.
+# Four images of VOC (two train, two val) and five of SBD, one of which is VOC train and one VOC val.
 VOC_SIZES = {
     "2007_000032": (30, 50),
     "2007_000039": (37, 50),
@@ -130,7 +130,7 @@ def sbd_mask(image):
 
 
 def voc_trainval(path, by=1):
-    """The pictures are ``by`` times as large: affinity networks want 65 pixels."""
+    """The images are ``by`` times as large: affinity networks want 65 pixels."""
     base = "VOCdevkit/VOC2012"
     files = {f"{base}/ImageSets/Segmentation/{name}.txt": _lines(ids) for name, ids in VOC_LISTS.items()}
     for number, (image, (height, width)) in enumerate(VOC_SIZES.items()):
@@ -169,7 +169,7 @@ def coco_instances(split, images, annotations, categories):
 
 
 def gtsegs(path, items, broken=()):
-    """The HDF5-format MATLAB file of ImageNet-Segmentation: items are (picture [H, W, 3], mask [H, W])."""
+    """The HDF5-format MATLAB file of ImageNet-Segmentation: items are (image [H, W, 3], mask [H, W])."""
     with h5py.File(path, "w", userblock_size=512) as file:
         references = {"img": [], "gt": []}
         for number, (picture, mask) in enumerate(items):
@@ -210,7 +210,7 @@ def _lines(texts):
 
 
 def imagenet_val(path, sizes, folders=None):
-    """sizes are (height, width) of pictures 1, 2, ...; folders, if given, one name a picture."""
+    """sizes are (height, width) of images 1, 2, ...; folders, if given, one name an image."""
     names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, len(sizes) + 1)]
     if folders:
         names = [f"{folder}/{name}" for folder, name in zip(folders, names, strict=True)]
@@ -218,7 +218,7 @@ def imagenet_val(path, sizes, folders=None):
 
 
 def imagenet_boxes(path, objects):
-    """objects are, for pictures 1, 2, ..., lists of (WordNet id, box)."""
+    """objects are, for images 1, 2, ..., lists of (WordNet id, box)."""
     files = {}
     for number, items in enumerate(objects, start=1):
         image = f"ILSVRC2012_val_{number:08d}"

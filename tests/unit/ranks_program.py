@@ -25,7 +25,7 @@ CLASSES = 3
 
 
 class Samples(Dataset):
-    """Random pictures, and a second view, multi-hot labels or label maps beside them."""
+    """Random images, and a second view, multi-hot labels or label maps beside them."""
 
     def __init__(self, size, kind, views=1, dtype=torch.float32):
         self.size, self.kind, self.views, self.dtype = size, kind, views, dtype
@@ -41,7 +41,7 @@ class Samples(Dataset):
         if self.kind == "labels":
             target = torch.tensor([float(position % 3 == 0), float(position % 2), float(position % 5 == 1)])
         else:
-            # Maps with a share of void that differs from picture to picture: a mean of means would be wrong.
+            # Maps with a share of void that differs from image to picture: a mean of means would be wrong.
             side = self.size // 4
             target = torch.randint(0, CLASSES + 1, (side, side), generator=generator)
             target[: 1 + position % side] = 255

@@ -36,7 +36,7 @@ def random_case(seed, batch=2, slots=2, grid=(3, 4), layers=3):
 
 
 def looped_weight(maps, matrix, rule):
-    """Equations 7 and 8 for one picture and layer, written out."""
+    """Equations 7 and 8 for one image and layer, written out."""
     flat = maps.sum(0).flatten().tolist()
     propagated = [sum(float(a) * m for a, m in zip(row, flat, strict=True)) for row in matrix]
     total = sum(math.exp(value) for value in propagated)
@@ -248,7 +248,7 @@ def test_inverted_sum_by_hand():
 
 
 def test_pictures_do_not_influence_each_other():
-    """Also where another picture has more classes, so that slots are empty."""
+    """Also where another image has more classes, so that slots are empty."""
     generator = torch.Generator().manual_seed(5)
     raw = torch.randn(3, 5, 3, 4, generator=generator)
     labels = torch.tensor([[1, 0, 0, 0, 0], [1, 1, 1, 0, 1], [0, 0, 0, 0, 0]])
@@ -319,7 +319,7 @@ def test_wrong_shapes_and_names_are_named():
         layer_weights(maps, affinities, "entropie")
     with pytest.raises(ParameterError, match="Unknown scale of layer weights 'mean'"):
         layer_weights(maps, affinities, scale="mean")
-    with pytest.raises(DataError, match="do not fit 2 pictures and 3 layers"):
+    with pytest.raises(DataError, match="do not fit 2 images and 3 layers"):
         fuse_layers(maps, affinities, torch.ones(2, 2))
     with pytest.raises(DataError, match="do not fit pairs"):
         layer_losses([torch.zeros(2, 4, 4)], torch.ones(2, 5, 5))

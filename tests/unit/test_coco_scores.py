@@ -169,7 +169,7 @@ def test_overlap_decides_how_many_thresholds_are_met():
 
 @pytest.mark.parametrize(("probability", "expected"), [(0.9, 0.5), (0.1, 1.0)])
 def test_the_probability_of_the_class_ranks_pictures(probability, expected):
-    """A false region in one picture, ahead of or behind the right one in another: precision 1/2 or 1 at its recall."""
+    """A false region in one image, ahead of or behind the right one in another: precision 1/2 or 1 at its recall."""
     right = square((20, 20), 2, 2, 8)
     scores = InstanceScores()
     scores.update("right", heat_of(right), [0], [0.5], [instance(right)])

@@ -82,7 +82,7 @@ def test_picture_and_mask_of_one_sample_move_together(shapes):
     pixels, labels = plain[1, 0]
     assert (pixels.dtype, labels.dtype) == (torch.float32, torch.int64)
     np.testing.assert_array_equal(labels.numpy(), masks[shapes.records[1].image])
-    # The picture's own brightness as a mask: where the moved mask is not void, it must equal the moved picture.
+    # The image's own brightness as a mask: where the moved mask is not void, it must equal the moved image.
     bright = {r.image: read_picture(shapes.root / r.path)[..., 0] // 2 for r in shapes.records}
     for seed in range(10):
         pixels, labels = MaskedPictures(shapes, shapes.records, bright, MOVED)[1, seed]
@@ -92,7 +92,7 @@ def test_picture_and_mask_of_one_sample_move_together(shapes):
 
 def test_a_mask_of_another_size_is_named(shapes):
     masks = {record.image: np.zeros((48, 47), np.uint8) for record in shapes.records}
-    with pytest.raises(DataError, match=r"2026_000001\.jpg: the mask is \(48, 47\), its picture \(48, 48\)"):
+    with pytest.raises(DataError, match=r"2026_000001\.jpg: the mask is \(48, 47\), its image \(48, 48\)"):
         MaskedPictures(shapes, shapes.records, masks, PLAIN)[1, 0]
 
 

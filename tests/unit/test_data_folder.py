@@ -76,10 +76,10 @@ def test_files_saved_by_a_spreadsheet(source, tmp_path):
         ("dog cat", "dog,cat", r"labels\.csv, line 2: 4 values for 3 columns. .*separated by spaces, not commas"),
         ("two,val", "two,test", r"labels\.csv, line 3: Unknown split 'test'.*Known: train, val"),
         ("two,val", "two,vla", r"labels\.csv, line 3: Unknown split 'vla'. Did you mean 'val'\?"),
-        ("two,val", "four,val", r"labels\.csv, line 3: there is no picture 'four' in .*images"),
-        ("two,val", "two.PNG,val", r"labels\.csv, line 3: there is no picture 'two\.PNG'.*Leave the extension out"),
-        ("two,val", "../images/two,val", r"labels\.csv, line 3: there is no picture '\.\./images/two'"),
-        ("two,val", ",val", r"labels\.csv, line 3: there is no picture ''"),
+        ("two,val", "four,val", r"labels\.csv, line 3: there is no image 'four' in .*images"),
+        ("two,val", "two.PNG,val", r"labels\.csv, line 3: there is no image 'two\.PNG'.*Leave the extension out"),
+        ("two,val", "../images/two,val", r"labels\.csv, line 3: there is no image '\.\./images/two'"),
+        ("two,val", ",val", r"labels\.csv, line 3: there is no image ''"),
         ("two,val", "one,val", r"labels\.csv: image ids listed more than once: one"),
         ("image,split", "picture,split", r"labels\.csv: lacks the column\(s\) image"),
         ("one,train,dog cat\n", "one,train\n", r"labels\.csv, line 2: 2 values for 3 columns"),
@@ -117,7 +117,7 @@ def test_a_folder_of_something_else(tmp_path):
 
 def test_two_pictures_of_one_name(source, tmp_path):
     write_picture(source / "images" / "one.png")
-    with pytest.raises(DataError, match=r"line 2: two pictures are named 'one': one\.jpg, one\.png"):
+    with pytest.raises(DataError, match=r"line 2: two images are named 'one': one\.jpg, one\.png"):
         read_folder(source, tmp_path / "data")
 
 
@@ -130,8 +130,8 @@ def test_every_problem_is_listed_at_once(source, tmp_path):
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert "one.jpg: the file is empty" in lines[0]
-    assert "two.PNG: corrupt or not a picture" in lines[1]
-    assert "three.v2.png: the mask is 8 x 6, its picture 6 x 8" in lines[2]
+    assert "two.PNG: corrupt or not an image" in lines[1]
+    assert "three.v2.png: the mask is 8 x 6, its image 6 x 8" in lines[2]
 
 
 def test_long_lists_of_problems_are_cut(source, tmp_path):
@@ -145,7 +145,7 @@ def test_long_lists_of_problems_are_cut(source, tmp_path):
     ("mask", "problem"),
     [
         (np.full((6, 8), 3, np.uint8), r"one\.png: value 3 is neither a class \(0\.\.2\) nor void"),
-        (np.zeros((5, 8), np.uint8), r"one\.png: the mask is 5 x 8, its picture 6 x 8"),
+        (np.zeros((5, 8), np.uint8), r"one\.png: the mask is 5 x 8, its image 6 x 8"),
     ],
 )
 def test_masks_that_do_not_fit(source, tmp_path, mask, problem):

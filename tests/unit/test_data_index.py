@@ -171,7 +171,7 @@ def test_subsets():
     assert subset(records, None) == tuple(records)
     with pytest.raises(DataError, match=r"Unknown subset 'single_clas'. Did you mean 'single_class'"):
         subset(records, "single_clas")
-    with pytest.raises(DataError, match="No picture of the split belongs to the subset 'two_classes'"):
+    with pytest.raises(DataError, match="No image of the split belongs to the subset 'two_classes'"):
         subset(records[:2], "two_classes")
 
 

@@ -102,18 +102,18 @@ def test_damaged_pictures_are_named(tmp_path):
     whole = encoded(Image.fromarray(picture(60, 60)), "JPEG")
     for name, content in {"cut.jpg": whole[: len(whole) // 2], "text.jpg": b"a text renamed"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=rf"{name}: corrupt or not a picture \(.*take the image out of the list"):
+        with pytest.raises(DataError, match=rf"{name}: corrupt or not an image \(.*take the image out of the list"):
             read_picture(tmp_path / name)
     (tmp_path / "zero.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"zero\.jpg: the file is empty"):
         read_picture(tmp_path / "zero.jpg")
     for read in (read_picture, picture_size):
-        with pytest.raises(DataError, match=r"gone\.jpg: no such picture; the list of images names it"):
+        with pytest.raises(DataError, match=r"gone\.jpg: no such image; the list of images names it"):
             read(tmp_path / "gone.jpg")
-        with pytest.raises(DataError, match="corrupt or not a picture"):
+        with pytest.raises(DataError, match="corrupt or not an image"):
             read(tmp_path)
     for name in ("zero.jpg", "text.jpg"):
-        with pytest.raises(DataError, match=rf"{name}: corrupt or not a picture"):
+        with pytest.raises(DataError, match=rf"{name}: corrupt or not an image"):
             picture_size(tmp_path / name)
 
 
@@ -138,7 +138,7 @@ def test_masks_must_fit_picture_and_classes(tmp_path):
     labels = np.array([[0, 1, 3], [2, 255, 0]], np.uint8)
     (tmp_path / "a.png").write_bytes(encode_mask(labels))
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png", (2, 3), 3), labels)
-    with pytest.raises(DataError, match=r"a\.png: the mask is 2 x 3, its picture 3 x 2"):
+    with pytest.raises(DataError, match=r"a\.png: the mask is 2 x 3, its image 3 x 2"):
         read_mask(tmp_path / "a.png", (3, 2), 3)
     with pytest.raises(DataError, match=r"a\.png: value 3 is neither a class \(0\.\.2\) nor void \(255\)"):
         read_mask(tmp_path / "a.png", (2, 3), 2)

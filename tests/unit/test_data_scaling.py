@@ -189,7 +189,7 @@ def test_views_round_as_told():
 
 
 def test_segmentation_of_scaled_tensors(shapes):
-    """The normalised picture is scaled with aligned corners, its sides rounded down, then mirrored or not."""
+    """The normalised image is scaled with aligned corners, its sides rounded down, then mirrored or not."""
     values = {
         "architecture": "any", "input": {"normalize": "imagenet"}, "scales": [0.7, 1.0], "flip": True,
         "scaling": "tensor", "rounding": "down",

@@ -1,4 +1,4 @@
-"""Augmentation: picture and mask move together, padding is zero and void, and a seed fixes every choice."""
+"""Augmentation: image and mask move together, padding is zero and void, and a seed fixes every choice."""
 
 import colorsys
 
@@ -42,7 +42,7 @@ EVERY_STEP = {
 
 
 def coordinates():
-    """A picture that says where each pixel was, and a mask that says the same in its labels."""
+    """An image that says where each pixel was, and a mask that says the same in its labels."""
     rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     picture = torch.stack([rows + 1, columns + 1, torch.full_like(rows, 200)]).to(torch.uint8)
     return tv_tensors.Image(picture), tv_tensors.Mask((rows * WIDTH + columns).to(torch.uint8))

@@ -1,4 +1,4 @@
-"""Views of pictures at inference, and reading them ahead of use."""
+"""Views of images at inference, and reading them ahead of use."""
 
 import threading
 import time

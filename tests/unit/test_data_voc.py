@@ -119,7 +119,7 @@ def test_lists_that_cannot_be_meant(tmp_path, content, problem):
     ("missing", "problem"),
     [
         ("ImageSets/Segmentation/val.txt", "no such list of images"),
-        ("JPEGImages/b.jpg", "no such picture; the list of images names it"),
+        ("JPEGImages/b.jpg", "no such image; the list of images names it"),
         ("Annotations/b.xml", "no such annotation"),
     ],
 )
@@ -131,7 +131,7 @@ def test_missing_files_are_named(root, missing, problem):
 
 def test_a_picture_without_a_header_is_named(root):
     (root / "VOCdevkit/JPEGImages/b.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"b\.jpg: corrupt or not a picture"):
+    with pytest.raises(DataError, match=r"b\.jpg: corrupt or not an image"):
         list(read_voc(root, "VOCdevkit", SPLITS))
 
 

@@ -53,7 +53,7 @@ def test_many_processes_hold_disjoint_devices(machine):
     counts = [1, 2, 1, 3, 1, 4, 2, 1, 1, 3]
     spans = []
     for process, count in [(hold(count, 0.15), count) for count in counts]:
-        lines = process.communicate(timeout=60)[0].split()
+        lines = process.communicate(timeout=600)[0].split()
         assert process.returncode == 0
         start, *devices, word, end = lines
         assert word == "held" and len(set(devices)) == count
@@ -71,7 +71,7 @@ def test_a_killed_holder_frees_its_devices(machine):
     with_waiting.start()
     told = []
     mine = lease(2, on_wait=told.append)
-    assert holder.wait(5) == -signal.SIGKILL
+    assert holder.wait(300) == -signal.SIGKILL
     assert mine.devices == ("0", "1") and mine.waited >= 0.1
     assert told == ["waiting for 2 of the GPUs 0, 1, 2, 3, which other jobs hold"]
     mine.give_back()
@@ -91,7 +91,7 @@ def test_all_or_none(machine):
     assert other.devices == ("3",)
     other.give_back()
     first.give_back()
-    thread.join(5)
+    thread.join(300)
     assert waiting[0].devices == ("0", "3")
     second.give_back()
     waiting[0].give_back()
@@ -102,27 +102,27 @@ def test_a_large_job_is_not_starved_by_small_ones(machine):
     small = lease(1)
     order = []
 
-    def take(count):
-        held = lease(count)
+    def take(count, waits):
+        held = lease(count, on_wait=lambda what: waits.set())
         order.append(count)
         held.give_back()
 
-    threads = [threading.Thread(target=take, args=[count]) for count in (4, 1)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.3)
+    threads = []
+    for count in (4, 1):
+        waits = threading.Event()
+        threads.append(threading.Thread(target=take, args=[count, waits]))
+        threads[-1].start()
+        assert waits.wait(300)
     assert order == []
     small.give_back()
     for thread in threads:
-        thread.join(5)
+        thread.join(300)
     assert order == [4, 1]
 
 
 def test_more_than_there_are_fails_at_once(machine):
-    start = time.monotonic()
     with pytest.raises(UserError, match=r"5 GPUs are asked for, but only 4 can be seen \(0, 1, 2, 3\). Ask for fewer"):
-        lease(5)
-    assert time.monotonic() - start < 1
+        lease(5, on_wait=pytest.fail)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8])

@@ -60,7 +60,7 @@ def test_halving_is_logged(caplog):
 
 
 def test_one_that_does_not_fit_is_named():
-    with pytest.raises(UserError, match=r"One of the pictures alone, of shape \(3, 5\), does not .* allocate 2 GiB"):
+    with pytest.raises(UserError, match=r"One of the images alone, of shape \(3, 5\), does not .* allocate 2 GiB"):
         Fitting("pictures")(limited(0)[0], torch.ones(4, 3, 5), torch.ones(4))
 
 
@@ -190,5 +190,5 @@ def test_a_picture_that_a_segmenter_cannot_hold_is_named(shapes):
     settings = Segmenter.model_validate({"architecture": "any", "input": {"normalize": "half"}, "train": training})
     model = nn.Conv2d(3, 4, 1)
     Small(model, 0)
-    with pytest.raises(UserError, match="One of the scaled pictures alone"):
+    with pytest.raises(UserError, match="One of the scaled images alone"):
         next(predict_masks(model, shapes, shapes.split("val"), settings, None, CPU))

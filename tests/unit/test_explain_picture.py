@@ -1,4 +1,4 @@
-"""One picture, all methods: the page, the maps, and what is refused."""
+"""One image, all methods: the page, the maps, and what is refused."""
 
 import io
 from pathlib import Path

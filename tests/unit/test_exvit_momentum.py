@@ -48,7 +48,7 @@ def test_the_momentum_branch_is_the_closed_form_after_n_steps():
 
 
 class Views(Dataset):
-    """Six random pictures in two noisy views; the noise of a sample comes from its seed."""
+    """Six random images in two noisy views; the noise of a sample comes from its seed."""
 
     def __len__(self):
         return 6
@@ -102,7 +102,7 @@ def test_the_momentum_branch_follows_each_optimiser_step(tmp_path):
 
 
 def test_the_first_view_is_the_same_with_and_without_a_second(shapes):
-    """Rows of table 6 that need no second view see the same pictures as those that do."""
+    """Rows of table 6 that need no second view see the same images as those that do."""
     records = shapes.split("train")
     transform = build_transform([{"horizontal_flip": 0.5}, {"shift": 8}, {"normalize": "imagenet"}])
     one, two = (LabelledPictures(shapes, records, transform, views=views) for views in (1, 2))

@@ -1,4 +1,4 @@
-"""Heat maps of whole pictures: views, batches and their fusion, against one picture at a time."""
+"""Heat maps of whole pictures: views, batches and their fusion, against one image at a time."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def maps_of(model, index, given, records=None):
 
 
 def one_view(model, picture, classes, given, scale=1.0, flip=False):
-    """Maps [K, h, w] of one view of one picture."""
+    """Maps [K, h, w] of one view of one image."""
     pixels = view(picture, size=given.input.size, scale=scale, flip=flip, normalisation=given.input.normalize)
     return explain(model.eval(), pixels[None], [list(classes)], given.method, **given.options)[0]
 
@@ -246,7 +246,7 @@ def test_a_view_is_cut_before_the_views_are_added():
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_shards_batch_the_pictures_as_the_whole_does(shapes, vit, count, monkeypatch):
-    """The last bits depend on the size of a batch, so shards must not change it: here blocks of two pictures."""
+    """The last bits depend on the size of a batch, so shards must not change it: here blocks of two images."""
     monkeypatch.setattr("seedbed.data.index.together", lambda records: 2)
     given = settings(batch_size=8)
     whole = dict(picture_heatmaps(vit, shapes, shapes.records[:7], given, CPU, block=2))

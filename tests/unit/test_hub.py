@@ -46,7 +46,7 @@ def test_the_snippet_on_the_card_loads_the_network(trained, tmp_path):
     snippet = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     program = snippet + "import torch\nprint(model(torch.ones(1, 3, 96, 96)).tolist())\n"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     with torch.no_grad():

@@ -21,7 +21,8 @@ SCRIPTS = sorted((LIBRARY.parents[1] / "workflow_scripts").glob("*.py"))
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """A library of the package's name in a folder of the test's own."""
-    caches = (identity._imports, identity._bare, identity._digest_of, registrations.registrations, signatures.parsed)
+    source = (identity._imports, identity._bare, identity._digest_of, identity._exists)
+    caches = (*source, registrations.registrations, signatures.parsed)
     monkeypatch.setattr(identity, "_ROOT", tmp_path / "seedbed")
     for cached in caches:
         cached.cache_clear()

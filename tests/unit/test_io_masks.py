@@ -195,7 +195,7 @@ def test_loader_processes_read_at_the_same_time(tmp_path):
     processes = [context.Process(target=_sums, args=(store, images * 20, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    assert [results.get(timeout=60) for _ in processes] == [expected * 20] * 3
+    assert [results.get(timeout=600) for _ in processes] == [expected * 20] * 3
     assert [int(pickle.loads(pickle.dumps(store))[image].sum()) for image in images] == expected
 
 

@@ -43,7 +43,7 @@ def test_the_same_masks_give_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "labels", "problem"),
     [
-        ({"2007_000001": np.zeros((2, 4), np.uint8)}, 21, "prediction of '2007_000001' is 2 x 4, its picture 4 x 2"),
+        ({"2007_000001": np.zeros((2, 4), np.uint8)}, 21, "prediction of '2007_000001' is 2 x 4, its image 4 x 2"),
         ({}, 20, "prediction of '2008_000002' holds label 20; it may hold 0..19"),
         ({"2007_000001": np.full((4, 2), 255, np.uint8)}, 21, "'2007_000001' holds label 255"),
     ],

@@ -135,7 +135,7 @@ def test_scores_are_those_of_the_heat_maps(shapes):
         expected = score_heatmaps(shapes, records, heats, scoring, background=0.3, sweep=True)
         assert found == pytest.approx(expected["miou"], abs=1e-4)
     assert (scores["best_miou"], scores["images"]) == (max(scores["miou_per_layer"]), 4)
-    with pytest.raises(DataError, match="no pictures to score"):
+    with pytest.raises(DataError, match="no images to score"):
         count_layers(model, shapes, [], settings, scoring, CPU)
 
 

@@ -29,7 +29,7 @@ def test_every_method_of_the_papers_by_its_name(model, method):
 
 
 def test_explained_refined_and_scored(model):
-    """One picture through the calls that lead from a classifier to a number."""
+    """One image through the calls that lead from a classifier to a number."""
     images = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     maps = explain(model, images, [[0, 2]], "attention_guided_cam")
     spread = refine.propagate(maps, torch.eye(144)[None])

@@ -71,7 +71,7 @@ def test_wrong_predictions_are_skipped_and_counted():
     measure = BoxLocalization()
     heat, true = drawing("#.", ".."), [[0, 0, 0, 0]]
     assert measure.update(heat, true, label=1, predicted=2) is None
-    with pytest.raises(DataError, match=r"No picture was scored \(1 were predicted wrongly"):
+    with pytest.raises(DataError, match=r"No image was scored \(1 were predicted wrongly"):
         measure.result()
     measure.update(heat, true, label=1, predicted=1)
     result = measure.result()

@@ -1,4 +1,4 @@
-"""From heat maps to masks, picture by picture: refiners, posteriors for affinity labels, and the random walk."""
+"""From heat maps to masks, image by picture: refiners, posteriors for affinity labels, and the random walk."""
 
 from types import SimpleNamespace
 
@@ -69,7 +69,7 @@ def test_background_wins_a_tie(shapes):
 
 
 def test_only_the_classes_of_the_maps_appear(shapes):
-    """Whatever the picture's labels are, and whatever order the maps come in."""
+    """Whatever the image's labels are, and whatever order the maps come in."""
     record = shapes.records[0]
     maps = np.random.default_rng(0).random((2, 48, 48), np.float32)
     heat = {record.image: HeatMaps(np.array([5, 2]), maps, (48, 48))}
@@ -218,7 +218,7 @@ def dense_walk(cells, pairs, beta, steps):
 
 
 def walked_by_hand(picture, heat, settings, size):
-    """The refiner's chain for a picture of 44 x 42 or squashed: pad or squash, pool, walk, enlarge, crop."""
+    """The refiner's chain for an image of 44 x 42 or squashed: pad or squash, pool, walk, enlarge, crop."""
     maps = heat.maps
     background = (1 - maps.max(0)) ** settings.alpha if settings.alpha else np.full(maps.shape[1:], settings.background)
     scores = torch.from_numpy(np.concatenate([background[None], maps]).astype(np.float32))

@@ -130,7 +130,7 @@ def test_repeats_and_seeds_draw_other_noise():
 
 
 def test_a_picture_weighs_one_however_many_maps_it_has():
-    """Maps of two classes a picture, of which the second is constant and left out."""
+    """Maps of two classes an image, of which the second is constant and left out."""
     images = pictures()
 
     def two(x):

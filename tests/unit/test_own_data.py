@@ -131,7 +131,7 @@ def test_every_picture_and_mask_is_decoded(tmp_path):
     write(source, {"SegmentationClass/c.png": encode_mask(MASK[:5])})
     with pytest.raises(DataError) as caught:
         read_own(source, tmp_path / "set")
-    for problem in ("a.jpg: corrupt", "b.png: value 29", "c.png: the mask is 5 x 12, its picture 10 x 12"):
+    for problem in ("a.jpg: corrupt", "b.png: value 29", "c.png: the mask is 5 x 12, its image 10 x 12"):
         assert problem in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_annotations_of_boxes_alone_give_labels_without_masks(tmp_path):
     ("change", "message"),
     [
         ({"val_names": ("big dog", "cow")}, r"instances_val2014\.json: other categories than in instances_train2014"),
-        ({"place": "pictures"}, r"instances_train2014\.json: its picture a\.jpg is in none of"),
+        ({"place": "pictures"}, r"instances_train2014\.json: its image a\.jpg is in none of"),
         ({"val": [shape(3, 0, 5, 6), shape(4, 0, 9, 6)]}, "annotation 4 has the unknown category 9"),
     ],
 )

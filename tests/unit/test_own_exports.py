@@ -267,7 +267,7 @@ def test_everything_wrong_with_annotations_comes_in_one_list(tmp_path):
         "'/abs/f.jpg' does not lie in",
         "entry 7 of 'images' lacks id, file_name, height, width",
         "annotation 11 has the unknown category 99",
-        "annotations of pictures that it does not list: [55]",
+        "annotations of images that it does not list: [55]",
         "entry 4 of 'annotations' lacks image_id, category_id",
         "b.jpg: corrupt",
     ):

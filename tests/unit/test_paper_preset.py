@@ -30,7 +30,7 @@ def explained():
 
 def test_every_cell_and_panel_has_all_it_needs():
     lacking = {name for item in (*CELLS, *PANELS) for name in item.missing}
-    assert {name for name in lacking if not name.startswith("the test pictures of voc12")} == set()
+    assert {name for name in lacking if not name.startswith("the test images of voc12")} == set()
 
 
 @pytest.mark.parametrize("section", ["models", "affinity_networks", "segmenters"])

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from seedbed.errors import ParameterError
-from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
-from seedbed.papers.plan import histories, measure, trained_on_the_way
+from seedbed.papers import Cell, Layout, Table, missing_names, read_papers, seeds_of, table_cells
+from seedbed.papers.plan import histories, measure, measurement_of, trained_on_the_way
 from seedbed.params import Preset
 from seedbed.params.data import Published
 from seedbed.plan.describe import describe, footnotes
@@ -92,7 +92,8 @@ def row(name="ours", **more):
 
 def measured(**more):
     names = {"stage": "heatmaps", "dataset": "shapes", "split": "train", "model": "vit", "metric": "miou"}
-    return Measurement(**{**names, "explainer": "maps", **more})
+    given = {**names, "explainer": "maps", **more}
+    return measurement_of({key: value for key, value in given.items() if value is not None})
 
 
 def test_a_measured_cell_names_one_file_a_seed():
@@ -162,7 +163,7 @@ def test_cells_that_only_a_server_can_measure():
     (cell,) = table_cells(given, PRESET, LAYOUT)
     assert (cell.status, cell.sources, cell.archive) == ("submit", (), None)
     assert cell.measurement.segmenter == "deeplab"
-    assert cell.missing == ("the test pictures of shapes (--config datasets__shapes__test=<how many>)",)
+    assert cell.missing == ("the test images of shapes (--config datasets__shapes__test=<how many>)",)
     assert f"Its archive needs {cell.missing[0]}." in " ".join(footnotes(given, [cell], PRESET))
     with_test = PRESET.datasets["shapes"].model_copy(update={"test": 4})
     preset = PRESET.model_copy(update={"datasets": {"shapes": with_test}})
@@ -262,7 +263,7 @@ def test_histories_of_the_whole_chain():
             measured(stage="segmentation", refiner="argmax", segmenter="deeplab"),
             "deeplab (the image's own size, scale 1, no CRF)",
         ),
-        (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded picture)"),
+        (measured(stage="masks", refiner="padded_walk"), "weight 10 on its winners of the padded image)"),
         (measured(), "maps maps (input 96 x 96, scale 1, stored as float16), background"),
         (
             measured(explainer="coarse"),
@@ -275,7 +276,7 @@ def test_histories_of_the_whole_chain():
         (measured(stage="localization", explainer="coarse"), "maps coarse (the image's own size, scale 1, float32)"),
         (measured(stage="attention_statistics", explainer=None), "shapes train, network vit"),
         (measured(stage="layerwise"), "threshold the best of each layer's sweep on this split, no CRF"),
-        (measured(stage="localization", subset="single_class"), "shapes train (single class pictures), network vit"),
+        (measured(stage="localization", subset="single_class"), "shapes train (single class images), network vit"),
         (measured(stage="localization"), "measured by localization (threshold 0.5, as_published True)"),
     ],
 )
@@ -400,7 +401,7 @@ def test_ground_truth_as_masks_needs_neither_a_network_nor_maps():
     bare = {key: value for key, value in pipeline.items() if key not in ("model", "explainer")}
     for names in (pipeline, bare, {**bare, "model": "not in this preset"}):
         found, missing = measure({**names, "metric": "miou"}, PRESET, "here")
-        assert not missing and (found.model, found.explainer) == (None, None)
+        assert not missing and (found.model, found.explainer) == ("none", "none")
         assert found.path(LAYOUT, 3) == "results/small/segmenters/shapes/none/none/truth/deeplab/seed3/val/metrics.json"
     assert trained_on_the_way(found, PRESET) == {"segmenter": "deeplab"}
     history = "results/small/segmenters/shapes/none/none/truth/deeplab/seed3/history.csv"
@@ -417,7 +418,7 @@ def test_ground_truth_as_masks_needs_neither_a_network_nor_maps():
 def test_ground_truth_needs_a_data_set_with_masks():
     boxes = PRESET.model_copy(update={"datasets": {"imagenet": Published(kind="imagenet")}, "stand_ins": {}})
     given = {"dataset": "imagenet", "split": "val", "refiner": "truth", "stage": "masks", "metric": "miou"}
-    with pytest.raises(ParameterError, match="here: refiner 'truth' needs masks; data set 'imagenet' has none such"):
+    with pytest.raises(ParameterError, match="here: ground truth needs masks; data set 'imagenet' has none such"):
         measure(given, boxes, "here")
 
 
@@ -464,3 +465,40 @@ def test_mistakes_in_a_pipeline_are_named(tmp_path, pipeline, problem):
     write(tmp_path, tables=[{**PAPER["tables"][0], "rows": [row(pipeline=pipeline)]}])
     with pytest.raises(ParameterError, match=problem):
         read_papers(tmp_path)
+
+
+def test_ground_truth_as_masks_is_a_row_of_full_supervision():
+    refiners = {**PRESET.plain()["refiners"], "truth": {"kind": "truth"}}
+    preset = Preset.model_validate({**PRESET.plain(), "refiners": refiners})
+    bound = row(supervision="F", pipeline={"stage": "masks", "refiner": "truth"})
+    (cell,) = table_cells(table([bound]), preset, LAYOUT, [3])
+    assert cell.sources == ("results/small/masks/shapes/train/vit/maps/truth/seed3/metrics.json",)
+
+
+def test_what_nothing_is_measured_for_has_no_measurement_to_ask_for():
+    (cell,) = table_cells(table([row(status="cited")], pipeline={}), PRESET, LAYOUT)
+    with pytest.raises(ValueError, match="row 'ours', column 'miou': cited, so that nothing is measured"):
+        _ = cell.measured
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        measured(subset="single_class"),
+        measured(stage="attention_statistics", explainer=None),
+        measured(stage="prediction", explainer=None),
+        measured(stage="masks", refiner="walk"),
+        measured(stage="segmentation", refiner="walk", segmenter="deeplab"),
+    ],
+    ids=lambda given: given.stage,
+)
+def test_a_cell_is_rebuilt_from_plain_values(given):
+    cell = Cell("ours", "miou", "measured", None, given, ("metrics.json",))
+    assert Cell.from_plain(json.loads(json.dumps(asdict(cell)))) == cell
+
+
+def test_a_measurement_has_the_names_of_its_kind_and_no_others():
+    with pytest.raises(TypeError, match="refiner"):
+        measured(stage="masks")
+    with pytest.raises(TypeError, match="segmenter"):
+        measured(stage="masks", refiner="walk", segmenter="deeplab")

@@ -211,7 +211,7 @@ def test_the_rows_own_classifier_is_a_name_for_weights():
 
 
 def test_your_own_pictures_become_a_data_set(tmp_path):
-    folder = tmp_path / "my pictures (1)"
+    folder = tmp_path / "my images (1)"
     folder.mkdir()
     found = resolve(config(dataset=str(folder)))
     assert own_name(str(folder)) == "own_my-pictures--1-"

@@ -193,7 +193,7 @@ def test_undefined_maps_are_counted_and_never_taken_for_zero():
     assert both["hits"].shape == (2,) and one["hits"].shape == (1,)
     alone = PerturbationTest(undefined="skip")
     assert alone.update(Brightness().eval(), images[1:], maps[1:], labels[1:], **ONE) == {}
-    with pytest.raises(DataError, match="No picture was tested"):
+    with pytest.raises(DataError, match="No image was tested"):
         alone.result()
     curves = AreaBetweenCurves(undefined="skip")
     assert curves.update(Brightness().eval(), images[1:], maps[1:], labels[1:], **ONE) == {}
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_named():
         test.update(model, images, maps, label, mean=(0.5,), std=(0.5, 0.5))
     with pytest.raises(ParameterError, match="copies_at_once must be at least 1"):
         test.update(model, images, maps, label, **ONE, copies_at_once=0)
-    with pytest.raises(DataError, match="No picture was tested"):
+    with pytest.raises(DataError, match="No image was tested"):
         test.result()
     for name in ("schedule", "area"):
         with pytest.raises(ParameterError, match=f"Unknown {name} 'odd'"):

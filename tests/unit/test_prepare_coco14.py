@@ -177,7 +177,7 @@ def test_ground_truth_for_cocos_own_measures_is_found(raw):
 
 
 def test_another_number_of_pictures_is_an_error_and_leaves_nothing(raw):
-    with pytest.raises(DataError, match="split 'train' has 2 pictures, the published one 82,081"):
+    with pytest.raises(DataError, match="split 'train' has 2 images, the published one 82,081"):
         prepare_coco14(raw, workers=1)
     assert sorted(path.name for path in raw.iterdir()) == ["raw"]
 
@@ -208,7 +208,7 @@ def test_annotations_that_do_not_parse_are_named(tmp_path):
         "entry 0 of 'images' lacks height": json.dumps(good | {"images": [{"id": 9, "file_name": "x", "width": 1}]}),
         "entry 0 of 'annotations' lacks id": json.dumps(good | {"annotations": [{"image_id": 9, "category_id": 1}]}),
         "annotation 1 has the unknown category 12": json.dumps(good | {"annotations": [annotation(1, 9, 12, [])]}),
-        "annotations of pictures that it does not list: .8": json.dumps(
+        "annotations of images that it does not list: .8": json.dumps(
             good | {"annotations": [annotation(1, 8, 1, [])]}
         ),
     }

@@ -52,8 +52,8 @@ def test_splits_labels_and_boxes(tmp_path, workers):
     assert first.labels == CLASSES[:1] and first.splits == ("train", "trainaug") and laysan.splits == ("test",)
     assert first.path == f"{CUB}/images/{CLASSES[0]}/Black_Footed_Albatross_0046_18.jpg"
     assert first.boxes == (Box(CLASSES[0], 7, 3, 18, 12),)  # 12 columns, 10 rows
-    assert sooty.boxes == (Box(CLASSES[2], 1, 1, 12, 10),)  # the whole picture
-    assert laysan.boxes == (Box(CLASSES[1], 3, 2, 8, 5),)  # cut to the picture
+    assert sooty.boxes == (Box(CLASSES[2], 1, 1, 12, 10),)  # the whole image
+    assert laysan.boxes == (Box(CLASSES[1], 3, 2, 8, 5),)  # cut to the image
     write_index(index)
     assert read_index(root) == index
 
@@ -116,10 +116,10 @@ def test_what_is_at_fault_is_named_and_nothing_is_left(tmp_path, file, content, 
 def test_a_segmentation_of_another_size_is_an_error(tmp_path):
     root = make(tmp_path)
     (root / SEGMENTATIONS / CLASSES[1] / "Laysan_Albatross_0002_10.png").write_bytes(grey_png(seen_by((8, 9))))
-    with pytest.raises(DataError, match=r"0002_10\.png: is 8 x 9, its picture 8 x 8"):
+    with pytest.raises(DataError, match=r"0002_10\.png: is 8 x 9, its image 8 x 8"):
         prepare_cub200(root, expected=COUNTS, workers=1)
 
 
 def test_another_number_of_pictures_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="split 'train' has 2 pictures, the published one 5,994"):
+    with pytest.raises(DataError, match="split 'train' has 2 images, the published one 5,994"):
         prepare_cub200(make(tmp_path), workers=1)

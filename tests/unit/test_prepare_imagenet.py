@@ -85,17 +85,17 @@ def test_pictures_may_lie_in_folders_of_their_classes(tmp_path):
 def test_what_does_not_match_is_named(raw, tmp_path):
     with pytest.raises(DataError, match="has 4 classes, not 1000"):
         prepare_imagenet(raw, workers=1)
-    with pytest.raises(DataError, match="split 'val' has 5 pictures, the published one 50,000"):
+    with pytest.raises(DataError, match="split 'val' has 5 images, the published one 50,000"):
         prepare_imagenet(raw, num_classes=4, workers=1)
     into_raw(raw, imagenet_val_boxes=imagenet_boxes(tmp_path / "b.tgz", OBJECTS[:4]))
-    with pytest.raises(DataError, match="boxes of 4 pictures, not of 5"):
+    with pytest.raises(DataError, match="boxes of 4 images, not of 5"):
         prepare_imagenet(raw, **COUNTS, workers=1)
     strange = [[("n99999999", (1, 1, 2, 2))], *OBJECTS[1:]]
     into_raw(raw, imagenet_val_boxes=imagenet_boxes(tmp_path / "c.tgz", strange))
     with pytest.raises(DataError, match=r"00000001\.xml: Unknown WordNet id 'n99999999'"):
         prepare_imagenet(raw, **COUNTS, workers=1)
     (raw / PICTURES / "ILSVRC2012_val_00000002.JPEG").unlink()
-    with pytest.raises(DataError, match="4 pictures for 5 labels of the devkit; ILSVRC2012_val_00000002 has one only"):
+    with pytest.raises(DataError, match="4 images for 5 labels of the devkit; ILSVRC2012_val_00000002 has one only"):
         prepare_imagenet(raw, **COUNTS, workers=1)
     assert (raw / BOXES).is_dir()
 

@@ -64,7 +64,7 @@ def test_minus_one_becomes_void(tmp_path):
 
 def test_another_number_of_pictures_is_an_error_and_leaves_nothing(tmp_path):
     root = raw(tmp_path, items())
-    with pytest.raises(DataError, match="split 'val' has 3 pictures, the published one 4,276"):
+    with pytest.raises(DataError, match="split 'val' has 3 images, the published one 4,276"):
         prepare_imagenet_segmentation(root, workers=1)
     assert [path.name for path in root.iterdir()] == ["raw"]
 

@@ -84,14 +84,14 @@ def test_test_pictures_are_listed_if_they_are_there(raw, tmp_path):
     index = prepare_voc12(raw, expected=COUNTS, expected_test=1, workers=1)
     (record,) = index.split("test")
     assert (record.image, record.labels, record.mask, record.size) == ("2008_000006", (), None, (31, 41))
-    with pytest.raises(DataError, match="split 'test' has 1 pictures, the published one 1,456"):
+    with pytest.raises(DataError, match="split 'test' has 1 images, the published one 1,456"):
         prepare_voc12(raw, expected=COUNTS, workers=1)
 
 
 def test_another_number_of_pictures_is_an_error_and_leaves_nothing(raw):
-    with pytest.raises(DataError, match="split 'train' has 2 pictures, the published one 1,464"):
+    with pytest.raises(DataError, match="split 'train' has 2 images, the published one 1,464"):
         prepare_voc12(raw, workers=1)
-    with pytest.raises(DataError, match="split 'trainaug' has 5 pictures, the published one 6"):
+    with pytest.raises(DataError, match="split 'trainaug' has 5 images, the published one 6"):
         prepare_voc12(raw, expected=COUNTS | {"trainaug": 6}, workers=1)
     assert sorted(path.name for path in raw.iterdir()) == ["raw"]
 
@@ -129,7 +129,7 @@ def test_damaged_sbd_masks_are_named(tmp_path):
     ("file", "content", "message"),
     [
         (f"{SBD}/cls/2007_000039.mat", b"", r"2007_000039\.mat: not an SBD mask"),
-        (f"{SBD}/cls/2007_000039.mat", sbd_mat(np.zeros((9, 9), np.uint8)), "the mask is 9 x 9, its picture 37 x 50"),
+        (f"{SBD}/cls/2007_000039.mat", sbd_mat(np.zeros((9, 9), np.uint8)), "the mask is 9 x 9, its image 37 x 50"),
         (f"{SBD}/val.txt", None, r"val\.txt: no such list"),
         (f"{VOC}/Annotations/2008_000015.xml", b"<annotation>", r"2008_000015\.xml: not a PASCAL VOC annotation"),
         (f"{VOC}/JPEGImages/2008_000015.jpg", None, r"2008_000015\.jpg: no such picture"),

@@ -1,4 +1,4 @@
-"""Measurements of explanations from picture files to counts: whose class is explained, and what bad files do."""
+"""Measurements of explanations from image files to counts: whose class is explained, and what bad files do."""
 
 import fnmatch
 import json
@@ -34,7 +34,7 @@ def single(tmp_path_factory) -> DataIndex:
 def vit():
     torch.manual_seed(1)
     model = create_model("vit_tiny_patch16_224", 6, img_size=48, patch_size=8, depth=2, embed_dim=16, num_heads=2)
-    torch.nn.init.normal_(model.head.weight)  # random predictions that differ from picture to picture
+    torch.nn.init.normal_(model.head.weight)  # random predictions that differ from image to image
     return model.eval()
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_image_size_is_named(single, vit):
 
 
 def written(tmp_path, kind: str) -> DataIndex:
-    """One grey picture of 40 x 56 pixels as a file of some kind, and its mask and box."""
+    """One grey image of 40 x 56 pixels as a file of some kind, and its mask and box."""
     wave = np.add.outer(np.arange(40) * 3, np.arange(56) * 2).astype(np.uint8)
     mask = (wave > 120).astype(np.uint8)
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -173,7 +173,7 @@ def test_instances_are_measured_at_the_pictures_size_however_maps_are_stored(sin
     ],
 )
 def test_a_measurement_goes_on_from_what_was_counted_before(single, vit, name, method, options):
-    """Blocks of two pictures, counted by one call or by three: the same bits."""
+    """Blocks of two images, counted by one call or by three: the same bits."""
     records, given = single.split("val"), explainer(method=method, batch_size=4)
     whole = run_protocol(name, vit, single, records, given, options, CPU, block=2)
     begun = None

@@ -1,4 +1,4 @@
-"""Undefined maps and left-out pictures reach a table's footnotes."""
+"""Undefined maps and left-out images reach a table's footnotes."""
 
 import numpy as np
 from report_samples import measurement, table
@@ -33,7 +33,7 @@ def test_left_out_pictures_are_said_once_for_all_rows_alike():
     files = {"a": {"undefined_maps": 0, "images": 150, "skipped": 50}}
     assert counted_notes(table(), cells(("ours", ("a",)), ("big", ("a",))), files.__getitem__) == [
         "No map of any row is undefined (0/0), of 150 each.",
-        "Ours, Big: 50 of 200 pictures left out, their class predicted wrongly.",
+        "Ours, Big: 50 of 200 images left out, their class predicted wrongly.",
     ]
 
 

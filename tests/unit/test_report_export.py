@@ -75,7 +75,7 @@ def test_the_folder_is_what_other_programs_expect(tmp_path, capsys):
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["images"] == 1 and metrics["iou_dog"] == 1.0 and metrics["iou_cat"] == pytest.approx(3 / 4)
     with Image.open(tmp_path / "out/overview.png") as picture:
-        assert picture.width > picture.height  # picture, mask, ground truth of one row
+        assert picture.width > picture.height  # image, mask, ground truth of one row
 
 
 def test_without_ground_truth_nothing_is_measured(tmp_path):

@@ -1,4 +1,4 @@
-"""Galleries: which pictures, and what is painted over them."""
+"""Galleries: which images, and what is painted over them."""
 
 import io
 from dataclasses import replace
@@ -78,7 +78,7 @@ def row(index, number=0, label=None):
 
 
 def ramp():
-    """A flat map of class 0 and a rising one of class 1, 6 x 6 cells for a picture of 48 x 48."""
+    """A flat map of class 0 and a rising one of class 1, 6 x 6 cells for an image of 48 x 48."""
     maps = np.stack([np.full((6, 6), 0.5), np.linspace(0, 2, 36).reshape(6, 6)]).astype(np.float32)
     return HeatMaps(np.array([0, 1]), maps, (48, 48))
 
@@ -190,7 +190,7 @@ def test_matrices_are_darkest_at_zero():
 
 
 def test_rows_of_subjects(shapes):
-    """The classes in turn, each with a picture of its own; classes that the data set lacks are passed over."""
+    """The classes in turn, each with an image of its own; classes that the data set lacks are passed over."""
     several = [name for name in shapes.classes if sum(name in record.labels for record in shapes.records) > 1]
     first, second = several[:2]
     rows = rows_of(shapes, shapes.records, 3, subjects=["unicorn", second, first])

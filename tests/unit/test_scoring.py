@@ -23,7 +23,7 @@ TRUTHS = {
 
 @pytest.fixture
 def index(tmp_path):
-    """Two pictures of 2 x 4 pixels and three classes, one of which never occurs."""
+    """Two images of 2 x 4 pixels and three classes, one of which never occurs."""
     for image, mask in TRUTHS.items():
         (tmp_path / f"{image}.png").write_bytes(encode_mask(mask))
     labels = {"a": ("cat",), "b": ("dog",)}
@@ -100,7 +100,7 @@ MAPS = {
 
 
 def masks_at(threshold):
-    """Background where no map exceeds the threshold, else the class of the picture's one map."""
+    """Background where no map exceeds the threshold, else the class of the image's one map."""
     return {
         image: np.where(heat.maps[0] > np.float32(threshold), heat.classes[0] + 1, 0).astype(np.uint8)
         for image, heat in MAPS.items()

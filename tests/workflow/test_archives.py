@@ -12,7 +12,7 @@ import torch
 import yaml
 from http_site import serve
 from mini_archives import sbd, tar, voc_trainval
-from snakemake_runs import REPOSITORY, command, environment, jobs_of, run
+from snakemake_runs import PATIENCE, REPOSITORY, command, environment, jobs_of, run
 from test_published_data import COUNTS, INDEX, SMALL, imagenet_archives, table_of_miniatures
 
 from seedbed.data.raw.provide import RECORD
@@ -145,7 +145,7 @@ def test_what_was_unpacked_and_lost_is_unpacked_again(placed):
 def test_an_edit_of_the_code_fetches_and_unpacks_nothing(placed, tmp_path):
     workdir, options = placed
     project = tmp_path / "project"
-    for name in ("rules", "workflow_scripts", "src", "papers", "pretrained", "profiles"):
+    for name in ("rules", "workflow_scripts", "src", "papers", "schemas", "pretrained", "profiles"):
         shutil.copytree(REPOSITORY / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "params.yaml", "environment.yml"):
         shutil.copy(REPOSITORY / name, project / name)
@@ -158,7 +158,7 @@ def test_an_edit_of_the_code_fetches_and_unpacks_nothing(placed, tmp_path):
     asked = command(workdir, *options, "-n", "--", INDEX, micro=False)
     asked[asked.index("--snakefile") + 1] = str(project / "Snakefile")
     variables = environment(workdir) | {"PYTHONPATH": str(project / "src")}
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=200, env=variables, check=False)
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, env=variables, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert not set(RULES) & set(jobs_of(done.stdout))
 
@@ -198,7 +198,7 @@ def test_a_job_killed_while_it_verifies_or_fetches_loses_nothing(tmp_path):
             start_new_session=True,
         )
         part, log = workdir / "data/archives/sbd/benchmark.tgz.part", workdir / "results/paper/logs/archives"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not (part.exists() and part.stat().st_size) or not any(log.rglob("*.tar.log")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)

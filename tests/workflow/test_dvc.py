@@ -11,7 +11,7 @@ import pytest
 import yaml
 from http_site import serve
 from mini_archives import sbd, voc_trainval
-from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
+from snakemake_runs import MICRO, PATIENCE, REPOSITORY, environment, jobs_of
 from test_published_data import table_of_miniatures
 
 from seedbed.data.raw.sources import load_sources
@@ -38,7 +38,7 @@ class Checkout:
     def __init__(self, folder):
         self.folder = folder
 
-    def __call__(self, *command, timeout=400):
+    def __call__(self, *command, timeout=PATIENCE):
         """What a command that must succeed prints."""
         done = self.attempt(*command, timeout=timeout)
         assert done.returncode == 0, f"{command}:\n{done.stdout[-4000:]}"
@@ -46,11 +46,11 @@ class Checkout:
 
     def json_of(self, *command):
         """What a command says as JSON; DVC warns beside it of tables that are not made."""
-        done = self.attempt(*command, "--json", timeout=100, errors=subprocess.PIPE)
+        done = self.attempt(*command, "--json", timeout=PATIENCE, errors=subprocess.PIPE)
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout)
 
-    def attempt(self, *command, timeout=400, errors=subprocess.STDOUT):
+    def attempt(self, *command, timeout=PATIENCE, errors=subprocess.STDOUT):
         variables = environment(self.folder)
         variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
         variables |= {"PYTHONPATH": str(self.folder / "src"), "DVC_NO_ANALYTICS": "1"}
@@ -170,7 +170,7 @@ def test_a_published_data_set_is_fetched_once_for_the_team(tmp_path):
 def test_a_table_through_dvc_is_measured_compared_and_pulled(tmp_path):
     table = "results/demo/tables/vit_affinity/table4"
     mine = checkout(tmp_path / "mine", tmp_path / "remote")
-    mine("dvc", "repro", "vit_affinity_table4", timeout=900)
+    mine("dvc", "repro", "vit_affinity_table4")
     mine("dvc", "push")
     mine.commit()
     first = json.loads((mine.folder / f"{table}.json").read_text())
@@ -183,7 +183,7 @@ def test_a_table_through_dvc_is_measured_compared_and_pulled(tmp_path):
     (mine.folder / "params.yaml").write_text(yaml.safe_dump(params))
     changed = mine.json_of("dvc", "params", "diff")["params.yaml"]
     assert list(changed) == ["presets.demo.segmenters.deeplab_v1_resnet38.train.lr"]
-    again = mine("dvc", "repro", "vit_affinity_table4", timeout=900)
+    again = mine("dvc", "repro", "vit_affinity_table4")
     assert "train_classifier" not in jobs_of(again) and jobs_of(again)["train_segmenter"] == 1
     second = json.loads((mine.folder / f"{table}.json").read_text())
     difference = mine.json_of("dvc", "metrics", "diff")[f"{table}.json"]

@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
+from snakemake_runs import MICRO, PATIENCE, REPOSITORY, environment, jobs_of
 
 from seedbed.report.archive import PROJECT
 
@@ -31,7 +31,7 @@ def checkout(tmp_path_factory) -> Path:
 def bare_python(tmp_path_factory) -> Path:
     """An interpreter with every library of this environment but Seedbed: path files of a path file are not followed."""
     folder = tmp_path_factory.mktemp("bare")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=PATIENCE)
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin" / "python"
@@ -48,7 +48,7 @@ def call(python: Path, checkout: Path, *arguments: str) -> subprocess.CompletedP
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -27,7 +27,7 @@ print("snakemake" if importlib.util.find_spec("snakemake") else "no snakemake")
 """
 
 
-def call(*command: object, folder: Path, timeout: int = 300) -> str:
+def call(*command: object, folder: Path, timeout: int = 1200) -> str:
     """What a command that must succeed prints, without the caller's PYTHONPATH."""
     variables = {key: value for key, value in environment(folder).items() if key != "PYTHONPATH"}
     done = subprocess.run(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.workflow
 
 
 def folder_of_pictures(folder, rows, masks=()):
-    """Three pictures a, b and c of 10 x 12 pixels, and a list."""
+    """Three images a, b and c of 10 x 12 pixels, and a list."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for number, name in enumerate("abc"):
@@ -35,10 +35,10 @@ def test_every_mistake_is_shown_at_once_and_nothing_is_left(tmp_path):
     failed = run(tmp_path / "run", "--config", f"dataset={source}", "--", "data/own_mine/index.csv")
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     for text in (
-        "a.jpg: corrupt or not a picture",
+        "a.jpg: corrupt or not an image",
         "labels.csv, line 3: Unknown label 'dgo'. Did you mean 'dog'?",
-        "c.png: the mask is 10 x 11, its picture 10 x 12",
-        "labels.csv, line 5: there is no picture 'gone'",
+        "c.png: the mask is 10 x 11, its image 10 x 12",
+        "labels.csv, line 5: there is no image 'gone'",
     ):
         assert text in failed.stdout
     assert not (tmp_path / "run/data/own_mine/index.csv").exists()
@@ -157,7 +157,7 @@ def test_masks_of_your_own_data_in_vocs_layout(tmp_path):
     source = tmp_path / "mine"
     shutil.move(next((tmp_path / "shapes").rglob("JPEGImages")).parent, source)
     (source / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes))
-    done = run(tmp_path / "run", "--config", f"dataset={source}", "--", "my_masks", timeout=900)
+    done = run(tmp_path / "run", "--config", f"dataset={source}", "--", "my_masks")
     assert done.returncode == 0, done.stdout[-3000:]
     exported = tmp_path / "run/results/demo/exports/own_mine/val"
     masks = {path.stem: decode_mask(path) for path in (exported / "masks").iterdir()}

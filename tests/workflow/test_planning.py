@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from snakemake_runs import REPOSITORY, jobs_of, run
+from snakemake_runs import PATIENCE, REPOSITORY, jobs_of, run
 
 from seedbed.papers import read_papers
 
@@ -17,7 +17,7 @@ def test_every_table_and_figure_of_the_paper_preset_resolves_from_nothing_with_i
     papers = read_papers(REPOSITORY / "papers").values()
     targets = [f"{paper.id}_{item.id}" for paper in papers for item in (*paper.tables, *paper.figures)]
     quiet = ["-n", "-q", "rules", "reason", "--config", "preset=paper"]
-    planned = run(tmp_path, *quiet, "--", *targets, micro=False, timeout=400)
+    planned = run(tmp_path, *quiet, "--", *targets, micro=False)
     assert planned.returncode == 0, planned.stdout[-3000:]
     jobs, sheet = jobs_of(planned.stdout), planned.stdout[planned.stdout.index("cost at most") :]
     assert jobs["make_table"] == sum(len(paper.tables) for paper in papers)
@@ -28,7 +28,7 @@ def test_every_table_and_figure_of_the_paper_preset_resolves_from_nothing_with_i
 
 
 def test_cost_of_a_target_and_nothing_else(tmp_path):
-    shown = run(tmp_path, "--config", "preset=paper", "of=exvit_table1", "--", "cost", micro=False, timeout=180)
+    shown = run(tmp_path, "--config", "preset=paper", "of=exvit_table1", "--", "cost", micro=False)
     assert shown.returncode == 0, shown.stdout[-3000:]
     sheet = shown.stdout[shown.stdout.index("Cost of exvit_table1, preset 'paper'") :]
     assert re.search(r"^train_classifier +1 +\d+\.0 +8\.0$", sheet, re.M)
@@ -37,8 +37,8 @@ def test_cost_of_a_target_and_nothing_else(tmp_path):
 
 
 def test_demo_preset_resolves_from_nothing(tmp_path):
-    """Tables and figures, drawn from pictures and from numbers, come together in one report."""
-    planned = run(tmp_path, "-n", "--", "all_tables", micro=False, timeout=60)
+    """Tables and figures, drawn from images and from numbers, come together in one report."""
+    planned = run(tmp_path, "-n", "--", "all_tables", micro=False)
     assert planned.returncode == 0, planned.stdout[-3000:]
     jobs = jobs_of(planned.stdout)
     assert jobs["write_full_report"] == 1 and min(jobs["make_table"], jobs["draw_figure"], jobs["draw_chart"]) >= 1
@@ -68,7 +68,7 @@ def test_one_networks_training_may_take_other_gpus_and_another_time(tmp_path, si
 
 def test_lint():
     linted = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE
     )
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
@@ -79,7 +79,7 @@ def test_format():
         [sys.executable, "-m", "snakefmt.snakefmt", "--check", "-l", "120", *files],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -93,7 +93,7 @@ def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
 
 
 def test_archives_for_the_server_need_its_pictures(tmp_path):
-    """Without VOC's test pictures the target says how to get them; with them it packs one a network."""
+    """Without VOC's test images the target says how to get them; with them it packs one a network."""
     target = ("-n", "--config", "preset=paper")
     refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False)
     assert refused.returncode != 0

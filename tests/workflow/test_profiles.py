@@ -33,7 +33,7 @@ def test_state_of_a_pbs_job(tmp_path, state, end, expected):
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=True,
     )
     assert printed.stdout == f"{expected}\n"

@@ -100,7 +100,7 @@ def test_data_that_already_lies_on_disk_is_linked(tmp_path, archives):
 
 
 def coco_archives(folder):
-    """One picture a split: a toothbrush, COCO's category 90 and class 80."""
+    """One image a split: a toothbrush, COCO's category 90 and class 80."""
     categories = [{"id": number, "name": name} for number, name in zip(CATEGORY_IDS, CLASSES, strict=True)]
     brush = {"id": 1, "image_id": 7, "category_id": 90, "iscrowd": 0, "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]}
     made, texts = {}, {}

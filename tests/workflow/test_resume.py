@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from snakemake_runs import command, environment, run
+from snakemake_runs import PATIENCE, command, environment, run
 
 pytestmark = pytest.mark.workflow
 CLASSIFIER = "results/demo/classifiers/shapes/vit_hybrid/seed0"
@@ -25,7 +25,7 @@ def killed_when(ready, workdir, *arguments):
         env=environment(workdir),
         start_new_session=True,
     )
-    reach = time.monotonic() + 300
+    reach = time.monotonic() + PATIENCE
     while not ready():
         assert process.poll() is None and time.monotonic() < reach
         time.sleep(0.01)

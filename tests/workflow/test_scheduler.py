@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from snakemake_runs import REPOSITORY
+from snakemake_runs import PATIENCE, REPOSITORY
 
 pytestmark = pytest.mark.workflow
 SNAKEFILE = f"""
@@ -30,7 +30,7 @@ onsuccess:
 def test_the_scheduler_wakes_up_for_ended_jobs_alone(tmp_path, given, limit):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path), *given]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     said = next(line for line in (done.stdout + done.stderr).splitlines() if line.startswith("timers"))
     count = int(said.split()[1])

@@ -4,7 +4,7 @@ import subprocess
 import time
 
 import pytest
-from snakemake_runs import TABLE, artifacts, command, environment, run
+from snakemake_runs import PATIENCE, TABLE, artifacts, command, environment, run
 
 pytestmark = pytest.mark.workflow
 
@@ -18,7 +18,7 @@ def rows(printed):
 def test_what_is_left_and_nothing_is_started(copy_of_finished):
     (copy_of_finished / f"{TABLE}.csv").unlink()
     before = artifacts(copy_of_finished)
-    shown = run(copy_of_finished, "--config", "of=vit_affinity_table4", "--", "status", timeout=120)
+    shown = run(copy_of_finished, "--config", "of=vit_affinity_table4", "--", "status")
     assert shown.returncode == 0, shown.stdout[-3000:]
     found = rows(shown.stdout)
     assert found["train_classifier"] == ["1"] and found["make_table"][:2] == ["0", "1"]
@@ -27,7 +27,7 @@ def test_what_is_left_and_nothing_is_started(copy_of_finished):
 
 
 def test_a_target_that_is_none(tmp_path):
-    shown = run(tmp_path, "--config", "of=exvit_tabel1", "--", "status", timeout=120)
+    shown = run(tmp_path, "--config", "of=exvit_tabel1", "--", "status")
     assert shown.returncode != 0 and "exvit_tabel1" in shown.stdout and "Traceback" not in shown.stdout
 
 
@@ -43,14 +43,14 @@ def test_a_running_job_is_told_from_an_interrupted_one(copy_of_finished):
         start_new_session=True,
     )
     marks = copy_of_finished / ".snakemake/incomplete"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not any(path.is_file() for path in marks.rglob("*")):
         assert background.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    shown = run(copy_of_finished, *ask, timeout=120)
+    shown = run(copy_of_finished, *ask)
     assert "running for" in shown.stdout, shown.stdout[-3000:]
     background.kill()
     background.wait()
     time.sleep(3)
-    shown = run(copy_of_finished, *ask, timeout=120)
+    shown = run(copy_of_finished, *ask)
     assert "running for" not in shown.stdout and "interrupted: " in shown.stdout, shown.stdout[-3000:]

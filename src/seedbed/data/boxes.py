@@ -4,12 +4,12 @@
 def corners(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return xmin, ymin, xmax, ymax, 1-based and inclusive, of a box given by its corner and extent.
 
-    The box is rounded to whole pixels, at least one, and cut to the picture.
+    The box is rounded to whole pixels, at least one, and cut to the image.
 
     Args:
         x, y: its upper left corner in pixels, counted from 0.
         width, height: its extent in pixels.
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
     """
     left, right = _span(x, width, size[1])
     top, bottom = _span(y, height, size[0])

@@ -40,7 +40,7 @@ def write_card(index: DataIndex, name: str, licence: str, origin: Mapping[str, A
 
 
 def data_checksum(index: DataIndex) -> str:
-    """One sha256 over ``index.csv``, ``classes.txt`` and every picture and mask that the index names.
+    """One sha256 over ``index.csv``, ``classes.txt`` and every image and mask that the index names.
 
     The same data in another place has the same one: files outside the folder count by their name below its link.
     """

@@ -20,7 +20,7 @@ _OF_IMAGES = ("id", "file_name", "height", "width")
 
 @dataclass(frozen=True)
 class CocoImage:
-    """A picture: its id and file name, its (height, width), and its annotations as COCO writes them."""
+    """An image: its id and file name, its (height, width), and its annotations as COCO writes them."""
 
     id: int
     file_name: str
@@ -35,7 +35,7 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoInstances:
-    """A split: its categories (id -> class name, ids ascending) and its pictures, in the file's order."""
+    """A split: its categories (id -> class name, ids ascending) and its images, in the file's order."""
 
     path: Path
     categories: Mapping[int, str]
@@ -71,7 +71,7 @@ def read_instances(path: Path, problems: list[str] | None = None) -> CocoInstanc
             annotations[entry["image_id"]].append(entry)
     if strangers:
         first = sorted(strangers, key=str)[:10]
-        told.append(f"{path}: annotations of pictures that it does not list: {first}.")
+        told.append(f"{path}: annotations of images that it does not list: {first}.")
     if raised:
         raise DataError(raised[0])
     listed = tuple(
@@ -99,12 +99,12 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def paint(image: CocoImage, values: Mapping[int, int], skipped: list[str] | None = None) -> np.ndarray:
-    """Paint a picture's instances as uint8 [H, W]: 0 background, ``values[category id]``, 255 where a crowd is.
+    """Paint an image's instances as uint8 [H, W]: 0 background, ``values[category id]``, 255 where a crowd is.
 
     Large instances are painted first, so that small ones stay visible; crowds lie below all instances.
 
     Args:
-        image: the picture and its annotations.
+        image: the image and its annotations.
         values: value of each category.
         skipped: takes what is wrong with each segmentation that cannot be painted; its box is void then, below
             everything else. Without it the first is raised.

@@ -68,7 +68,7 @@ class MaskedPictures(Dataset):
         picture = read_picture(self.index.root / record.path)
         mask = self.masks[record.image]
         if mask.shape != picture.shape[:2]:
-            raise DataError(f"{record.path}: the mask is {mask.shape}, its picture {picture.shape[:2]}.")
+            raise DataError(f"{record.path}: the mask is {mask.shape}, its image {picture.shape[:2]}.")
         with seeded(seed):
             pixels, labels = self.transform(_as_image(picture), tv_tensors.Mask(torch.from_numpy(mask)))
         return pixels.as_subclass(Tensor), labels.as_subclass(Tensor).long()

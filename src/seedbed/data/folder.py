@@ -63,10 +63,10 @@ def _add(draft: Draft, row: LabelRow, images: Mapping[str, list[Path]], mask: Pa
     if not found:
         hint = " Leave the extension out." if Path(row.image).suffix.lower() in EXTENSIONS else ""
         folder, kinds = draft.source / "images", ", ".join(EXTENSIONS)
-        draft.problems.append(f"{where}: there is no picture '{row.image}' in {folder} ({kinds}).{hint}")
+        draft.problems.append(f"{where}: there is no image '{row.image}' in {folder} ({kinds}).{hint}")
     elif len(found) > 1:
         names = ", ".join(path.name for path in found)
-        draft.problems.append(f"{where}: two pictures are named '{row.image}': {names}.")
+        draft.problems.append(f"{where}: two images are named '{row.image}': {names}.")
     if len(draft.problems) == before:
         path, size = draft.path(found[0]), (0, 0)
         draft.items.append(

@@ -1,4 +1,4 @@
-"""Augmentations of the small networks' trainings, on pictures so small that crops would lose the objects."""
+"""Augmentations of the small networks' trainings, on images so small that crops would lose the objects."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from seedbed.errors import ParameterError
 
 @augmentation("shift")
 class RandomShift(v2.Transform):
-    """Move the picture by up to ``pixels`` each way; the border repeats, the mask's border is void."""
+    """Move the image by up to ``pixels`` each way; the border repeats, the mask's border is void."""
 
     def __init__(self, *, pixels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class RandomShift(v2.Transform):
 
 @augmentation("colour_shift")
 class ColourShift(v2.Transform):
-    """Multiply a normalised picture by ``1 + N(0, gain)`` and add ``N(0, shift)`` to each channel.
+    """Multiply a normalised image by ``1 + N(0, gain)`` and add ``N(0, shift)`` to each channel.
 
     Args:
         strengths: gain and shift.

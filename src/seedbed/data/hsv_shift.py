@@ -14,7 +14,7 @@ from seedbed.errors import ParameterError
 
 @augmentation("hsv_shift")
 class HsvShift(v2.Transform):
-    """Add up to ``strength`` to hue, saturation and value of an 8-bit picture, as OpenCV scales them (TransCAM).
+    """Add up to ``strength`` to hue, saturation and value of an 8-bit image, as OpenCV scales them (TransCAM).
 
     Hue in steps of 2 degrees, saturation and value of 255, each drawn uniformly from ``-strength..strength``.
     """

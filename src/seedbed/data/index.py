@@ -1,4 +1,4 @@
-"""One index for every data set: ``index.csv`` beside the pictures, one line a picture.
+"""One index for every data set: ``index.csv`` beside the images, one line an image.
 
 Columns: ``image`` (id), ``splits`` and ``labels`` (names separated by spaces), ``path`` and ``mask`` (relative to the
 data set's folder; ``mask`` may be empty), ``height``, ``width``, ``boxes`` (``label:xmin,ymin,xmax,ymax`` separated by
@@ -41,13 +41,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Record:
-    """One picture of a data set.
+    """One image of a data set.
 
     Attributes:
         image: id, unique in the data set.
         splits: names of the splits that hold it.
         labels: class names present, without background; may be empty.
-        path: picture file, relative to the data set's folder, or absolute where it lies elsewhere.
+        path: image file, relative to the data set's folder, or absolute where it lies elsewhere.
         mask: ground-truth mask file, likewise, or None.
         size: (height, width) in pixels.
         boxes: labelled boxes; empty where the data set has none.
@@ -94,7 +94,7 @@ class DataIndex:
         return chosen
 
     def splits(self) -> dict[str, int]:
-        """Number of pictures of each split."""
+        """Number of images of each split."""
         return dict(sorted(Counter(split for record in self.records for split in record.splits).items()))
 
 
@@ -117,14 +117,14 @@ def subset(records: Sequence[Record], name: str | None) -> tuple[Record, ...]:
         raise DataError(unknown_name("subset", name, SUBSETS))
     chosen = tuple(record for record in records if SUBSETS[name](record))
     if not chosen:
-        raise DataError(f"No picture of the split belongs to the subset '{name}'.")
+        raise DataError(f"No image of the split belongs to the subset '{name}'.")
     return chosen
 
 
 def together(records: Sequence[Record]) -> int:
     """How many neighbours of a split every sharding keeps in one shard, 1..32: batches must not reach beyond them.
 
-    The last bits of a network's answer depend on the size of the batch; this way a picture's batch is the same, however
+    The last bits of a network's answer depend on the size of the batch; this way an image's batch is the same, however
     many shards there are.
     """
     return max(1, min(32, len(records) // 16))

@@ -62,7 +62,7 @@ def draft_instances(
     categories = dict(splits["train"].categories)
     for split, instances in splits.items():
         if not instances.images:
-            draft.problems.append(f"{instances.path}: lists no picture.")
+            draft.problems.append(f"{instances.path}: lists no image.")
             continue
         folder = folder_of(split)
         if folder is None:
@@ -131,5 +131,5 @@ def _pictures(source: Path, split: str, instances: CocoInstances, problems: list
     found = next((place for place in places if (place / name).is_file()), None)
     if found is None:
         tried = ", ".join(dict.fromkeys(map(str, places)))
-        problems.append(f"{instances.path}: its picture {name} is in none of {tried}.")
+        problems.append(f"{instances.path}: its image {name} is in none of {tried}.")
     return found

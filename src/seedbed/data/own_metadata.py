@@ -32,21 +32,21 @@ def draft_metadata(source: Path, splits: Mapping[str, Path]) -> Draft:
     masks = masks_by_image(draft, source / "masks", [Path(name).stem for _, _, _, name, _ in rows])
     folders = {path.parent: files_by_stem(path.parent) for path in splits.values()}
     for split, path, line, name, labels in rows:
-        before, picture = len(draft.problems), path.parent / name
+        before, image = len(draft.problems), path.parent / name
         check_labels(draft, f"{path}, line {line}", labels)
-        if not picture.is_file() or ".." in Path(name).parts:
+        if not image.is_file() or ".." in Path(name).parts:
             near = folders[path.parent].get(Path(name).stem)
             hint = f" Is it {near[0].name}?" if near else ""
-            draft.problems.append(f"{path}, line {line}: there is no picture '{name}' beside it.{hint}")
+            draft.problems.append(f"{path}, line {line}: there is no image '{name}' beside it.{hint}")
         if len(draft.problems) == before:
-            mask = masks.get(picture.stem)
+            mask = masks.get(image.stem)
             draft.items.append(
                 Item(
                     Record(
-                        picture.stem,
+                        image.stem,
                         SPLITS[split],
                         labels,
-                        draft.path(picture),
+                        draft.path(image),
                         draft.path(mask) if mask else None,
                         (0, 0),
                     )

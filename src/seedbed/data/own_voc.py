@@ -136,11 +136,9 @@ def _add(
     labels = tuple(dict.fromkeys(box.label for box in boxes))
     check_labels(draft, f"{base}: image '{image}'", labels)
     if not found:
-        draft.problems.append(f"{base / 'JPEGImages' / image}.jpg: no such picture; the list of images names it.")
+        draft.problems.append(f"{base / 'JPEGImages' / image}.jpg: no such image; the list of images names it.")
     elif len(found) > 1:
-        draft.problems.append(
-            f"{base / 'JPEGImages'}: two pictures are named '{image}': {some(p.name for p in found)}."
-        )
+        draft.problems.append(f"{base / 'JPEGImages'}: two images are named '{image}': {some(p.name for p in found)}.")
     if len(draft.problems) == before:
         path = draft.path(mask) if mask else None
         name = "__".join(Path(image).parts)

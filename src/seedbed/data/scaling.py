@@ -43,7 +43,7 @@ class RandomScale(v2.Transform):
     Args:
         low, high: bounds of the factor.
         filter: ``pil`` (bicubic, with antialiasing), or OpenCV's, without: ``cv2_linear`` (MCTformer's segmentation
-            network) samples by the ratio of the sides and takes float pictures, so put ``normalize`` before;
+            network) samples by the ratio of the sides and takes float images, so put ``normalize`` before;
             ``cv2_cubic`` (TransCAM's) samples by the factor and takes both, see `cv2_cubic`. Labels follow suit.
         rounding: of the new sides: ``nearest``, half to even, or ``down`` as MCTformer's segmentation code does.
         per_batch: one factor for all samples of a batch (MCTformer's segmentation network); see `start_batch`.
@@ -103,8 +103,8 @@ def cv2_cubic(pixels: Tensor, size: Sequence[int], factor: float) -> Tensor:
     """Scale [C, H, W] by OpenCV's bicubic filter (a = -0.75, four taps an axis, no antialiasing, repeated border).
 
     Cell ``i`` looks at ``(i + 0.5) / factor - 0.5``: by the factor, not by the ratio of the sides, which is another one
-    where ``size`` was rounded. Overshoot is kept in float pictures and clipped in 8-bit ones, which are rounded. A
-    picture that has the size already is returned as it is, as OpenCV does.
+    where ``size`` was rounded. Overshoot is kept in float images and clipped in 8-bit ones, which are rounded. A
+    image that has the size already is returned as it is, as OpenCV does.
 
     Returns:
         [C, *size] of the kind of ``pixels``.
@@ -133,14 +133,14 @@ def cv2_nearest(labels: Tensor, size: Sequence[int], factor: float | None = None
 
 
 def resize(inpt: Any, size: list[int]) -> Any:
-    """Resize a picture (PIL's bicubic filter) or a mask (nearest neighbour) to (height, width)."""
+    """Resize an image (PIL's bicubic filter) or a mask (nearest neighbour) to (height, width)."""
     if isinstance(inpt, tv_tensors.Mask):
         return v2.functional.resize(inpt, size, interpolation=InterpolationMode.NEAREST)
     if inpt.dtype != torch.uint8 or inpt.shape[-3] != 3:
         return v2.functional.resize(inpt, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
     # PIL itself, as published: torchvision's own filter rounds some bytes to the neighbouring grey level.
-    picture = Image.fromarray(inpt.permute(1, 2, 0).contiguous().numpy())
-    resized = torch.from_numpy(np.array(picture.resize(size[::-1], Image.Resampling.BICUBIC))).permute(2, 0, 1)
+    image = Image.fromarray(inpt.permute(1, 2, 0).contiguous().numpy())
+    resized = torch.from_numpy(np.array(image.resize(size[::-1], Image.Resampling.BICUBIC))).permute(2, 0, 1)
     return tv_tensors.wrap(resized, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else resized
 
 

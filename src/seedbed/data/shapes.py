@@ -1,6 +1,6 @@
 """The built-in data set: procedural scenes written in PASCAL VOC's layout, so that the VOC reader serves both.
 
-Two variants: multi-label scenes, and single-object pictures with boxes (the stand-in for ImageNet).
+Two variants: multi-label scenes, and single-object images with boxes (the stand-in for ImageNet).
 """
 
 from itertools import chain
@@ -14,7 +14,7 @@ from seedbed.io.atomic import atomic_directory
 
 FOLDER = "VOCdevkit"
 LICENCE = "CC0-1.0 (made by this project's own generator)"
-_YEAR = 1_000_000  # held-out pictures come from other seeds than training ones
+_YEAR = 1_000_000  # held-out images come from other seeds than training ones
 
 
 def make_shapes(
@@ -24,12 +24,12 @@ def make_shapes(
 
     Args:
         root: the data set's folder.
-        seed: seed of the whole data set; picture i depends on (seed, i) alone.
-        size: side length of the square pictures in pixels.
-        train: pictures with a mask, on which seeds and pseudo masks are scored.
-        trainaug: pictures that networks train on; the first ``train`` of them are the ``train`` split, as in VOC.
-        val, test: held-out pictures; either may be 0.
-        single_object: one object a picture instead of one to three.
+        seed: seed of the whole data set; image i depends on (seed, i) alone.
+        size: side length of the square images in pixels.
+        train: images with a mask, on which seeds and pseudo masks are scored.
+        trainaug: images that networks train on; the first ``train`` of them are the ``train`` split, as in VOC.
+        val, test: held-out images; either may be 0.
+        single_object: one object an image instead of one to three.
 
     Raises:
         ParameterError: ``train`` is larger than ``trainaug``.

@@ -1,4 +1,4 @@
-"""One picture of the built-in data: animals on clutter, drawn with numpy from a seed.
+"""One image of the built-in data: animals on clutter, drawn with numpy from a seed.
 
 Six classes = 3 body textures x 2 colour families, so that neither texture nor colour alone names a class; a small
 *head* with a class-specific pattern does. A classifier can therefore be right while looking at the head only, which is
@@ -19,7 +19,7 @@ _MAX_TRIES = 12
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered picture and its ground truth.
+    """A rendered image and its ground truth.
 
     Attributes:
         image: uint8 [S, S, 3], RGB.
@@ -51,10 +51,10 @@ class _Animal:
 
 
 def render_scene(seed: tuple[int, ...], size: int, single_object: bool = False) -> Scene:
-    """Draw the picture that ``seed`` stands for.
+    """Draw the image that ``seed`` stands for.
 
     Args:
-        seed: integers that identify the picture, for instance ``(data set seed, index)``; same seed, same picture.
+        seed: integers that identify the image, for instance ``(data set seed, index)``; same seed, same image.
         size: side length S in pixels.
         single_object: one larger, more central object instead of one to three.
     """
@@ -204,7 +204,7 @@ def _pose(rng: np.random.Generator, label: int, size: int, alone: bool, single_o
 
 
 def _silhouette(animal: _Animal, size: int) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
-    """Boolean masks of the whole animal and of its head inside a window of the picture."""
+    """Boolean masks of the whole animal and of its head inside a window of the image."""
     window, u, v = _frame(animal, size)
     a, b = animal.half_height * animal.aspect, animal.half_height
     power = (2.0, 3.5, 2.4)[animal.label % 3]
@@ -277,7 +277,7 @@ def _texture(rng, kind: int, u: np.ndarray, v: np.ndarray, half_height: float, h
 
 
 def _local_frame(size, centre, angle, reach) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Window of the picture within ``reach`` of ``centre`` and its pixels' coordinates along the rotated axes."""
+    """Window of the image within ``reach`` of ``centre`` and its pixels' coordinates along the rotated axes."""
     cy, cx = centre
     rows = slice(max(0, int(cy - reach)), min(size, int(cy + reach) + 2))
     columns = slice(max(0, int(cx - reach)), min(size, int(cx + reach) + 2))

@@ -1,7 +1,7 @@
 """Augmentation by name: a list of steps from the parameters becomes one torchvision v2 transform.
 
 A step is a one-entry mapping, ``{name: argument}``, such as ``{horizontal_flip: 0.5}``, or by the names of its options,
-``{crop: {size: 321, mask_fill: 0}}``; what is no mapping is the first option's value. Pictures and masks go through the
+``{crop: {size: 321, mask_fill: 0}}``; what is no mapping is the first option's value. Images and masks go through the
 same random choices; masks are resized by nearest neighbour and padded with void.
 """
 
@@ -52,12 +52,12 @@ def augmentation(name: str) -> Callable[[Callable], Callable]:
 
 
 class PadToAndCrop(v2.Transform):
-    """Random crop of a fixed size; a smaller picture is laid on zeros, its mask on ``mask_fill``.
+    """Random crop of a fixed size; a smaller image is laid on zeros, its mask on ``mask_fill``.
 
     Args:
         size: side of the crop.
         mask_fill: label of the padding: void, or 0 where it was trained as background (MCTformer's segmentation).
-        place: where a smaller picture lies: at ``random``, or in the top left ``corner``, as the published
+        place: where a smaller image lies: at ``random``, or in the top left ``corner``, as the published
             segmentation code pads.
     """
 

@@ -32,7 +32,7 @@ class InputView:
 
 
 def view(
-    picture: np.ndarray,
+    image: np.ndarray,
     *,
     size: tuple[int, int] | None,
     scale: float = 1.0,
@@ -41,19 +41,19 @@ def view(
     rounding: Literal["nearest", "down"] = "nearest",
     normalisation: str,
 ) -> Tensor:
-    """Return one view of a picture as float32 [3, h, w].
+    """Return one view of an image as float32 [3, h, w].
 
     Args:
         picture: uint8 [H, W, 3].
-        size: (h, w) to squash to at scale 1; None keeps the picture's own.
+        size: (h, w) to squash to at scale 1; None keeps the image's own.
         scale: factor on that size.
         flip: mirror left to right.
-        interpolation: PIL's filter, applied to the 8-bit picture.
+        interpolation: PIL's filter, applied to the 8-bit image.
         rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down.
         normalisation: a name of ``seedbed.data.normalise.NORMALISATIONS``.
     """
-    height, width = scaled_sides(size or picture.shape[:2], scale, rounding)
-    if (height, width) != picture.shape[:2]:
-        picture = np.asarray(Image.fromarray(picture).resize((width, height), _FILTERS[interpolation]))
-    pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)
+    height, width = scaled_sides(size or image.shape[:2], scale, rounding)
+    if (height, width) != image.shape[:2]:
+        image = np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[interpolation]))
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
     return normalise(pixels.flip(-1) if flip else pixels, normalisation)

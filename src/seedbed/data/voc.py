@@ -30,7 +30,7 @@ def read_voc(root: Path, folder: str, splits: Mapping[str, str]) -> Iterator[Rec
         splits: split name -> list file below ``folder/ImageSets`` without ``.txt``, such as ``Segmentation/train``.
 
     Raises:
-        DataError: a list, picture or annotation is missing or corrupt.
+        DataError: a list, image or annotation is missing or corrupt.
     """
     base = root / folder
     members: dict[str, list[str]] = {}
@@ -88,7 +88,7 @@ def read_annotation(path: Path) -> list[Box]:
 
 
 def write_voc_item(base: Path, image: str, pixels: np.ndarray, mask: np.ndarray, boxes: Sequence[Box]) -> None:
-    """Write picture (uint8 [H, W, 3]), mask (uint8 [H, W]) and annotation of one image below ``base``."""
+    """Write image (uint8 [H, W, 3]), mask (uint8 [H, W]) and annotation of one image below ``base``."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     (base / "JPEGImages" / f"{image}.jpg").write_bytes(buffer.getvalue())

@@ -54,7 +54,7 @@ def training_fits(samples: int) -> Iterator[None]:
 class Fitting:
     """Works on batches, in parts where the memory demands it; what fitted once bounds the batches to come.
 
-    Only for work whose result for a picture does not depend on the other pictures of its batch.
+    Only for work whose result for an image does not depend on the other images of its batch.
 
     Args:
         what: what is worked on, for the log.
@@ -74,7 +74,8 @@ class Fitting:
         Raises:
             UserError: a single row does not fit.
         """
-        rows, done, parts = len(batch[0]), 0, []
+        parts: list[Tensor] = []
+        rows, done = len(batch[0]), 0
         while done < rows or not parts:
             size = min(rows - done, self.largest or rows)
             part, problem = None, ""

@@ -61,7 +61,7 @@ def mean_hellinger(attention: Tensor, *, renormalise: bool = False) -> Tensor:
 
 
 class AttentionStatistics:
-    """Mean Hellinger distance within each layer, over pictures."""
+    """Mean Hellinger distance within each layer, over images."""
 
     def __init__(self) -> None:
         self.totals: list[float] = []
@@ -80,10 +80,10 @@ class AttentionStatistics:
         """``hellinger_per_layer`` (a list), ``hellinger`` (its mean), ``images``.
 
         Raises:
-            DataError: there are no pictures.
+            DataError: there are no images.
         """
         if not self.images:
-            raise DataError("There are no pictures to measure the attention on.")
+            raise DataError("There are no images to measure the attention on.")
         per_layer = [total / self.images for total in self.totals]
         return {"hellinger_per_layer": per_layer, "hellinger": float(np.mean(per_layer)), "images": self.images}
 
@@ -117,15 +117,15 @@ def count_attention(
     renormalise: bool = False,
     begun: AttentionStatistics | None = None,
 ) -> AttentionStatistics:
-    """Mean Hellinger distance within each layer's patch-to-patch attention, over pictures (figure 4b).
+    """Mean Hellinger distance within each layer's patch-to-patch attention, over images (figure 4b).
 
     Args:
         model: `MCTformer` or `Conformer`.
-        index, records: the pictures.
-        settings: how a picture is brought to the network.
+        index, records: the images.
+        settings: how an image is brought to the network.
         device: where to compute.
         renormalise: as in `hellinger_distances`.
-        begun: statistics of other pictures, which these are added to.
+        begun: statistics of other images, which these are added to.
     """
     model, statistics = model.to(device).eval(), begun or AttentionStatistics()
     for pixels in _inputs(index, records, settings):
@@ -139,7 +139,7 @@ def count_attention(
 def attention_matrices(
     model: nn.Module, index: DataIndex, records: Sequence[Record], settings: InputView, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """Each picture's patch-to-patch attention of every layer, float32 [L, N, N], averaged over heads (figure 8).
+    """Each image's patch-to-patch attention of every layer, float32 [L, N, N], averaged over heads (figure 8).
 
     Args:
         model, index, records, settings, device: as in `count_attention`.

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on held-out pictures."""
+"""Accuracy of a classifier on held-out images."""
 
 import math
 import warnings
@@ -25,7 +25,7 @@ def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
 def evaluate_classifier(
     model: nn.Module, index: DataIndex, records: Sequence[Record], settings: InputView, device: torch.device
 ) -> dict[str, Any]:
-    """Accuracy on held-out pictures; only ``images: 0`` where there are none."""
+    """Accuracy on held-out images; only ``images: 0`` where there are none."""
     if not records:
         return {"images": 0}
     scores = predict_scores(model, index, records, settings, device)
@@ -41,8 +41,8 @@ def predict_scores(
     device: torch.device,
     batch: int = 32,
 ) -> Tensor:
-    """Class logits of pictures, float32 [N, C], in the order of ``records``."""
-    model, fit = model.to(device).eval(), Fitting("pictures")
+    """Class logits of images, float32 [N, C], in the order of ``records``."""
+    model, fit = model.to(device).eval(), Fitting("images")
     views = read_ahead(
         records,
         lambda record: view(
@@ -74,11 +74,11 @@ def classification_metrics(
 
     Args:
         scores: float [N, C], any monotone score.
-        labels: bool [N, C]; a picture may have several.
+        labels: bool [N, C]; an image may have several.
         names: of the classes; their indices without it.
 
     Returns:
-        ``map``: mean over the classes that occur of their average precision; ``top1``: share of pictures whose
+        ``map``: mean over the classes that occur of their average precision; ``top1``: share of images whose
         highest score is one of their labels; ``images``; ``ap_<name>`` of every class, NaN for one that does not
         occur, or without names ``ap_<k>`` of each that does. Fractions; ``map`` is NaN where no class occurs.
     """

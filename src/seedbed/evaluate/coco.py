@@ -21,16 +21,16 @@ from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.instance_regions import Instance, check_connectivity, check_sizes, map_instances
 
 METRICS = ("ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large")
-MOST_INSTANCES = 100  # of a class in a picture that COCO counts, the best first
+MOST_INSTANCES = 100  # of a class in an image that COCO counts, the best first
 _EVERYTHING = (0, 1e10)
 
 
 class InstanceScores:
-    """Accumulates instances and truth over pictures; the order of updates and merges does not change the result.
+    """Accumulates instances and truth over images; the order of updates and merges does not change the result.
 
     Args:
         medium, large: (from, to) areas in pixels of medium and large instances; COCO's by default: 32² to 96², and
-            above. Pictures of 96 pixels have no large ones by that measure.
+            above. Images of 96 pixels have no large ones by that measure.
         connectivity: 4 or 8 neighbours connect a region.
 
     Raises:
@@ -61,18 +61,18 @@ class InstanceScores:
         probabilities: Sequence[float],
         truth: Sequence[Instance],
     ) -> int:
-        """Count one picture and return how many instances its maps gave.
+        """Count one image and return how many instances its maps gave.
 
         Args:
-            image: the picture's id.
-            maps: [K, H, W] floating, at the picture's size, any range. A constant map or one that holds NaN gives no
+            image: the image's id.
+            maps: [K, H, W] floating, at the image's size, any range. A constant map or one that holds NaN gives no
                 instance and is counted as undefined.
             classes: class index of each map, from 0.
             probabilities: the classifier's probability of each class, 0..1.
-            truth: all true instances of the picture.
+            truth: all true instances of the image.
 
         Raises:
-            DataError: the picture was counted before, or lengths, probabilities or shapes do not fit.
+            DataError: the image was counted before, or lengths, probabilities or shapes do not fit.
         """
         maps = np.asarray(maps)
         if image in self._images:
@@ -97,7 +97,7 @@ class InstanceScores:
         return len(self._found) - before
 
     def merge(self, other: InstanceScores) -> None:
-        """Add what another accumulator of the same settings has counted; their pictures must differ."""
+        """Add what another accumulator of the same settings has counted; their images must differ."""
         if (other.medium, other.large, other.connectivity) != (self.medium, self.large, self.connectivity):
             raise DataError("Cannot merge instance scores of different settings.")
         if both := sorted(set(self._images) & set(other._images)):
@@ -111,13 +111,13 @@ class InstanceScores:
         """Return ``METRICS`` as fractions, with ``images``, ``instances``, ``true_instances`` and ``undefined_maps``.
 
         AP is the mean over classes and over the thresholds 0.50, 0.55 .. 0.95 of the overlap, AR the recall with at
-        most 100 instances a class and picture. A measure is None if no true instance has the size it is about.
+        most 100 instances a class and image. A measure is None if no true instance has the size it is about.
 
         Raises:
-            DataError: no picture was counted.
+            DataError: no image was counted.
         """
         if not self._images:
-            raise DataError("No picture was counted yet, so there is nothing to measure.")
+            raise DataError("No image was counted yet, so there is nothing to measure.")
         counted = {
             "images": len(self._images),
             "instances": len(self._found),

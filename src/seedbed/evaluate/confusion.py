@@ -25,7 +25,7 @@ VOID_RULES = ("error", "drop", "miss")
 
 
 class ConfusionMatrix:
-    """Pixel counts by true and predicted label, summed over pictures in int64.
+    """Pixel counts by true and predicted label, summed over images in int64.
 
     Label 0 is background where there is one; 255 in the ground truth is ignored. Metrics are fractions in 0..1; they
     raise DataError as long as no labelled pixel was counted.
@@ -47,7 +47,7 @@ class ConfusionMatrix:
         return self._counts[:, : self.num_classes]
 
     def update(self, prediction: np.ndarray, truth: np.ndarray, *, void: str = "error") -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             prediction: integer labels of any shape, 0 .. num_classes - 1, and 255 if ``void`` allows it.

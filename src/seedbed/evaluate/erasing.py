@@ -18,7 +18,7 @@ Model = Callable[[Tensor], Tensor]
 # What becomes of a map that holds NaN; it is counted in either case.
 UNDEFINED_RULES = {
     "largest": "NaN ranks above every number in either order, as published; an all-NaN map erases in reading order",
-    "skip": "the picture is left out",
+    "skip": "the image is left out",
 }
 
 
@@ -27,7 +27,7 @@ FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
 
 
 class Pictures(NamedTuple):
-    """Normalised pictures [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
+    """Normalised images [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
 
     images: Tensor
     maps: Tensor
@@ -38,7 +38,7 @@ class Pictures(NamedTuple):
 def prepared(
     images: Tensor, maps: Tensor, labels: Tensor, undefined: str, mean: Sequence[float], std: Sequence[float]
 ) -> Pictures:
-    """Check and normalise pictures in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
+    """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
         DataError: shapes do not fit, or images or maps are not floating point.
@@ -111,10 +111,10 @@ def ranks(maps: Tensor) -> tuple[Tensor, Tensor]:
 def erased_logits(
     model: Model, images: Tensor, rank: Tensor, counts: Sequence[int], fill: Tensor, copies_at_once: int
 ) -> Tensor:
-    """Classify every picture with its first ``counts[s]`` pixels erased, for every s.
+    """Classify every image with its first ``counts[s]`` pixels erased, for every s.
 
     Args:
-        model: gives logits [n, C] of pictures; a module is put in evaluation mode meanwhile.
+        model: gives logits [n, C] of images; a module is put in evaluation mode meanwhile.
         images: [B, channels, H, W], as the model takes them, B > 0.
         rank: [B, H * W], see ``ranks``; sorted once for all steps.
         counts: S > 0 numbers of pixels.
@@ -131,9 +131,9 @@ def erased_logits(
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
 
     def logits(chunk: Tensor) -> Tensor:
-        step, picture = chunk // batch, chunk % batch
-        erased = rank[picture] < limits[step].view(-1, 1, 1, 1)
-        scores = model(torch.where(erased, fill, images[picture]))
+        step, image = chunk // batch, chunk % batch
+        erased = rank[image] < limits[step].view(-1, 1, 1, 1)
+        scores = model(torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
     found, fit = [], Fitting("copies of pictures")

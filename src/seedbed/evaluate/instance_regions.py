@@ -16,7 +16,7 @@ from seedbed.evaluate.soft_segmentation import unit_range
 
 LEVELS = 256  # of the histogram of Otsu's threshold
 VOID = 255
-_SLACK = 1.1  # published polygons leave their pictures by a little
+_SLACK = 1.1  # published polygons leave their images by a little
 _NEIGHBOURS = {4: ndimage.generate_binary_structure(2, 1), 8: ndimage.generate_binary_structure(2, 2)}
 
 
@@ -43,7 +43,7 @@ class Instance(NamedTuple):
 
 
 def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) -> None:
-    """Raise DataError where a true instance is of another size than the picture's maps, (height, width).
+    """Raise DataError where a true instance is of another size than the image's maps, (height, width).
 
     Run lengths say their size; of polygons only points far outside tell.
     """
@@ -100,7 +100,7 @@ def otsu_threshold(scaled: np.ndarray) -> float:
 def mask_instances(
     mask: np.ndarray, boxes: Sequence[tuple[int, Box]] | None = None, connectivity: int = 8
 ) -> list[Instance]:
-    """True instances of a picture that has a class mask: VOC's and the built-in data's.
+    """True instances of an image that has a class mask: VOC's and the built-in data's.
 
     Without boxes they are the connected regions of each class: touching objects of a class are one, an object in two
     pieces is two. With boxes, each pixel of a class goes to the smallest box of that class that holds it; pixels
@@ -126,7 +126,7 @@ def mask_instances(
 
 
 def coco_instances(image: CocoImage, labels: Mapping[int, int]) -> list[Instance]:
-    """True instances of a COCO picture as its annotations have them; ``labels`` gives class indices of category ids."""
+    """True instances of a COCO image as its annotations have them; ``labels`` gives class indices of category ids."""
     return [
         Instance(labels[entry["category_id"]], entry["segmentation"], float(entry["area"]), is_crowd(entry))
         for entry in image.annotations

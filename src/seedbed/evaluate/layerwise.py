@@ -21,7 +21,7 @@ from seedbed.refine.resize import at_picture_size
 
 
 class LayerMaps(NamedTuple):
-    """Maps of one picture at its size, float32 in 0..1; see ``seedbed.explain.by_layer.ByLayer``.
+    """Maps of one image at its size, float32 in 0..1; see ``seedbed.explain.by_layer.ByLayer``.
 
     Attributes:
         layers: [L, K, H, W].
@@ -125,7 +125,7 @@ def layer_maps(
     device: torch.device,
     block: int | None = None,
 ) -> Iterator[tuple[Record, tuple[int, ...], LayerMaps]]:
-    """Yield (record, class indices, maps) of each picture; every view takes one forward pass for all layers.
+    """Yield (record, class indices, maps) of each image; every view takes one forward pass for all layers.
 
     Args:
         model, index, records, device, block: as in ``seedbed.explain.pictures.picture_heatmaps``.
@@ -141,7 +141,7 @@ def layer_maps(
 
     for item in explained_pictures(model, index, records, settings, device, run, block):
         fused = item.fuse(settings)
-        # All layers' maps as if each were a class of its own, only to bring them to the picture's size.
+        # All layers' maps as if each were a class of its own, only to bring them to the image's size.
         flat = fused.reshape(-1, *fused.shape[-2:])
         heat = HeatMaps(np.arange(len(flat)), flat, item.size)
         maps = at_picture_size(heat).maps.reshape(*fused.shape[:2], *item.size)
@@ -159,12 +159,12 @@ def count_layers(
     block: int | None = None,
     begun: LayerGain | None = None,
 ) -> LayerGain:
-    """Count each layer's maps of pictures against their ground truth, over a sweep of background scores.
+    """Count each layer's maps of images against their ground truth, over a sweep of background scores.
 
     ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``; ``begun`` is added to.
 
     Raises:
-        DataError: there are no pictures, or one has no ground truth.
+        DataError: there are no images, or one has no ground truth.
     """
     grid = [round(k * scoring.sweep_step, 6) for k in range(scoring.sweep_count)]
     gain = begun
@@ -173,5 +173,5 @@ def count_layers(
             gain = LayerGain(len(index.classes) + 1, len(maps.layers), grid, sorted(maps.beside), scoring.miou)
         gain.update(maps, [label + 1 for label in classes], ground_truth(index, record))
     if gain is None:
-        raise DataError("There are no pictures to score.")
+        raise DataError("There are no images to score.")
     return gain

@@ -1,7 +1,7 @@
 """Weakly supervised localisation as the AGCAM paper measures it: boxes around what a heat map lights up.
 
 A map is scaled to [0, 1] and cut at a threshold; the boxes around its connected regions are painted into a mask, and
-so are the true boxes; the masks are compared. Pictures whose class was predicted wrongly are left out.
+so are the true boxes; the masks are compared. Images whose class was predicted wrongly are left out.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 class BoxLocalization:
-    """Accumulates the protocol's scores over pictures; the order of updates and merges does not change the result.
+    """Accumulates the protocol's scores over images; the order of updates and merges does not change the result.
 
     Args:
         threshold: a scaled map's pixels above it are lit, in [0, 1); None takes each map's mean.
         as_published: paint predicted boxes one pixel too far right and down, as the published numbers were made; their
             ends are exclusive and are painted as inclusive. False paints them as found.
-        wrong: what becomes of a picture whose class was predicted wrongly: ``skip`` (as published) or ``score``.
+        wrong: what becomes of an image whose class was predicted wrongly: ``skip`` (as published) or ``score``.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class BoxLocalization:
     def update(
         self, heat: np.ndarray, boxes: Sequence[Sequence[int]], *, label: int, predicted: int
     ) -> dict[str, float] | None:
-        """Score one picture.
+        """Score one image.
 
         Args:
             heat: [H, W] floating, the map of the predicted class at evaluation size, any range. One that holds NaN or
                 is constant lights nothing up and is counted as undefined.
             boxes: true boxes (x_min, y_min, x_max, y_max) in the map's pixels, ends inclusive; see ``scale_boxes``.
                 Ends may lie one pixel outside, as those of boxes that are counted from 1.
-            label, predicted: true and predicted class; if they differ, the picture is skipped and counted, unless
+            label, predicted: true and predicted class; if they differ, the image is skipped and counted, unless
                 wrong predictions are scored.
 
         Returns:
-            The picture's own scores by name, or None if it is skipped.
+            The image's own scores by name, or None if it is skipped.
 
         Raises:
             DataError: the map is not [H, W], or there is no box, or one is not four ordered numbers or lies outside.
@@ -90,14 +90,14 @@ class BoxLocalization:
         self._undefined += other._undefined
 
     def result(self) -> dict[str, float]:
-        """Return ``METRICS`` as fractions, means over pictures, with ``images``, ``skipped`` and ``undefined_maps``.
+        """Return ``METRICS`` as fractions, means over images, with ``images``, ``skipped`` and ``undefined_maps``.
 
         Raises:
-            DataError: no picture was scored.
+            DataError: no image was scored.
         """
         images = len(self._scores)
         if images == 0:
-            raise DataError(f"No picture was scored ({self._skipped} were predicted wrongly and skipped).")
+            raise DataError(f"No image was scored ({self._skipped} were predicted wrongly and skipped).")
         means = [math.fsum(column) / images for column in zip(*self._scores, strict=True)]
         counted = {"images": images, "skipped": self._skipped, "undefined_maps": self._undefined}
         return {**dict(zip(METRICS, means, strict=True)), **counted}
@@ -165,7 +165,7 @@ def mask_scores(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
 def scale_boxes(
     boxes: Sequence[Sequence[float]], size: tuple[int, int], to: tuple[int, int] = (224, 224)
 ) -> np.ndarray:
-    """Return boxes of a picture of ``size`` (height, width) in pixels of its squashed copy, rounded down: [n, 4]."""
+    """Return boxes of an image of ``size`` (height, width) in pixels of its squashed copy, rounded down: [n, 4]."""
     array = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     widths, scales = np.array(size)[[1, 0, 1, 0]], np.array(to)[[1, 0, 1, 0]]
     return (array / widths * scales).astype(np.int64)

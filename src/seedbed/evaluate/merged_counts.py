@@ -11,6 +11,6 @@ def merge_protocol(name: str, shards: Sequence[Counts]) -> dict[str, Any]:
 
     Raises:
         ParameterError: the measurement is unknown.
-        DataError: no picture was counted.
+        DataError: no image was counted.
     """
     return MEASUREMENTS.find(name).merge(shards)

@@ -19,14 +19,14 @@ SIMILARITIES = ("cosine", "rank_correlation")
 
 
 class NoiseRobustness:
-    """Similarity of each picture's map to the map of the same picture with noise.
+    """Similarity of each image's map to the map of the same image with noise.
 
-    A picture's noise is drawn once from (seed, repeat, picture) and scaled to each level: a curve over the levels
+    An image's noise is drawn once from (seed, repeat, image) and scaled to each level: a curve over the levels
     follows one direction, and two networks that are compared see the same noise.
 
     Args:
         levels: standard deviations of the noise as fractions of the pixel range 0..1, ascending, above 0.
-        repeats: noise draws a picture.
+        repeats: noise draws an image.
         seed: of the noise.
 
     Raises:
@@ -39,7 +39,7 @@ class NoiseRobustness:
             raise ParameterError(f"levels must be ascending and above 0, not {list(levels)}.")
         if repeats < 1:
             raise ParameterError(f"repeats must be at least 1, not {repeats}.")
-        self._scores: dict[int, np.ndarray] = {}  # picture -> [levels, similarities], NaN where no map was defined
+        self._scores: dict[int, np.ndarray] = {}  # image -> [levels, similarities], NaN where no map was defined
         self._undefined = 0
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class NoiseRobustness:
         Args:
             explain: takes images to maps [B, h, w] or [B, K, h, w], of the same classes with and without noise.
             images: float [B, 3, H, W], normalised for the network.
-            numbers: a number >= 0 for each picture, which seeds its noise; no picture may be counted twice.
+            numbers: a number >= 0 for each image, which seeds its noise; no image may be counted twice.
             std: what the pixel range 0..1 was divided by, for each channel.
 
         Raises:
@@ -71,7 +71,7 @@ class NoiseRobustness:
         self._scores |= {number: scores[:, position] for position, number in enumerate(numbers)}
 
     def merge(self, other: NoiseRobustness) -> None:
-        """Add what another accumulator of the same settings has counted; their pictures must differ."""
+        """Add what another accumulator of the same settings has counted; their images must differ."""
         if (other.levels, other.repeats, other.seed) != (self.levels, self.repeats, self.seed):
             raise DataError("Cannot merge noise measurements of different settings.")
         if both := set(self._scores) & set(other._scores):
@@ -80,16 +80,16 @@ class NoiseRobustness:
         self._undefined += other._undefined
 
     def result(self) -> dict[str, Any]:
-        """Return ``levels``, each similarity's mean over pictures at each level, and its deviation (``..._std``).
+        """Return ``levels``, each similarity's mean over images at each level, and its deviation (``..._std``).
 
-        A picture weighs one, however many maps it has. Comparisons with a map that is constant, zero or not finite are
-        left out and counted in ``undefined_maps``; a level where nothing is left has None. ``images`` counts pictures.
+        An image weighs one, however many maps it has. Comparisons with a map that is constant, zero or not finite are
+        left out and counted in ``undefined_maps``; a level where nothing is left has None. ``images`` counts images.
 
         Raises:
             DataError: nothing was counted.
         """
         if not self._scores:
-            raise DataError("No picture was counted yet, so there is nothing to measure.")
+            raise DataError("No image was counted yet, so there is nothing to measure.")
         # Sorted, so that the order of updates does not change a sum.
         scores = np.stack([self._scores[number] for number in sorted(self._scores)])  # [images, levels, similarities]
         means = _defined_mean(scores, axis=0)
@@ -115,7 +115,7 @@ class NoiseRobustness:
         return made
 
     def _noise(self, images: Tensor, numbers: Sequence[int], repeat: int) -> Tensor:
-        """Standard normal noise like ``images``; a picture's is the same in every batch and on every device."""
+        """Standard normal noise like ``images``; an image's is the same in every batch and on every device."""
         drawn = []
         for number in numbers:
             generator = torch.Generator().manual_seed(sample_seed(self.seed, repeat, number))

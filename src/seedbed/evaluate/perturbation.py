@@ -57,7 +57,7 @@ _TENTHS = 11  # 0, 0.1 .. 1 of all pixels
 
 
 class PerturbationTest:
-    """Accumulates accuracy under erasure over pictures, in both orders.
+    """Accumulates accuracy under erasure over images, in both orders.
 
     Accuracy is always against the given labels, whatever class the maps explain. Tied pixels, which the published code
     leaves to ``topk``, go in reading order.
@@ -96,10 +96,10 @@ class PerturbationTest:
         std: Sequence[float],
         copies_at_once: int = 32,
     ) -> dict[str, np.ndarray]:
-        """Test a batch of pictures.
+        """Test a batch of images.
 
         Args:
-            model: gives logits [n, C] of normalised pictures; a module is put in evaluation mode meanwhile.
+            model: gives logits [n, C] of normalised images; a module is put in evaluation mode meanwhile.
             images: [B, channels, H, W] floating in [0, 1], not normalised.
             maps: [B, H, W] floating, any range; larger is more relevant.
             labels: int [B], the true classes.
@@ -107,7 +107,7 @@ class PerturbationTest:
             copies_at_once: how many erased copies enter the model together.
 
         Returns:
-            For the B' pictures not skipped: ``hits`` [B'], and per order ``hits_<order>``,
+            For the B' images not skipped: ``hits`` [B'], and per order ``hits_<order>``,
             ``probability_difference_<order>`` and ``logit_difference_<order>`` (the largest of any class, after minus
             before) and ``log_ratio_<order>`` (log of the label's probability over the second largest), each [9, B'],
             float64. Empty if all were skipped.
@@ -149,7 +149,7 @@ class PerturbationTest:
         Also the means at each step of the other measures of ``update``, and ``images`` and ``undefined_maps``.
 
         Raises:
-            DataError: no picture was tested.
+            DataError: no image was tested.
         """
         accuracy = self._hits / _some(self._images)
         values: dict[str, object] = {"accuracy": accuracy}
@@ -179,7 +179,7 @@ class PerturbationTest:
 
 
 class AreaBetweenCurves:
-    """Accumulates the label's probability as 0, 10 .. 100 % of the pixels are erased in either order, over pictures.
+    """Accumulates the label's probability as 0, 10 .. 100 % of the pixels are erased in either order, over images.
 
     Args:
         undefined: ``largest`` (as published) or ``skip``, for maps that hold NaN.
@@ -212,10 +212,10 @@ class AreaBetweenCurves:
         std: Sequence[float],
         copies_at_once: int = 32,
     ) -> dict[str, np.ndarray]:
-        """Test a batch of pictures; arguments and errors as in ``PerturbationTest.update``; maps explain the labels.
+        """Test a batch of images; arguments and errors as in ``PerturbationTest.update``; maps explain the labels.
 
         Returns:
-            ``morf`` and ``lerf``, the labels' probabilities [11, B'] float64 of the B' pictures not skipped; empty if
+            ``morf`` and ``lerf``, the labels' probabilities [11, B'] float64 of the B' images not skipped; empty if
             all were.
         """
         images, maps, labels, undefined = prepared(images, maps, labels, self.undefined, mean, std)
@@ -224,7 +224,7 @@ class AreaBetweenCurves:
             fill = fill_values(self.fill, images, mean, std)
             counts = [int(maps[0].numel() * (step / 10)) for step in range(_TENTHS)]
             down, up = ranks(maps)
-            # The first and the last step are the same pictures in both orders.
+            # The first and the last step are the same images in both orders.
             ends = erased_logits(model, images, down, [counts[0], counts[-1]], fill, copies_at_once)
             for name, rank in (("morf", down), ("lerf", up)):
                 between = erased_logits(model, images, rank, counts[1:-1], fill, copies_at_once)
@@ -247,7 +247,7 @@ class AreaBetweenCurves:
         """Return ``lerf`` and ``morf``, areas under 11 mean probabilities, ``abpc``, the area between, and curves.
 
         Raises:
-            DataError: no picture was tested.
+            DataError: no image was tested.
         """
         morf, lerf = self._sums / _some(self._images)
         area = CURVE_AREAS[self.area]
@@ -297,5 +297,5 @@ def _measures(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, np.nda
 
 def _some(images: int) -> int:
     if images == 0:
-        raise DataError("No picture was tested yet, so there is nothing to measure.")
+        raise DataError("No image was tested yet, so there is nothing to measure.")
     return images

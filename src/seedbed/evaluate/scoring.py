@@ -38,7 +38,7 @@ def score_masks(
         What `quality` returns, by each convention ``miou_<convention>``, and ``images``.
 
     Raises:
-        DataError: a picture has no ground-truth mask, or sizes or labels do not fit.
+        DataError: an image has no ground-truth mask, or sizes or labels do not fit.
     """
     matrix = ConfusionMatrix(len(index.classes) + 1)
     for record in records:
@@ -62,13 +62,13 @@ def score_heatmaps(
         index, records, heatmaps: the split and its maps, by image id.
         scoring: mIoU convention and grid of the sweep.
         background: the constant that the pipeline uses.
-        sweep: whether ``miou`` is that of the best background of the sweep, chosen on these pictures with their ground
+        sweep: whether ``miou`` is that of the best background of the sweep, chosen on these images with their ground
             truth as the papers' seed tables do, instead of the constant's.
 
     Returns:
         What ``score_masks`` returns, for the chosen background (``miou_<convention>`` at its own best one, where that
         is chosen), and ``background``, ``miou_at_background``,
-        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``. Of no pictures the
+        ``miou_best``, ``background_best``, ``undefined_maps``, ``curve_background``, ``curve_miou``. Of no images the
         constant alone.
     """
     if not records:
@@ -103,7 +103,7 @@ def ground_truth(index: DataIndex, record: Record) -> np.ndarray:
     """The record's mask, uint8 [H, W].
 
     Raises:
-        DataError: there is none, or it does not fit its picture.
+        DataError: there is none, or it does not fit its image.
     """
     if record.mask is None:
         raise DataError(f"{index.root}: image '{record.image}' has no ground-truth mask, so it cannot be scored.")

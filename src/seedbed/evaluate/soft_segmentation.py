@@ -1,7 +1,7 @@
 """Heat maps as soft segmentations: the ImageNet-Segmentation protocol of Chefer et al. (CVPR 2021) and of [Re].
 
 Each map is scaled to [0, 1] by its own extremes and cut at its own mean; pixels above it are foreground. Pixel
-accuracy and IoU come from counts summed over the data set; average precision and F1 are means over pictures.
+accuracy and IoU come from counts summed over the data set; average precision and F1 are means over images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNDEFINED_RULES = {
 
 
 class SoftSegmentation:
-    """Accumulates the protocol's measures over pictures; the order of updates and merges does not change the result.
+    """Accumulates the protocol's measures over images; the order of updates and merges does not change the result.
 
     Args:
         undefined: ``background`` (as published) or ``skip``, for maps that hold NaN or are constant. Both count them.
@@ -39,7 +39,7 @@ class SoftSegmentation:
         self._undefined = 0
 
     def update(self, heat: np.ndarray, truth: np.ndarray) -> dict[str, float] | None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             heat: [H, W] floating, the map of the class that is explained, at the mask's resolution; any range. Compared
@@ -47,7 +47,7 @@ class SoftSegmentation:
             truth: [H, W] integer: 0 background, 1 foreground, -1 ignored.
 
         Returns:
-            The picture's own ``correct`` and ``labeled`` pixels, ``average_precision`` and ``f1_rows``; None if
+            The image's own ``correct`` and ``labeled`` pixels, ``average_precision`` and ``f1_rows``; None if
             skipped.
 
         Raises:
@@ -90,16 +90,16 @@ class SoftSegmentation:
         """Return the measures as fractions.
 
         ``pixel_accuracy``, ``iou_background``, ``iou_foreground``, ``miou`` and ``f1`` (the foreground's, of the summed
-        counts); ``map``, the mean over pictures of the average precision of both classes together; ``f1_rows``, what
+        counts); ``map``, the mean over images of the average precision of both classes together; ``f1_rows``, what
         the published code calls F1: that of each row of pixels (0 for a row without foreground), mean over rows and
-        pictures; ``images``, those counted, and ``undefined_maps``.
+        images; ``images``, those counted, and ``undefined_maps``.
 
         Raises:
             DataError: nothing was counted yet.
         """
         images = len(self._precisions)
         if images == 0:
-            raise DataError("No picture was counted yet, so there is nothing to measure.")
+            raise DataError("No image was counted yet, so there is nothing to measure.")
         hits = np.diagonal(self._counts)
         union = self._counts.sum(0) + self._counts.sum(1) - hits
         iou = hits / (union + np.spacing(1.0))

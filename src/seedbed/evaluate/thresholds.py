@@ -1,6 +1,6 @@
 """mIoU of class maps against a constant background, for many background scores at once.
 
-Whether a pixel is background depends only on its largest class value. One histogram a picture, over (true label,
+Whether a pixel is background depends only on its largest class value. One histogram an image, over (true label,
 strongest class, number of thresholds below that value), therefore holds the confusion matrix of every threshold.
 """
 
@@ -49,7 +49,7 @@ class ThresholdSweep:
         self._counts = np.zeros((num_classes, num_classes, len(self.thresholds) + 1), dtype=np.int64)
 
     def update(self, maps: np.ndarray, labels: Sequence[int], truth: np.ndarray) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             maps: ``[K, H, W]`` float16, float32 or float64, the maps of the classes at hand; all others count as 0.

@@ -35,11 +35,11 @@ def relevance_to_cue(relevance: Tensor, *, scale: int = 16, root: float = 3.0) -
 
 
 def merge_mirrored(plain: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize the cues of a picture and of its mirror image to the picture and average them.
+    """Resize the cues of an image and of its mirror image to the image and average them.
 
     Args:
-        plain, mirrored: ``[..., h, w]`` float; the second as computed on the mirrored picture.
-        size: (H, W) of the picture.
+        plain, mirrored: ``[..., h, w]`` float; the second as computed on the mirrored image.
+        size: (H, W) of the image.
 
     Returns:
         ``[..., H, W]``.
@@ -51,7 +51,7 @@ def merge_mirrored(plain: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Te
 
 @view_fusion("cues")
 def cues(views: list[Tensor], flips: list[bool], size: Size, *, scale: int = 16, root: float = 3.0) -> Tensor:
-    """[Re]'s cues: each view enlarged, root, stretched to 0..1; plain and mirrored averaged at the picture's size."""
+    """[Re]'s cues: each view enlarged, root, stretched to 0..1; plain and mirrored averaged at the image's size."""
     if flips != [False, True]:
         raise ParameterError("fusion 'cues' needs one scale and flip: true.")
     plain, mirrored = (relevance_to_cue(view, scale=scale, root=root) for view in views)

@@ -1,4 +1,4 @@
-"""One picture, all methods: what speaks for the classes that a network sees in it."""
+"""One image, all methods: what speaks for the classes that a network sees in it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,12 +21,12 @@ LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take
 
 
 class Explained(NamedTuple):
-    """Maps of one picture by method.
+    """Maps of one image by method.
 
     Attributes:
         classes: int [K], the classes explained, most probable first.
         probabilities: float [K].
-        maps: method -> float32 [K, h, w] in 0..1, in the picture's proportions, its size if no side is above
+        maps: method -> float32 [K, h, w] in 0..1, in the image's proportions, its size if no side is above
             ``LONGEST_SIDE``. A map that is 0/0 is NaN. A signed map has 0 at 0.5 and ends at a percentile of its
             magnitudes (`signed_range`), since a few pixels hold most of it; others go from least to largest.
         raw: method -> the same as the method gives them, float32.
@@ -44,7 +44,7 @@ class Explained(NamedTuple):
 
 def explain_picture(
     model: nn.Module,
-    picture: np.ndarray,
+    image: np.ndarray,
     names: Sequence[str] = (ALL,),
     top: int = 3,
     device: torch.device | None = None,
@@ -52,7 +52,7 @@ def explain_picture(
     how: InputView | None = None,
     multi_label: bool = False,
 ) -> Explained:
-    """Explain the most probable classes of a picture.
+    """Explain the most probable classes of an image.
 
     Args:
         model: classifier.
@@ -60,7 +60,7 @@ def explain_picture(
         names: methods, or ``all`` for every one that can explain the network.
         top: how many classes.
         device: where to compute.
-        how: how the picture is brought to the network; by default as timm's ``pretrained_cfg`` of the network says.
+        how: how the image is brought to the network; by default as timm's ``pretrained_cfg`` of the network says.
         multi_label: the classes do not exclude each other, so each has the sigmoid of its logit as its probability.
 
     Raises:
@@ -70,13 +70,13 @@ def explain_picture(
     """
     device = device or torch.device("cpu")
     model = model.to(device).eval()
-    inputs = network_input(model, picture, how).to(device, next(model.parameters()).dtype)
+    inputs = network_input(model, image, how).to(device, next(model.parameters()).dtype)
     with torch.no_grad():
         logits = logits_of(model(inputs))[0].float().cpu()
     probabilities = logits.sigmoid() if multi_label else logits.softmax(0)
     values, classes = probabilities.topk(min(top, len(probabilities)))
     raw, refused = {}, {}
-    size = map_size(picture.shape[:2])
+    size = map_size(image.shape[:2])
     for name in _chosen(names):
         reason = get_method(name).why_not(model)
         if reason is not None and list(names) == [ALL]:
@@ -109,19 +109,19 @@ def signed_range(maps: Tensor, share: float = 0.99) -> Tensor:
 
 
 def map_size(size: tuple[int, int]) -> tuple[int, int]:
-    """The size (h, w) of the maps of a picture of ``size``."""
+    """The size (h, w) of the maps of an image of ``size``."""
     shrink = min(1.0, LONGEST_SIDE / max(size))
     return tuple(max(1, round(side * shrink)) for side in size)
 
 
-def network_input(model: nn.Module, picture: np.ndarray, how: InputView | None = None) -> Tensor:
-    """The picture as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
+def network_input(model: nn.Module, image: np.ndarray, how: InputView | None = None) -> Tensor:
+    """The image as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
     if how is not None:
-        return view(picture, size=how.size, interpolation=how.interpolation, normalisation=how.normalize)[None]
+        return view(image, size=how.size, interpolation=how.interpolation, normalisation=how.normalize)[None]
     settings = timm.data.resolve_model_data_config(model)
     own_size = getattr(getattr(model, "patch_embed", None), "img_size", None)
     size = tuple(own_size or settings["input_size"][-2:])
-    pixels = view(picture, size=size, interpolation="bicubic", normalisation="none")
+    pixels = view(image, size=size, interpolation="bicubic", normalisation="none")
     mean, std = (torch.tensor(settings[key]).view(3, 1, 1) for key in ("mean", "std"))
     return ((pixels - mean) / std)[None]
 

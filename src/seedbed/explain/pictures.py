@@ -28,10 +28,10 @@ class _Views(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """The maps of one picture's views, as a network gave them.
+    """The maps of one image's views, as a network gave them.
 
     Attributes:
-        record: the picture.
+        record: the image.
         size: its (height, width).
         classes: class indices, K of them.
         views: a float32 tensor [..., K, h, w] for each view, of any resolution; see `fuse`.
@@ -43,7 +43,7 @@ class Explained(NamedTuple):
     views: list[Tensor]
 
     def fuse(self, settings: HeatMapSettings) -> np.ndarray:
-        """Fuse the views to float32 [..., K, H, W], at ``1 / store_stride`` of the picture's size."""
+        """Fuse the views to float32 [..., K, H, W], at ``1 / store_stride`` of the image's size."""
         stride = settings.store_stride
         size = tuple(-(-side // stride) for side in self.size)
         leading = self.views[0].shape[:-2]
@@ -63,18 +63,18 @@ def picture_heatmaps(
     device: torch.device,
     block: int | None = None,
 ) -> Iterator[tuple[str, HeatMaps]]:
-    """Yield (image id, heat maps) of each picture, in order.
+    """Yield (image id, heat maps) of each image, in order.
 
     Args:
         model: classifier.
         index: the data set.
-        records: pictures to explain.
+        records: images to explain.
         settings: method, views, fusion, which classes, and the resolution of the stored maps.
         device: where to compute.
-        block: batches end after so many pictures, see ``seedbed.data.index.together``; None if there are no shards.
+        block: batches end after so many images, see ``seedbed.data.index.together``; None if there are no shards.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
         ParameterError, UserError: the method does not exist or cannot explain this network.
     """
 
@@ -95,7 +95,7 @@ def explained_pictures(
     run: Callable[[nn.Module, Tensor, Tensor], Tensor],
     block: int | None = None,
 ) -> Iterator[Explained]:
-    """Run something on all views of each picture, in batches, and yield its maps of the picture's own classes.
+    """Run something on all views of each image, in batches, and yield its maps of the image's own classes.
 
     Args:
         model, index, records, settings, device, block: as in `picture_heatmaps`.

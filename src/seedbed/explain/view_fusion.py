@@ -1,4 +1,4 @@
-"""From the maps of a picture's views to one map a class, by the named recipes of the papers.
+"""From the maps of an image's views to one map a class, by the named recipes of the papers.
 
 A recipe stands in a file of its own and registers itself.
 """
@@ -25,7 +25,7 @@ def view_fusion(name: str) -> Callable[[Fusion], Fusion]:
 
 
 def fuse_views(views: Sequence[Tensor], flips: Sequence[bool], size: Size, fusion: str, **options: object) -> Tensor:
-    """Fuse maps of scaled and mirrored views of one picture.
+    """Fuse maps of scaled and mirrored views of one image.
 
     Args:
         views: a tensor [K, h, w] for each view, of any resolution.

@@ -1,7 +1,7 @@
 """The heat-map store: one HDF5 file a shard, one group an image, float16 maps with their class indices.
 
 Layout of a group (named by the image id, ``/`` written as ``%2F``): ``maps`` float16 [K, h, w]; ``classes`` int16 [K],
-0-based and without background; attribute ``size`` = (height, width) of the picture. The root carries ``provenance``.
+0-based and without background; attribute ``size`` = (height, width) of the image. The root carries ``provenance``.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from seedbed.io.partial_items import UnfinishedItems
 
 
 class HeatMaps(NamedTuple):
-    """Heat maps of one picture.
+    """Heat maps of one image.
 
     Attributes:
         classes: int [K], 0-based class indices.
-        maps: float32 [K, h, w]; the resolution may be the patch grid's or the picture's.
-        size: (height, width) of the picture.
+        maps: float32 [K, h, w]; the resolution may be the patch grid's or the image's.
+        size: (height, width) of the image.
     """
 
     classes: np.ndarray

@@ -106,17 +106,35 @@ def _neutral(path: Path) -> bool:
 
 @functools.cache
 def _digest_of(path: Path) -> str:
-    return hashlib.sha256("".join(_shape(_bare(path))).encode()).hexdigest()
+    text: list[str] = []
+    _shape(_bare(path)[0], text)
+    return hashlib.sha256("".join(text).encode()).hexdigest()
 
 
 @functools.cache
-def _bare(path: Path) -> ast.Module:
-    """The syntax tree of a file without what cannot change a number."""
-    return _Bare().visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+def _bare(path: Path) -> tuple[ast.Module, frozenset[str]]:
+    """The syntax tree of a file without what cannot change a number, and the modules that the rest of it imports."""
+    strip = _Bare()
+    tree = strip.visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    return tree, frozenset(strip.imported)
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes out of a tree what tells people something and the computer nothing."""
+    """Takes out of a tree what tells people something and the computer nothing, and notes what is imported."""
+
+    def __init__(self) -> None:
+        self.imported: set[str] = set()
+
+    def visit_Import(self, node: ast.Import) -> ast.Import:
+        self.imported.update(alias.name for alias in node.names)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        if node.module and not node.level:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in inside if _is_module(name) and _exists(name)]
+            self.imported.update(modules if len(modules) == len(inside) else [*modules, node.module])
+        return node
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
         self.generic_visit(node)
@@ -141,7 +159,7 @@ class _Bare(ast.NodeTransformer):
                 argument.annotation = None
         return node
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         """Docstrings, wherever they stand, and lines for the log."""
         return None if isinstance(node.value, ast.Constant) or _is_report(node.value) else self.generic_visit(node)
 
@@ -150,7 +168,7 @@ class _Bare(ast.NodeTransformer):
         raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return ast.Raise(exc=raised, cause=None)
 
-    def visit_If(self, node: ast.If) -> ast.If | None:
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         checked = getattr(node.test, "id", getattr(node.test, "attr", None))
         return None if checked == "TYPE_CHECKING" else self.generic_visit(node)
 
@@ -183,22 +201,23 @@ def _single(imports: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[ast.stmt
                 yield ast.ImportFrom(module=node.module, names=[alias], level=node.level)
 
 
-def _shape(node: Any) -> Iterator[str]:
-    """A tree as text that is the same in every version of Python: fields that are empty are left out."""
+def _shape(node: Any, out: list[str]) -> None:
+    """Append a tree as text that is the same in every version of Python: fields that are empty are left out."""
     if isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
-        for name, value in ast.iter_fields(node):
-            if name not in ("ctx", "type_comment", "kind") and value is not None and value != []:
-                yield f"{name}="
-                yield from _shape(value)
-        yield ")"
+        out.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != [] and name not in ("ctx", "type_comment", "kind"):
+                out.append(f"{name}=")
+                _shape(value, out)
+        out.append(")")
     elif isinstance(node, list):
-        yield "["
+        out.append("[")
         for item in node:
-            yield from _shape(item)
-        yield "]"
+            _shape(item, out)
+        out.append("]")
     else:
-        yield f"{node!r},"
+        out.append(f"{node!r},")
 
 
 def _is_module(entry: str) -> bool:
@@ -208,26 +227,14 @@ def _is_module(entry: str) -> bool:
 @functools.cache
 def _imports(path: Path) -> frozenset[Path]:
     """Files that ``path`` imports: the library's, and for a script what lies beside it."""
-    imported: set[str] = set()
-    for node in ast.walk(_bare(path)):
-        imported.update(_imported(node))
+    _, imported = _bare(path)
     files = {module_file(name) for name in imported if _is_module(name)}
     if not path.resolve().is_relative_to(_ROOT):
         files |= {path.parent / f"{name}.py" for name in imported if (path.parent / f"{name}.py").is_file()}
     return frozenset(files)
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        inside = [f"{node.module}.{alias.name}" for alias in node.names]
-        modules = [name for name in inside if _is_module(name) and _exists(name)]
-        yield from modules
-        if len(modules) < len(inside):
-            yield node.module
-
-
+@functools.cache
 def _exists(module: str) -> bool:
     return any(path.is_file() for path in _candidates(module))
 

@@ -15,7 +15,7 @@ from seedbed.io.atomic import atomic_path
 from seedbed.io.masks import encode_mask
 
 FOLDER = "results/VOC2012/Segmentation/comp6_{split}_cls"
-"""Where the server looks; competition 6 allows training on other pictures, as pretrained networks have."""
+"""Where the server looks; competition 6 allows training on other images, as pretrained networks have."""
 
 
 def write_submission(
@@ -26,7 +26,7 @@ def write_submission(
     Args:
         path: the archive.
         masks: predictions by image id, uint8 [H, W].
-        sizes: (height, width) of every picture of the split, by image id.
+        sizes: (height, width) of every image of the split, by image id.
         split: ``test``, or ``val``.
         labels: number of labels, background included; a prediction holds 0 .. labels - 1 (the server knows no void).
 
@@ -34,7 +34,7 @@ def write_submission(
         ``folder`` within the archive, ``images``, ``sha256`` of the archive.
 
     Raises:
-        DataError: a picture has no mask, or one of another size or with another label; nothing is written then.
+        DataError: an image has no mask, or one of another size or with another label; nothing is written then.
     """
     folder = FOLDER.format(split=split)
     with atomic_path(path) as temporary:
@@ -55,7 +55,7 @@ def write_submission(
 def _checked(what: str, mask: np.ndarray, size: tuple[int, int], labels: int) -> np.ndarray:
     if mask.shape != size:
         found, wanted = (" x ".join(map(str, sides)) for sides in (mask.shape, size))
-        raise DataError(f"{what} is {found}, its picture {wanted}. Predict the split anew.")
+        raise DataError(f"{what} is {found}, its image {wanted}. Predict the split anew.")
     if mask.max() >= labels:
         raise DataError(f"{what} holds label {mask.max()}; it may hold 0..{labels - 1}.")
     return mask

@@ -40,7 +40,7 @@ class MCTformerOutput(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        """[B, C], those of the class tokens, by which the published code judges a picture."""
+        """[B, C], those of the class tokens, by which the published code judges an image."""
         return self.class_logits
 
     @property

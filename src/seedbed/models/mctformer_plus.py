@@ -14,7 +14,7 @@ from seedbed.models.transformer import resample_positions
 
 
 class MCTformerPlusOutput(MCTformerOutput):
-    """`MCTformerOutput`; a picture is judged by both heads."""
+    """`MCTformerOutput`; an image is judged by both heads."""
 
     __slots__ = ()
 

@@ -110,7 +110,7 @@ def drop_path_rates(rate: float, depth: int) -> list[float]:
 def start_by_similarity(module: nn.Module, gain: float) -> None:
     """Let attention in `module` start by similarity: a head's keys are its queries, orthonormal rows times `gain`.
 
-    A small network learns from few pictures no attention that refines a map; one that starts by likeness keeps it.
+    A small network learns from few images no attention that refines a map; one that starts by likeness keeps it.
     Both are free to part in training. 0 changes nothing.
     """
     for attention in (m for m in module.modules() if gain and isinstance(m, Attention)):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 DATA = "data"
 NONE = "none"
-"""What stands in a path for the network and the explainer of masks that are made without maps."""
+"""What stands for network and explainer in the path of masks that are made without maps."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,13 @@ class Layout:
         """Folder of affinity labels and of the affinity network trained on them."""
         return f"{self.root}/affinity/{dataset}/{model}/{explainer}/{network}/seed{seed}"
 
-    def masks(
-        self, dataset: str, split: str, model: str | None, explainer: str | None, refiner: str, seed: str | int
-    ) -> str:
-        """Folder of pseudo masks; without ``model`` and ``explainer`` where they are made without maps."""
-        return f"{self.root}/masks/{dataset}/{split}/{model or NONE}/{explainer or NONE}/{refiner}/seed{seed}"
+    def masks(self, dataset: str, split: str, model: str, explainer: str, refiner: str, seed: str | int) -> str:
+        """Folder of pseudo masks."""
+        return f"{self.root}/masks/{dataset}/{split}/{model}/{explainer}/{refiner}/seed{seed}"
 
-    def segmenter(
-        self, dataset: str, model: str | None, explainer: str | None, refiner: str, segmenter: str, seed: str | int
-    ) -> str:
-        """Folder of a segmentation network trained on such masks; its predictions lie in one sub-folder a split."""
-        return f"{self.root}/segmenters/{dataset}/{model or NONE}/{explainer or NONE}/{refiner}/{segmenter}/seed{seed}"
+    def segmenter(self, dataset: str, model: str, explainer: str, refiner: str, segmenter: str, seed: str | int) -> str:
+        """Folder of a segmentation network; its predictions lie in one sub-folder a split."""
+        return f"{self.root}/segmenters/{dataset}/{model}/{explainer}/{refiner}/{segmenter}/seed{seed}"
 
     def prediction(self, dataset: str, model: str, split: str, seed: str | int) -> str:
         """Folder of the masks that a network predicts itself, without heat maps or pseudo masks on the way."""

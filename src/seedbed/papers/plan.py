@@ -1,11 +1,11 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.errors import ParameterError
-from seedbed.papers.layout import Layout
+from seedbed.papers.layout import NONE, Layout
 from seedbed.papers.measured import SCORED, check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
@@ -26,40 +26,97 @@ MIOU = "miou"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number: a chain of names resolved for a preset, and the key in its ``metrics.json``.
+    """One number of a network itself: names resolved for a preset, and the key in its file of metrics.
 
-    ``model`` and ``explainer`` are None where masks are made without maps, by ground truth.
+    A number of what is made with the network is of a kind of its own, below.
     """
 
     stage: str
     dataset: str
     split: str
-    model: str | None
+    model: str
     metric: str
-    explainer: str | None = None
-    refiner: str | None = None
-    segmenter: str | None = None
-    subset: str | None = None
+    subset: str | None = field(default=None, kw_only=True)
 
     def folder(self, layout: Layout, seed: int) -> str:
         """Folder of the measured artifact."""
-        if self.stage == "segmentation":
-            names = (self.dataset, self.model, self.explainer, self.refiner, self.segmenter)
-            return f"{layout.segmenter(*names, seed)}/{self.split}"
-        if self.stage == "masks":
-            return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
-        if self.stage == "prediction":
-            return layout.prediction(self.dataset, self.model, self.split, seed)
-        if self.explainer is None:
-            return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
-        return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
+        return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
 
     def path(self, layout: Layout, seed: int) -> str:
         """JSON file that holds the number."""
-        if self.stage in ("segmentation", "masks", "prediction"):
-            return f"{self.folder(layout, seed)}/metrics.json"
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
+
+
+@dataclass(frozen=True)
+class PredictionMeasurement(Measurement):
+    """One number of the masks that a network predicts itself."""
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the predictions."""
+        return layout.prediction(self.dataset, self.model, self.split, seed)
+
+    def path(self, layout: Layout, seed: int) -> str:
+        """JSON file that holds the number."""
+        return f"{self.folder(layout, seed)}/metrics.json"
+
+
+@dataclass(frozen=True)
+class MapMeasurement(Measurement):
+    """One number of a network's heat maps, or of what explains it."""
+
+    explainer: str
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the heat maps."""
+        return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
+
+
+@dataclass(frozen=True)
+class MaskMeasurement(MapMeasurement):
+    """One number of pseudo masks; ``model`` and ``explainer`` are `NONE` where no heat maps are read."""
+
+    refiner: str
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the pseudo masks."""
+        return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
+
+    def path(self, layout: Layout, seed: int) -> str:
+        """JSON file that holds the number."""
+        return f"{self.folder(layout, seed)}/metrics.json"
+
+
+@dataclass(frozen=True)
+class SegmentationMeasurement(MaskMeasurement):
+    """One number of what a segmentation network predicts that learned from pseudo masks."""
+
+    segmenter: str
+
+    def trained(self, layout: Layout, seed: int) -> str:
+        """Folder of the segmentation network."""
+        return layout.segmenter(self.dataset, self.model, self.explainer, self.refiner, self.segmenter, seed)
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of its predictions."""
+        return f"{self.trained(layout, seed)}/{self.split}"
+
+
+_KINDS: dict[str, type[Measurement]] = {
+    "masks": MaskMeasurement,
+    "segmentation": SegmentationMeasurement,
+    "prediction": PredictionMeasurement,
+}
+
+
+def measurement_of(values: Mapping[str, Any]) -> Measurement:
+    """Build a measurement of its stage's kind, from its fields by name.
+
+    Raises:
+        TypeError: a name is absent that its stage needs, or there is one too many.
+    """
+    kind = _KINDS.get(values["stage"], MapMeasurement if "explainer" in values else Measurement)
+    return kind(**values)
 
 
 @dataclass(frozen=True)
@@ -86,10 +143,21 @@ class Cell:
     missing: tuple[str, ...] = ()
     archive: str | None = None
 
+    @property
+    def measured(self) -> Measurement:
+        """What is measured.
+
+        Raises:
+            ValueError: nothing is.
+        """
+        if self.measurement is None:
+            raise ValueError(f"row '{self.row}', column '{self.column}': {self.status}, so that nothing is measured")
+        return self.measurement
+
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Cell":
         """Rebuild a cell from ``dataclasses.asdict``."""
-        measurement = Measurement(**values["measurement"]) if values["measurement"] else None
+        measurement = measurement_of(values["measurement"]) if values["measurement"] else None
         lists = {key: tuple(values[key]) for key in ("sources", "missing")}
         return cls(**{**values, **lists, "measurement": measurement})
 
@@ -121,29 +189,37 @@ def seeds_of(measurement: Measurement, preset: Preset, seeds: Sequence[int]) -> 
 def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, str]:
     """Networks that are trained for a measurement: ``model``, ``network`` (of affinities), ``segmenter`` -> name."""
     found = {}
-    if measurement.segmenter is not None:
+    if isinstance(measurement, SegmentationMeasurement):
         if preset.checkpoint_of("segmenter", measurement.segmenter):
-            return {}  # it predicts from the picture alone
+            return {}  # it predicts from the image alone
         found["segmenter"] = measurement.segmenter
-    model = preset.models[measurement.model] if measurement.model else None
-    if model and model.train is not None and not preset.checkpoint_of("model", measurement.model):
+    model = preset.models[measurement.model] if reads_model(measurement) else None
+    if model is not None and model.train is not None and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
-    network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
-    if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
-        found["network"] = network
+    if isinstance(measurement, MaskMeasurement):
+        network = preset.network_of(measurement.refiner)
+        if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
+            found["network"] = network
     return found
 
 
-def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
+def reads_model(measurement: Measurement) -> bool:
+    """Whether anything of a classifier reaches the number: ground truth as masks needs no maps."""
+    return measurement.model != NONE
+
+
+def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
     """Resolve a merged pipeline: the measurement, or None and the names that the preset does not define.
 
     Raises:
         ParameterError: a key that the stage needs is absent; ``where`` names the cell.
     """
-    stage = pipeline.get("stage")
-    if stage is not None:
+    stage: str = pipeline.get("stage") or ""
+    if "stage" in pipeline:
         check_stage(stage, where)
-    needed = ("dataset", "split", "metric", *_chain_of(pipeline, preset))
+    chain = ("model", *(names_needed(stage) if stage else ("explainer",)))
+    without = _unread(chain, pipeline, preset)
+    needed = ("dataset", "split", "metric", *(name for name in chain if name not in without))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
@@ -153,36 +229,33 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
     if missing:
         return None, missing
-    names = {"model": None, **preset.measured_names(names)}
-    found = Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names)
+    names = preset.measured_names(names)
+    about = {"stage": stage, "split": pipeline["split"], "metric": metric, "subset": pipeline.get("subset")}
+    found = measurement_of({**about, **dict.fromkeys(without, NONE), **names})
     _check_needs(found, preset, where)
     return found, ()
 
 
-def _chain_of(pipeline: Mapping[str, str], preset: Preset) -> tuple[str, ...]:
-    """Names that lead from a data set to the number: no network and no explainer where a refiner needs no maps."""
-    stage, refiner = pipeline.get("stage"), pipeline.get("refiner")
-    names = ("model", *(names_needed(stage) if stage else ("explainer",)))
-    if "refiner" in names and refiner in preset.refiners and not _needs(preset, refiner, "maps"):
-        return names[names.index("refiner") :]
-    return names
-
-
-def _needs(preset: Preset, refiner: str | None, what: str) -> bool:
-    return refiner in preset.refiners and needs(preset.refiners[refiner].kind, what)
+def _unread(chain: Collection[str], pipeline: Mapping[str, Any], preset: Preset) -> tuple[str, ...]:
+    """Names of a chain that its refiner does not read: those of network and explainer where it needs no maps."""
+    refiner = preset.refiners.get(pipeline.get("refiner", "")) if "refiner" in chain else None
+    return ("model", "explainer") if refiner is not None and not needs(refiner.kind, "maps") else ()
 
 
 def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
     """Refuse a measurement that would fail once its jobs run, for want of what it declares to need."""
     stage, dataset = measurement.stage, preset.datasets[measurement.dataset]
-    if stage == "prediction":
-        preset.on(measurement.dataset).prediction_of(measurement.model)
     for what, words in (("single_label", "exactly one label an image"), ("boxes", "boxes"), ("masks", "masks")):
         given = what == "single_label" and measurement.subset == "single_class"
-        learnt = what == "masks" and _needs(preset, measurement.refiner, "truth")
-        if (learnt or measures(stage, what)) and not given and dataset.offers(what) is False:
-            by = f"refiner '{measurement.refiner}'" if learnt else stage
-            raise ParameterError(f"{where}: {by} needs {words}; data set '{measurement.dataset}' has none such.")
+        if measures(stage, what) and not given and dataset.offers(what) is False:
+            raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+    if isinstance(measurement, PredictionMeasurement):
+        preset.on(measurement.dataset).prediction_of(measurement.model)
+    learnt = isinstance(measurement, MaskMeasurement) and needs(preset.refiners[measurement.refiner].kind, "truth")
+    if learnt and dataset.offers("masks") is False:
+        raise ParameterError(f"{where}: ground truth needs masks; data set '{measurement.dataset}' has none such.")
+    if not isinstance(measurement, MapMeasurement):
+        return
     if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
         explainer = preset.on(measurement.dataset).explainer_of(measurement.explainer, measurement.model)
         if explainer.input.size is None:
@@ -206,7 +279,7 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     reported = row.reported.get(column.id)
     if row.status == "cited":
         return Cell(row.id, column.id, CITED, reported)
-    pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
+    pipeline: dict[str, Any] = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
     where = f"{table.id}, row '{row.id}', column '{column.id}'"
     measurement, missing = measure(pipeline, preset, where)
     if measurement is None:
@@ -214,7 +287,7 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     if measurement.metric == SUBMISSION:
         lacking = preset.datasets[measurement.dataset].lacks_test()
         if lacking:
-            remedy = f"the test pictures of {measurement.dataset} (--config datasets__{measurement.dataset}__{lacking})"
+            remedy = f"the test images of {measurement.dataset} (--config datasets__{measurement.dataset}__{lacking})"
             return Cell(row.id, column.id, SUBMIT, reported, measurement, missing=(remedy,))
         archive = f"{measurement.folder(layout, seeds[0])}/submission.tgz"
         return Cell(row.id, column.id, SUBMIT, reported, measurement, archive=archive)
@@ -224,28 +297,26 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
 
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
     """Training histories behind a number: name of the network -> path of its ``history.csv``."""
-    chain = (measurement.dataset, measurement.model, measurement.explainer)
+    dataset, model = measurement.dataset, measurement.model
     trained, found = trained_on_the_way(measurement, preset), {}
     if "model" in trained:
-        found[measurement.model] = f"{layout.classifier(*chain[:2], seed)}/history.csv"
-    if "network" in trained:
-        found[trained["network"]] = f"{layout.affinity(*chain, trained['network'], seed)}/history.csv"
-    if "segmenter" in trained:
-        names = (*chain, measurement.refiner, measurement.segmenter)
-        found[measurement.segmenter] = f"{layout.segmenter(*names, seed)}/history.csv"
+        found[model] = f"{layout.classifier(dataset, model, seed)}/history.csv"
+    if isinstance(measurement, MaskMeasurement) and "network" in trained:
+        folder = layout.affinity(dataset, model, measurement.explainer, trained["network"], seed)
+        found[trained["network"]] = f"{folder}/history.csv"
+    if isinstance(measurement, SegmentationMeasurement) and "segmenter" in trained:
+        found[measurement.segmenter] = f"{measurement.trained(layout, seed)}/history.csv"
     return found
 
 
 def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> list[str]:
     """Records of the published checkpoints behind a number, see ``seedbed.models.checkpoints``."""
-    chain = (measurement.dataset, measurement.model, measurement.explainer)
-    if preset.checkpoint_of("segmenter", measurement.segmenter):
-        names = (*chain, measurement.refiner, measurement.segmenter)
-        return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
-    found = []
-    if preset.checkpoint_of("model", measurement.model):
-        found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
-    if preset.checkpoint_of("refiner", measurement.refiner):
-        network = preset.refiners[measurement.refiner].network
-        found.append(f"{layout.affinity(*chain, network, seed)}/checkpoint.json")
+    if isinstance(measurement, SegmentationMeasurement) and preset.checkpoint_of("segmenter", measurement.segmenter):
+        return [f"{measurement.trained(layout, seed)}/checkpoint.json"]
+    found, dataset, model = [], measurement.dataset, measurement.model
+    if preset.checkpoint_of("model", model):
+        found.append(f"{layout.classifier(dataset, model, seed)}/checkpoint.json")
+    network = preset.network_of(measurement.refiner) if isinstance(measurement, MaskMeasurement) else None
+    if isinstance(measurement, MaskMeasurement) and network and preset.checkpoint_of("affinity_network", network):
+        found.append(f"{layout.affinity(dataset, model, measurement.explainer, network, seed)}/checkpoint.json")
     return found

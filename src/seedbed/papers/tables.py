@@ -19,7 +19,7 @@ Stage = Annotated[str, AfterValidator(known_stage)]
 class Pipeline(TypedDict, total=False):
     """Names along the chain, and what is measured at its end."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
     dataset: str
     split: str
@@ -92,7 +92,7 @@ class Table(Section):
     @property
     def measures_segmentation(self) -> bool:
         """Whether a column or a row ends in masks of classes."""
-        found = [self.pipeline, *(part.pipeline for part in (*self.columns, *self.rows))]
+        found = [self.pipeline, *(column.pipeline for column in self.columns), *(row.pipeline for row in self.rows)]
         found += [cell for row in self.rows for cell in row.cells.values()]
         return any(pipeline.get("stage") in SCORED for pipeline in found)
 
@@ -105,7 +105,7 @@ class Axis(Section):
 
 
 class Panel(Section):
-    """One part of a figure: a picture, or a bar or curve of a drawn measurement.
+    """One part of a figure: an image, or a bar or curve of a drawn measurement.
 
     Attributes:
         row: label of the gallery rows that the panel belongs to; null: all of them.
@@ -135,7 +135,7 @@ class Group(Section):
 
 
 class Figure(Section):
-    """A figure: a gallery of pictures or a drawn measurement."""
+    """A figure: a gallery of images or a drawn measurement."""
 
     id: str
     title: str

@@ -50,5 +50,5 @@ class AffinityNetwork(Trained):
     stride: Positive = Field(8, description="pixels a cell, at the network's input size")
     labels: AffinityLabels
     input: NetworkInput
-    photometric: Steps = Field([], description="steps on the picture alone, before `train.augment` moves all together")
+    photometric: Steps = Field([], description="steps on the image alone, before `train.augment` moves all together")
     train: Training

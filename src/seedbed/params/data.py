@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from seedbed.io.registrations import registered_names, registrations
 from seedbed.params.base import Positive, Section, Seed
 
 
@@ -16,7 +17,7 @@ class Shapes(Section):
     train: Positive
     trainaug: Positive
     val: int = Field(ge=0)
-    test: int = Field(0, ge=0, description="held-out pictures under the name `test`, for data sets that split so")
+    test: int = Field(0, ge=0, description="held-out images under the name `test`, for data sets that split so")
     single_object: bool = False
 
     @model_validator(mode="after")
@@ -26,12 +27,12 @@ class Shapes(Section):
         return self
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are."""
+        """What to set so that there are test images; None if there are."""
         return None if self.test else "test=<how many>"
 
     def splits(self) -> tuple[str, ...]:
         """Splits that it may have."""
-        return ("train", "trainaug", *(("val",) if self.val else ()), "test")
+        return ("train", "trainaug", "val", "test")
 
     def offers(self, what: str) -> bool:
         """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""
@@ -60,42 +61,35 @@ class Folder(Section):
         return None
 
 
-_OFFERS = {
-    "voc12": ("boxes", "masks"),
-    "coco14": ("boxes", "masks"),
-    "imagenet": ("boxes", "single_label"),
-    "imagenet_segmentation": ("masks", "single_label"),
-    "cub200": ("boxes", "masks", "single_label"),
-}
-_SPLITS = {
-    "voc12": ("train", "trainaug", "val", "test"),
-    "coco14": ("train", "trainaug", "val"),
-    "imagenet": ("val",),
-    "imagenet_segmentation": ("val",),
-    "cub200": ("train", "trainaug", "test"),
-}
+PUBLISHED = ("seedbed.data.published", "published")
+"""Where published data sets register themselves, with what they hold."""
 
 
 class Published(Section):
     """A published data set; its files stand in the table of sources."""
 
-    kind: Literal["voc12", "coco14", "imagenet", "imagenet_segmentation", "cub200"]
+    kind: Literal[registered_names(*PUBLISHED)]  # type: ignore[valid-type]
     path: str | None = Field(None, description="folder that already holds its files, packed or unpacked; else fetched")
     optional: list[str] = Field([], description="optional files of the table of sources that are wanted as well")
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
 
     def lacks_test(self) -> str | None:
-        """What to set so that there are test pictures; None if there are, or if none are published apart."""
-        wanted = self.kind != "voc12" or "voc12_test" in self.optional
-        return None if wanted else f"optional={[*self.optional, 'voc12_test']}".replace("'", "")
+        """What to set so that there are test images; None if there are, or if none are published apart."""
+        needed = self._declared("test")
+        lacking = needed and needed not in self.optional
+        return f"optional={[*self.optional, needed]}".replace("'", "") if lacking else None
 
     def splits(self) -> tuple[str, ...]:
         """Splits that it may have."""
-        return _SPLITS[self.kind]
+        return tuple(self._declared("splits").split())
 
     def offers(self, what: str) -> bool:
         """Whether each image of its usual splits has ``boxes``, ``masks``, or exactly one label (``single_label``)."""
-        return what in _OFFERS[self.kind]
+        return what in self._declared("offers").split()
+
+    def _declared(self, what: str) -> str:
+        (entry,) = registrations(*PUBLISHED)[self.kind]
+        return entry.keywords.get(what, "")
 
 
 Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]

@@ -14,8 +14,8 @@ from seedbed.params.network_input import Input
 class Explainer(Varied):
     """Heat maps from a classifier.
 
-    ``input`` brings a picture to the network at scale 1; ``scales`` and ``flip`` make further views; ``fusion`` names
-    how the views' maps become one map a class at the picture's size (or at ``1 / store_stride`` of it, to save disk).
+    ``input`` brings an image to the network at scale 1; ``scales`` and ``flip`` make further views; ``fusion`` names
+    how the views' maps become one map a class at the image's size (or at ``1 / store_stride`` of it, to save disk).
     """
 
     method: str

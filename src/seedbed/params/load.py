@@ -14,7 +14,7 @@ from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres", "of", "plan"),
+    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres", "of", "plan", "job"),
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
 )
@@ -45,7 +45,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     Args:
         config: content of params.yaml, plus overrides as further top-level keys. An override names a parameter of the
             preset by its path with ``__`` between the parts (``models__vit_hybrid__train__epochs``), or gives a nested
-            mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own pictures, and the name of a
+            mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own images, and the name of a
             published data set (``imagenet``) the folder where it already lies. ``seeds`` hold for every table, whatever
             ``table_seeds`` the preset has.
 
@@ -76,7 +76,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
-        raise ParameterError(_explain(error, name, values, written)) from None
+        raise ParameterError(_explain(error, str(name), values, written)) from None
     preset.check_references()
     return preset.with_checkpoints()
 
@@ -121,7 +121,7 @@ def _own_folder(given: Any, known: Iterable[str] = ()) -> dict[str, str]:
     path = Path(str(given)).expanduser()  # a folder named 2012 arrives as a number
     if not path.is_dir():
         names = f" Or a data set of the preset: {', '.join(sorted(known))}." if known else ""
-        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own pictures.{names}")
+        raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own images.{names}")
     return {"kind": "folder", "path": str(path.resolve())}
 
 

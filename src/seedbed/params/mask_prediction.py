@@ -15,7 +15,7 @@ class MaskPrediction(Section):
     flip: bool = False
     scaling: Literal["picture", "tensor", "cv2_cubic"] = Field(
         "picture",
-        description="resize the 8-bit picture; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
+        description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
         "or by OpenCV's bicubic filter and by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")

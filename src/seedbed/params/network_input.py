@@ -1,4 +1,4 @@
-"""How a picture is brought to a network."""
+"""How an image is brought to a network."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from seedbed.params.base import Positive, Section
 
 
 class Input(Section):
-    """How a picture is brought to a network at inference."""
+    """How an image is brought to a network at inference."""
 
     size: tuple[Positive, Positive] | None = Field(None, description="(height, width) to squash to; null keeps its own")
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"

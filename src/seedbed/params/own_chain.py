@@ -4,7 +4,7 @@ from seedbed.params.base import Section
 
 
 class OwnData(Section):
-    """The pipeline that makes masks for your own pictures."""
+    """The pipeline that makes masks for your own images."""
 
     model: str
     explainer: str

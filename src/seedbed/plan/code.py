@@ -11,10 +11,13 @@ from typing import Any
 
 from seedbed.io.identity import code_digest
 from seedbed.io.registrations import modules_registering, registered_names
+from seedbed.params.data import PUBLISHED
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "report" / "templates"
+PAGES = Path(__file__).resolve().parents[1] / "report"
+"""Templates, styles, scripts and the libraries that pages inline lie in two folders of it."""
 
 CATALOGUES = {
+    "published data set": PUBLISHED,
     "network": ("seedbed.models", "register"),
     "weights layout": ("seedbed.models", "layout"),
     "loss": ("seedbed.train", "loss"),
@@ -48,7 +51,7 @@ class Code:
         return self._digest(script, tuple(sorted(set(modules))), pages)
 
     def _digest_of(self, script: str, modules: Iterable[str], pages: bool) -> str:
-        texts = TEMPLATES.glob("*.j2") if pages else ()
+        texts = [path for name in ("templates", "vendor") for path in (PAGES / name).iterdir()] if pages else ()
         return code_digest(self.scripts / f"{script}.py", *modules, texts=texts)
 
 

@@ -8,7 +8,20 @@ from typing import Any
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.measured import SCORED
-from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.plan import (
+    MEASURED,
+    MIOU,
+    NOT_RUN,
+    SUBMIT,
+    Cell,
+    MapMeasurement,
+    MaskMeasurement,
+    Measurement,
+    PredictionMeasurement,
+    SegmentationMeasurement,
+    measure,
+    reads_model,
+)
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
 from seedbed.params.stages import Explainer, Input, MaskPrediction
@@ -26,9 +39,9 @@ _HINTS = {
     "mean over heads, from 0 (dark) to the matrix's 99th percentile (bright).",
 }
 _STORED = ("heatmaps", "masks", "segmentation")
-"""Stages that read the maps from a file; the others explain pictures themselves."""
+"""Stages that read the maps from a file; the others explain images themselves."""
 _ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
-"""Stages that explain the picture at scale 1 alone, whatever views an explainer has for its seeds."""
+"""Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -40,7 +53,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
     chains: dict[str, dict[str, list[str]]] = {}
     on = cache(preset.on)
     for cell in _of(cells, MEASURED):
-        chain = describe(cell.measurement, on(cell.measurement.dataset))
+        chain = describe(cell.measured, on(cell.measured.dataset))
         chains.setdefault(cell.row, {}).setdefault(chain, []).append(columns[cell.column])
     notes = []
     for row, found in chains.items():
@@ -78,8 +91,8 @@ def figure_notes(
 
 def _chain(panel: PlannedPanel, preset: Preset) -> str:
     """What a panel is drawn from, in words."""
-    if panel.sources:
-        measurement, _ = measure(panel.names, preset, panel.label)
+    measurement = measure(panel.names, preset, panel.label)[0] if panel.sources else None
+    if measurement is not None:
         return describe(measurement, preset.on(measurement.dataset))
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
     return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
@@ -93,23 +106,25 @@ def checkpoint_note(record: Mapping[str, Any]) -> str:
 
 def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
-    restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
+    restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
-    if measurement.model:
+    if reads_model(measurement):
         parts.append(f"network {measurement.model}")
-    if measurement.explainer:
+    if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
-    if measurement.stage == "heatmaps":
-        rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
-        parts.append(f"background threshold {rule}, no CRF")
-    elif measurement.refiner:
-        made = "refined by" if measurement.explainer else "masks"
+        if measurement.stage == "heatmaps":
+            rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
+            parts.append(f"background threshold {rule}, no CRF")
+    if isinstance(measurement, MaskMeasurement):
+        made = "refined by" if reads_model(measurement) else "masks"
         parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
-    if measurement.segmenter:
-        parts.append(f"then {measurement.segmenter} ({_prediction(measurement, preset)})")
-    elif measurement.stage == "prediction":
-        parts.append(f"masks that the network predicts itself ({_prediction(measurement, preset)})")
+    if isinstance(measurement, SegmentationMeasurement):
+        segmenter = preset.segmenters[measurement.segmenter]
+        parts.append(f"then {measurement.segmenter} ({_prediction(segmenter.input, segmenter, preset)})")
+    elif isinstance(measurement, PredictionMeasurement):
+        given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
+        parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")
     if measurement.stage not in SCORED:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
@@ -129,11 +144,8 @@ def _size(given: Input) -> str:
     return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
 
 
-def _prediction(measurement: Measurement, preset: Preset) -> str:
-    """Input size, views and CRF of the network whose masks are measured."""
-    segmenter = preset.segmenters[measurement.segmenter] if measurement.segmenter else None
-    how = segmenter or preset.prediction_of(measurement.model)
-    given = segmenter.input if segmenter else preset.models[measurement.model].input
+def _prediction(given: Input, how: MaskPrediction, preset: Preset) -> str:
+    """Input size, views and CRF of a network that predicts masks."""
     return f"{_size(given)}, {_views(how)}, {Words(0, preset.crf).crf(how.crf)}"
 
 
@@ -142,9 +154,9 @@ def _views(section: Explainer | MaskPrediction) -> str:
     return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
-def _refiner(measurement: Measurement, preset: Preset) -> str:
-    explainer = preset.explainer_of(measurement.explainer, measurement.model) if measurement.explainer else None
-    constant = explainer.background if explainer else 0.0  # what needs no maps has no background either
+def _refiner(measurement: MaskMeasurement, preset: Preset) -> str:
+    read = reads_model(measurement)  # what needs no maps has no background either
+    constant = preset.explainer_of(measurement.explainer, measurement.model).background if read else 0.0
     return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
 
@@ -152,7 +164,7 @@ def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -
     """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
     found: dict[str, list[str]] = {}
     for cell in cells:
-        name, _, convention = cell.measurement.metric.partition("_")
+        name, _, convention = cell.measured.metric.partition("_")
         if name == MIOU and convention in ("", *_MEANS):
             found.setdefault(convention or usual, []).append(labels[cell.row])
     of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
@@ -166,7 +178,7 @@ def _submissions(cells: Sequence[Cell]) -> list[str]:
     lacking = sorted({name for cell in cells for name in cell.missing})
     if lacking:
         return [f"`submit`: only the evaluation server can measure it. Its archive needs {', '.join(lacking)}."]
-    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells))
+    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells if cell.archive))
     return [f"`submit`: only the evaluation server can measure it; upload {archives}."]
 
 

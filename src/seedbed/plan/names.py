@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from seedbed.data.own_layout import has_masks
 from seedbed.data.raw.sources import SourceTable
-from seedbed.errors import UserError
+from seedbed.errors import ParameterError, UserError
 from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.absent_values import AbsentValues, Parameters, plain
+from seedbed.params.base import Section
+from seedbed.params.data import Folder
 from seedbed.params.preset import CHECKPOINT
 from seedbed.params.refiner_sections import needs
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 class Wildcards(Protocol):
@@ -41,11 +45,18 @@ class Names:
     ) -> None:
         self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
+        self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
 
     def parameters(self, section: Any, *without: str) -> Parameters:
-        """A section for a script, without its variants and without further fields."""
+        """A section for a script, without its variants and without further fields; sections do not change."""
+        key = (id(section), without)
+        if key not in self._parameters:
+            self._parameters[key] = section, self._parameters_of(section, without)  # whose id stays its own
+        return self._parameters[key][1]
+
+    def _parameters_of(self, section: Any, without: tuple[str, ...]) -> Parameters:
         left_out = {"per_dataset", "per_model", *without}
         keep = lambda values: {key: value for key, value in values.items() if key not in left_out}  # noqa: E731
         return Parameters(keep(plain(section)), keep(self.absent.identity(section)))
@@ -54,6 +65,18 @@ class Names:
         """The entry of ``models``, ``affinity_networks``, ``refiners`` or ``segmenters`` that a path names, as it is on
         the data set there."""
         return getattr(self.on(wildcards.dataset), table)[getattr(wildcards, WILDCARDS[table])]
+
+    def dataset(self, name: str, kind: type[Kind]) -> Kind:
+        """A data set that is of one kind, such as `Folder`.
+
+        Raises:
+            ParameterError: it is of another.
+        """
+        return self._of_kind("datasets", name, kind)
+
+    def pretrained(self, name: str, kind: type[Kind]) -> Kind:
+        """Weights that are of one kind, such as `TimmWeights`; raises as `dataset` does."""
+        return self._of_kind("weights", name, kind)
 
     def crf(self, name: str | None) -> Parameters | None:
         """A named CRF, or None."""
@@ -79,7 +102,10 @@ class Names:
 
     def walk_network(self, wildcards: Wildcards) -> str:
         """The affinity network that a random walk runs on."""
-        return self.preset.refiners[wildcards.refiner].network  # type: ignore[union-attr]
+        network = self.preset.network_of(wildcards.refiner)
+        if network is None:
+            raise ParameterError(f"refiners.{wildcards.refiner}: walks on no affinity network.")
+        return network
 
     def scoring(self, dataset: str) -> Parameters:
         """How masks are scored; of your own data only classes with pixels count, unless the command line says else."""
@@ -92,7 +118,7 @@ class Names:
         masks, unless the command line gives it."""
         entry, data = self.preset.refiners[refiner], self.preset.datasets[dataset]
         constant = not needs(entry.kind, "affinities") and getattr(entry, "alpha", None) is None
-        if self.background_chosen or not constant or not needs(entry.kind, "maps") or data.kind != "folder":
+        if self.background_chosen or not constant or not needs(entry.kind, "maps") or not isinstance(data, Folder):
             return False
         return has_masks(data.path)
 
@@ -130,6 +156,12 @@ class Names:
     def without_checkpoint(self, name: str) -> str:
         """A network's name without the ending of published checkpoints."""
         return name.removesuffix(CHECKPOINT)
+
+    def _of_kind(self, table: str, name: str, kind: type[Kind]) -> Kind:
+        entry = getattr(self.preset, table)[name]
+        if not isinstance(entry, kind):
+            raise ParameterError(f"{table}.{name}: is of kind '{entry.kind}', not one of {kind.__name__}.")
+        return entry
 
     def _explainer(self, dataset: str, model: str, explainer: str) -> Any:
         return self.on(dataset).explainer_of(explainer, model)

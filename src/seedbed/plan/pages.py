@@ -82,10 +82,15 @@ class PageParameters:
         tables, figures: what the preset makes.
         names: what names mean.
         code: digests of code.
+        command: what makes a file when its path is put behind it.
     """
 
-    def __init__(self, tables: PlannedTables, figures: PlannedFigures, names: Names, code: Code) -> None:
+    def __init__(
+        self, tables: PlannedTables, figures: PlannedFigures, names: Names, code: Code, command: str = ""
+    ) -> None:
         self.tables, self.figures, self.names, self.code = tables, figures, names, code
+        # A page says how it was made; a command that says the same otherwise makes no new one.
+        self.command = Parameters({"command": command}, {})
         preset = names.preset
         self.head = {"preset": preset.name, "about": preset.about, "comparable": preset.comparable}
 
@@ -100,6 +105,8 @@ class PageParameters:
             "panels": self.figures.table_panels,
             "histories": self.tables.histories,
             "images": self.figures.table_images,
+            "settings": self.tables.row_settings,
+            "made_by": self.command,
             "preset": self.head,
         }
 

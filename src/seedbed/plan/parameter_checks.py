@@ -8,11 +8,11 @@ from typing import Any
 
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import nearest, unknown_name
-from seedbed.io.identity import module_file, source_closure
+from seedbed.io.identity import source_closure
 from seedbed.io.registrations import registrations
-from seedbed.io.signatures import Option, definitions, options_of, parsed
+from seedbed.io.signatures import Option
 from seedbed.params import Preset
-from seedbed.params.data import FetchedWeights, Published
+from seedbed.params.data import PUBLISHED, FetchedWeights, Published
 from seedbed.params.preset import CHECKPOINT
 from seedbed.params.refiner_sections import needs
 from seedbed.plan.checks import given_problems, name_problems, option_problems, raise_for
@@ -123,9 +123,8 @@ def _of_segmenter(entry: Any) -> Problems:
 def _of_dataset(entry: Any) -> Problems:
     """What is wrong with the options of the function that prepares a published data set."""
     if hasattr(entry, "options"):
-        tree = parsed(module_file(f"seedbed.data.published.{entry.kind}"))
-        taken = options_of(definitions(tree)[f"prepare_{entry.kind}"], tree, skip=None) or {}
-        known = {name: [option] for name, option in taken.items()}
+        (found,) = registrations(*PUBLISHED)[entry.kind]
+        known = {name: [option] for name, option in (found.options or {}).items()}
         yield from given_problems(".options", f"option of '{entry.kind}'", entry.options, known)
 
 

@@ -37,6 +37,7 @@ class Pipeline:
         config: what the command line asks for: ``dataset``, ``image``, ``model``, ``on``, ``methods``.
         base: folder of the project, with its scripts and shipped weights.
         absent: what options that a result does not know stand for; defaults, if not given.
+        command: what makes a file when its path is put behind it; pages show it.
 
     Attributes:
         inputs, page_inputs: a method a rule: from the names in a path to the files it reads.
@@ -56,6 +57,7 @@ class Pipeline:
         config: Mapping[str, Any] | None = None,
         base: Path = PROJECT,
         absent: AbsentValues | None = None,
+        command: str = "",
     ) -> None:
         self.preset, self.papers, self.layout, self.sources = preset, papers, layout, sources
         self.config = config = config or {}
@@ -70,7 +72,7 @@ class Pipeline:
         self.inputs = Inputs(self.names, sources, base)
         self.page_inputs = PageInputs(self.tables, self.figures)
         self.parameters = GivenParameters(self.names, self.inputs, self.code)
-        self.page_parameters = PageParameters(self.tables, self.figures, self.names, self.code)
+        self.page_parameters = PageParameters(self.tables, self.figures, self.names, self.code, command)
         self.own = OwnImages(config, self.names, self.code)
         self.scored = ScoredMasks(config, self.own, self.names, self.code)
         self.image = ExplainedImage(config, self.tables, self.names, self.code)

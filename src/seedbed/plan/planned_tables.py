@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
+from seedbed.papers.layout import NONE
 from seedbed.papers.plan import Cell, checkpoint_records, histories
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
@@ -112,7 +113,7 @@ class PlannedTables:
         labels, seed = {row.id: row.label for row in self.table(*names).rows}, self.seeds(*names)[0]
         found: dict[str, str] = {}
         for cell in self.measured(*names):
-            for name, path in histories(cell.measurement, self.preset, self.layout, seed).items():
+            for name, path in histories(cell.measured, self.preset, self.layout, seed).items():
                 if path not in found.values():
                     found[name if name not in found else f"{name}, {labels[cell.row]}"] = path
         return found
@@ -169,24 +170,33 @@ class PlannedTables:
             if cell.row not in rows:
                 rows[cell.row] = {"parameters": self._row_parameters(cell), "sources": {}, "histories": {}}
             row = rows[cell.row]
-            row["sources"][cell.column] = {"metric": cell.measurement.metric, "files": list(cell.sources)}
-            row["histories"] |= histories(cell.measurement, self.preset, self.layout, seed)
+            row["sources"][cell.column] = {"metric": cell.measured.metric, "files": list(cell.sources)}
+            row["histories"] |= histories(cell.measured, self.preset, self.layout, seed)
+        return rows
+
+    def row_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The parameters behind each measured row, by kind of section: ``model``, ``explainer``, ..."""
+        rows: dict[str, Any] = {}
+        for cell in self.measured(wildcards.paper, wildcards.table):
+            if cell.row not in rows:
+                sections = self._row_parameters(cell)
+                rows[cell.row] = {key.split("s.")[0]: value for key, value in sections.items() if key != "pipeline"}
         return rows
 
     def _row_parameters(self, cell: Cell) -> dict[str, Any]:
         """The parameter sections behind a row, by name."""
-        part = cell.measurement
+        part = cell.measured
         preset = self.names.on(part.dataset)
-        chain = {key: getattr(part, key) for key in ("model", "explainer", "refiner", "segmenter")}
+        chain = {key: getattr(part, key, None) for key in ("model", "explainer", "refiner", "segmenter")}
         sections = {
             f"{key}s.{name}": self.names.parameters(getattr(preset, f"{key}s")[name])
             for key, name in chain.items()
-            if name
+            if name and name != NONE
         }
-        walked = getattr(self.preset.refiners.get(part.refiner), "network", None)
+        walked = self.preset.network_of(chain["refiner"])
         if walked:
             sections[f"affinity_networks.{walked}"] = self.names.parameters(preset.affinity_networks[walked])
-        names = {key: value for key, value in asdict(part).items() if value}
+        names = {key: value for key, value in asdict(part).items() if value and value != NONE}
         dataset = self.names.parameters(self.preset.datasets[part.dataset])
         return {"pipeline": names, "dataset": dataset, **sections}
 

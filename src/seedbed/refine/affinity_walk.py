@@ -1,4 +1,4 @@
-"""The random walk of a picture's maps over the affinities that a network predicts for it."""
+"""The random walk of an image's maps over the affinities that a network predicts for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,9 +63,9 @@ def random_walk_refiner(
     device: torch.device,
     num_labels: int,
 ) -> Callable[[np.ndarray, HeatMaps], np.ndarray]:
-    """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the picture ([Re], section 4.3; PSA, 3.4).
+    """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the image ([Re], section 4.3; PSA, 3.4).
 
-    With an input size, picture and maps are squashed to it; else the picture is padded to a multiple of the stride, and
+    With an input size, image and maps are squashed to it; else the image is padded to a multiple of the stride, and
     the result is cropped: before the CRF, or after it (TransCAM).
 
     Args:
@@ -77,22 +77,22 @@ def random_walk_refiner(
     model, one = model.to(device).eval(), Fitting("padded pictures")
 
     @torch.inference_mode()
-    def refine(picture: np.ndarray, heat: HeatMaps) -> np.ndarray:
+    def refine(image: np.ndarray, heat: HeatMaps) -> np.ndarray:
         scores = score_stack(heat.maps, settings.alpha, settings.background)
-        pixels, cells = _cells(picture, scores, network)
+        pixels, cells = _cells(image, scores, network)
         radius = _radius(cells.shape[-2:], network.radius) if settings.shrink_radius else network.radius
         pairs = one(lambda x: _pairs(model, x.to(device), radius, network), pixels[None])[0].double().cpu().numpy()
         walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
-        walked = _enlarge(walked, network, picture.shape[:2])
-        height, width = picture.shape[:2]
+        walked = _enlarge(walked, network, image.shape[:2])
+        height, width = image.shape[:2]
         if crf is None or settings.crf_extent == "image":
             walked = walked[:, :height, :width]
         labels = np.concatenate([[0], heat.classes + 1])
-        winners = walked.argmax(0) if crf is None else smoothed(picture, walked, labels)
+        winners = walked.argmax(0) if crf is None else smoothed(image, walked, labels)
         return winners[:height, :width]
 
-    def smoothed(picture: np.ndarray, walked: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        shown = picture_for_crf(picture, settings.crf_picture, walked.shape[-2:])
+    def smoothed(image: np.ndarray, walked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        shown = picture_for_crf(image, settings.crf_picture, walked.shape[-2:])
         if settings.crf_on == "scores":
             return dense_crf_labels(shown, _distribution(walked), crf)
         return _smoothed_labels(shown, walked.argmax(0), labels, num_labels, crf)
@@ -115,10 +115,10 @@ def _radius(cells: tuple[int, int], radius: int) -> int:
     return shrunk
 
 
-def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:
+def _cells(image: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:
     """The network's input [3, h, w], and the scores [K, h / stride, w / stride] pooled to its cells, float64."""
     size, stride = network.input.size, network.stride
-    pixels = view(picture, size=size, interpolation=network.input.interpolation, normalisation=network.input.normalize)
+    pixels = view(image, size=size, interpolation=network.input.interpolation, normalisation=network.input.normalize)
     if size is not None:
         squashed = F.interpolate(torch.from_numpy(scores)[None], tuple(size), mode="bilinear", align_corners=False)
         return pixels, mean_pool(squashed[0].numpy().astype(np.float64), stride)
@@ -127,20 +127,20 @@ def _cells(picture: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> t
 
 
 def _enlarge(walked: np.ndarray, network: WalkedNetwork, size: tuple[int, int]) -> np.ndarray:
-    """Walked cells at the picture's size, or at its padded copy's where it was padded."""
+    """Walked cells at the image's size, or at its padded copy's where it was padded."""
     if network.input.size is None:
         size = (walked.shape[-2] * network.stride, walked.shape[-1] * network.stride)
     return F.interpolate(torch.from_numpy(walked)[None], size, mode="bilinear", align_corners=False)[0].numpy()
 
 
 def _smoothed_labels(
-    picture: np.ndarray, winners: np.ndarray, labels: np.ndarray, num_labels: int, field: CrfSettings
+    image: np.ndarray, winners: np.ndarray, labels: np.ndarray, num_labels: int, field: CrfSettings
 ) -> np.ndarray:
     """Winners [H, W], positions in ``labels``, after a label CRF over all labels of the data set.
 
-    A label that is not in the picture never wins: it has the same low unary everywhere.
+    A label that is not in the image never wins: it has the same low unary everywhere.
     """
-    smoothed = label_crf(picture, labels[winners], num_labels, preset=field)
+    smoothed = label_crf(image, labels[winners], num_labels, preset=field)
     return np.searchsorted(labels, smoothed)
 
 

@@ -3,9 +3,9 @@
 Forward, without gradients: each layer's attention propagates the class maps (equation 7), layers whose propagated map
 is spread out count less (8), the weighted sum of all layers propagates the maps again (9), pixel-adaptive refinement
 and two thresholds make labels of them (10 to 13), and labels make pairs (14). Backward: each layer's scores learn the
-pairs (15), the spread-out layers most (16). A picture's result never depends on the other pictures of its batch.
+pairs (15), the spread-out layers most (16). An image's result never depends on the other images of its batch.
 
-Shapes: B pictures, L layers, h x w patches, N = h * w, K class slots (the most classes that one picture has).
+Shapes: B images, L layers, h x w patches, N = h * w, K class slots (the most classes that one image has).
 """
 
 import math
@@ -27,11 +27,11 @@ ABSENT = -1
 
 
 class ClassMaps(NamedTuple):
-    """The maps of the classes that each picture has.
+    """The maps of the classes that each image has.
 
     Attributes:
         maps: [B, K, h, w] float32 in 0..1; slots without a class are 0.
-        classes: [B, K] int64, ascending class indices, -1 where a picture has fewer than K classes.
+        classes: [B, K] int64, ascending class indices, -1 where an image has fewer than K classes.
     """
 
     maps: Tensor
@@ -40,7 +40,7 @@ class ClassMaps(NamedTuple):
 
 @torch.no_grad()
 def present_maps(maps: Tensor, labels: Tensor) -> ClassMaps:
-    """Pick each picture's own classes, cut their maps at 0 and stretch each to 0..1 (equations 1 and 2).
+    """Pick each image's own classes, cut their maps at 0 and stretch each to 0..1 (equations 1 and 2).
 
     Args:
         maps: [B, C, h, w] float, signed class maps.
@@ -83,7 +83,7 @@ def layer_weights(maps: Tensor, affinities: Sequence[Tensor], kind: str = "entro
             the most concentrated layer counts fully in equation 9 and not at all in equation 16.
 
     Returns:
-        [B, L] float32. A picture whose maps are all 0 has entropy weights of 0.
+        [B, L] float32. An image whose maps are all 0 has entropy weights of 0.
     """
     if kind not in WEIGHTS:
         raise ParameterError(unknown_name("layer weighting", kind, WEIGHTS))
@@ -101,7 +101,7 @@ def layer_weights(maps: Tensor, affinities: Sequence[Tensor], kind: str = "entro
 def fuse_layers(maps: Tensor, affinities: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Propagate maps [B, K, h, w] by the weighted sum of all layers (equation 9): ``M (sum_l w_l A_l)^T``."""
     if weights.shape != (len(maps), len(affinities)):
-        raise DataError(f"Weights {tuple(weights.shape)} do not fit {len(maps)} pictures and {len(affinities)} layers.")
+        raise DataError(f"Weights {tuple(weights.shape)} do not fit {len(maps)} images and {len(affinities)} layers.")
     fused = sum(
         weight[:, None, None] * affinity for weight, affinity in zip(weights.unbind(1), affinities, strict=True)
     )
@@ -122,10 +122,10 @@ def reliable_labels(
     sampling: str = "nearest",
     ignore_padding: bool = True,
 ) -> Tensor:
-    """Label every patch as one of the picture's classes, background or uncertain (equations 10 to 13).
+    """Label every patch as one of the image's classes, background or uncertain (equations 10 to 13).
 
     Each map is stretched to 0..1 (layer weights do not sum to 1, and both thresholds are absolute), enlarged,
-    refined along the picture's content without the refinement's gain, sampled at the patches and compared:
+    refined along the image's content without the refinement's gain, sampled at the patches and compared:
 
     - ``ignore_middle``: above the high threshold the strongest class, at or below the low one background, else 255;
     - ``literal``: equation 13's cases from top to bottom, as printed: above the *low* threshold the strongest class;
@@ -138,7 +138,7 @@ def reliable_labels(
         thresholds: ``(low, high)``. The paper: (0.35, 0.55) for Conformer-S, (0.15, 0.35) for MCTformer.
         rule: as above.
         iterations: of the refinement; 0 leaves it out, and the maps are compared as they are.
-        dilations: of the refinement, in its pixels. AFA's reach 24 of 256 pixels; small pictures want smaller ones.
+        dilations: of the refinement, in its pixels. AFA's reach 24 of 256 pixels; small images want smaller ones.
         downscale: the refinement works at ``1 / downscale`` of the image's resolution. 2 is AFA's, whose settings the
             paper takes over; 1 is the image's own.
         sampling: ``nearest``, the top-left pixel of each patch (AFA); ``mean``, the mean over the patch.
@@ -173,7 +173,7 @@ def reliable_labels(
 
 
 def layer_losses(scores: Sequence[Tensor], pairs: Tensor) -> Tensor:
-    """How far each layer's gates are from the pairs (equation 15), picture by picture.
+    """How far each layer's gates are from the pairs (equation 15), image by image.
 
     ``1 / N+ sum_(pairs 1) (1 - sigmoid(S)) + 1 / N- sum_(pairs 0) sigmoid(S)``; a term without pairs is 0.
 

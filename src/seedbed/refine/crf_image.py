@@ -1,4 +1,4 @@
-"""The picture that a dense CRF sees: the file's own, or one rebuilt from a network's normalised input."""
+"""The image that a dense CRF sees: the file's own, or one rebuilt from a network's normalised input."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from seedbed.errors import DataError, ParameterError, unknown_name
 MEAN, STD = NORMALISATIONS["imagenet"]
 
 
-def picture_for_crf(picture: np.ndarray, how: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Return what published code shows its CRF instead of a picture, uint8 [H, W, 3].
+def picture_for_crf(image: np.ndarray, how: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return what published code shows its CRF instead of an image, uint8 [H, W, 3].
 
     Args:
         picture: ``[H, W, 3]`` uint8.
-        how: ``own``, the picture itself; ``rebuilt`` from pixels normalised in float32 (MCTformer, TransCAM's
+        how: ``own``, the image itself; ``rebuilt`` from pixels normalised in float32 (MCTformer, TransCAM's
             segmentation), or ``rebuilt_float64``, normalised in float64 and stored in float32 (TransCAM's walk). That
             decides which bytes come back one too low, see `picture_from_normalised`: a quarter of them, or nearly half.
         size: (H, W) to pad to, right and below, by 0 in normalised pixels, which is the mean colour; None: no padding.
     """
-    shown = _unpadded(picture, how)
+    shown = _unpadded(image, how)
     if size is None or tuple(size) == shown.shape[:2]:
         return shown
     padded = picture_from_normalised(np.zeros((3, *size), np.float32))
@@ -29,13 +29,13 @@ def picture_for_crf(picture: np.ndarray, how: str, size: tuple[int, int] | None 
     return padded
 
 
-def _unpadded(picture: np.ndarray, how: str) -> np.ndarray:
+def _unpadded(image: np.ndarray, how: str) -> np.ndarray:
     if how == "own":
-        return picture
+        return image
     if how == "rebuilt":
-        return picture_from_normalised(normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1), "imagenet").numpy())
+        return picture_from_normalised(normalise(torch.from_numpy(image.copy()).permute(2, 0, 1), "imagenet").numpy())
     if how == "rebuilt_float64":
-        return picture_from_normalised(((picture / 255 - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1))
+        return picture_from_normalised(((image / 255 - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1))
     raise ParameterError(unknown_name("picture for the CRF", how, ("own", "rebuilt", "rebuilt_float64")))
 
 
@@ -57,7 +57,7 @@ def picture_from_normalised(
         ``[H, W, 3]`` uint8.
     """
     if normalised.ndim != 3 or normalised.shape[0] != 3:
-        raise DataError(f"Need a normalised picture [3, H, W], got {normalised.shape}.")
+        raise DataError(f"Need a normalised image [3, H, W], got {normalised.shape}.")
     channels_last = normalised.astype(np.float32).transpose(1, 2, 0)
     grey = (channels_last * np.float32(std) + np.float32(mean)) * np.float32(scale)
     return grey.clip(0, 255).astype(np.uint8)

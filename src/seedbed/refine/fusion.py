@@ -44,13 +44,13 @@ def score_fusion(name: str, *, of_logits: bool = False) -> Callable[[Fuse], Fuse
 def fuse_scales(
     logits: Iterable[Tensor], size: tuple[int, int], mode: str, *, mirrored: Iterable[bool] | None = None
 ) -> Tensor:
-    """Fuse class scores of one picture at several scales.
+    """Fuse class scores of one image at several scales.
 
     Args:
         logits: tensors ``[C, h, w]`` of any sizes; an iterator is consumed one by one.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
         mode: a registered name, such as ``mean_logits``.
-        mirrored: for each tensor, whether the picture was mirrored; such maps are flipped back. None: none was.
+        mirrored: for each tensor, whether the image was mirrored; such maps are flipped back. None: none was.
 
     Returns:
         ``[C, H, W]`` float32 in 0..1.

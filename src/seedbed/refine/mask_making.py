@@ -16,18 +16,18 @@ from seedbed.refine.resize import at_picture_size
 from seedbed.settings.dense_crf import CrfSettings
 
 RefineFunction = Callable[[np.ndarray, HeatMaps], np.ndarray]
-"""From a picture (uint8 [H, W, 3]) and its maps at its size to positions in ``[background, *classes]``, [H, W]."""
+"""From an image (uint8 [H, W, 3]) and its maps at its size to positions in ``[background, *classes]``, [H, W]."""
 
 
 def pseudo_masks(
     index: DataIndex, records: Sequence[Record], heatmaps: Mapping[str, HeatMaps], refine: RefineFunction
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (image id, uint8 [H, W] mask: 0 background, class index + 1) of each picture.
+    """Yield (image id, uint8 [H, W] mask: 0 background, class index + 1) of each image.
 
-    Only the classes that a picture's heat maps hold appear in its mask; a picture without any is all background.
+    Only the classes that an image's heat maps hold appear in its mask; an image without any is all background.
 
     Raises:
-        DataError: heat maps were made from a picture of another size, or a class does not fit into a mask of bytes.
+        DataError: heat maps were made from an image of another size, or a class does not fit into a mask of bytes.
     """
     if len(index.classes) >= VOID:
         raise DataError(f"{index.root}: masks hold {VOID - 1} classes at most, not {len(index.classes)}.")

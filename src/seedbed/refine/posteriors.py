@@ -50,7 +50,7 @@ def confident_posteriors(
     """Yield (image id, posteriors of the low run, of the high one), each [K + 1, H, W], background first.
 
     The low run's background claims much, so what stays foreground is confident; the high run's the reverse ([Re],
-    section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once a picture. With constants (TransCAM)
+    section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once an image. With constants (TransCAM)
     the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares of
     ``labels.store_stride`` pixels.
     """

@@ -89,20 +89,20 @@ def refine_cams_with_background(
         raise ParameterError(f"downscale {downscale} leaves nothing of {size[0]} x {size[1]} pixels.")
     images = F.interpolate(images, size=small, mode="bilinear", align_corners=False)
 
-    def winners(picture: int, score: float) -> Tensor:
-        present = labels[picture].nonzero()[:, 0]
-        stack = with_constant_background(cams[picture, present], score)[None]
+    def winners(image: int, score: float) -> Tensor:
+        present = labels[image].nonzero()[:, 0]
+        stack = with_constant_background(cams[image, present], score)[None]
         stack = F.interpolate(stack, size=small, mode="bilinear", align_corners=False).softmax(dim=1)
         refined = F.interpolate(
-            refine(images[picture : picture + 1], stack), size=size, mode="bilinear", align_corners=False
+            refine(images[image : image + 1], stack), size=size, mode="bilinear", align_corners=False
         )
         ids = torch.cat([present.new_zeros(1), present + 1])
         return ids[refined[0].argmax(dim=0)]
 
     low, high = _ordered(thresholds)
     result = []
-    for picture in range(len(cams)):
-        strict, loose = winners(picture, high), winners(picture, low)
+    for image in range(len(cams)):
+        strict, loose = winners(image, high), winners(image, low)
         result.append(torch.where((strict == 0) & (loose != 0), IGNORE, strict))
     return _outside_ignored(torch.stack(result), valid_boxes)
 

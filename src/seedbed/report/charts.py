@@ -82,7 +82,7 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
             x = str(number) if series.shows == "curve" else ""
             rows.append({**head, "x": x, "what": "measured", **_numbers(mean, deviation), "seeds": _count(series)})
         if one.level is not None:
-            what = f"measured, {_words(series.level)}"
+            what = f"measured, {level_words(series.level)}"
             rows.append({**head, "x": "", "what": what, **_numbers(one.level), "seeds": _count(series)})
         x = f"{series.reported['x']:g}" if "x" in series.reported else ""
         for name, value in series.reported.items():
@@ -154,7 +154,7 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
         if one.deviations:
             axes.fill_between(x, *_band(one), color=colour, alpha=0.18, linewidth=0)
         if one.level is not None:
-            named = f"{series.label}, {_words(series.level)}: {_shown(one.level, series)}"
+            named = f"{series.label}, {level_words(series.level)}: {_shown(one.level, series)}"
             axes.axhline(one.level, color=colour, linestyle="--", linewidth=1.1, label=_plain(named))
         place = series.reported.get("x")
         printed = {name: value for name, value in series.reported.items() if name != "x"}
@@ -199,7 +199,7 @@ def _shown(value: float, series: Series) -> str:
     return f"{value:.1f}" if series.y.unit == "%" else f"{value:.3f}"
 
 
-def _words(metric: str) -> str:
+def level_words(metric: str) -> str:
     """``miou_all_layers`` as words, without the quantity that the axis names."""
     return metric.split("_", 1)[-1].replace("_", " ")
 

@@ -1,4 +1,4 @@
-"""Footnotes that only a finished measurement can give: maps that were 0/0, and pictures that were left out."""
+"""Footnotes that only a finished measurement can give: maps that were 0/0, and images that were left out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Read = Callable[[str], Mapping[str, Any]]
 
 
 def counted_notes(table: Table, cells: Sequence[Cell], read: Read) -> list[str]:
-    """Say of each measured row how many maps were undefined and how many pictures were left out, all seeds together.
+    """Say of each measured row how many maps were undefined and how many images were left out, all seeds together.
 
     Args:
         table: names the rows.
@@ -33,7 +33,7 @@ def counted_notes(table: Table, cells: Sequence[Cell], read: Read) -> list[str]:
             total = found[0][2]
         if left_out := sum(int(values.get(SKIPPED, 0)) for values in metrics):
             seen = left_out + sum(int(values[IMAGES]) for values in metrics)
-            skipped.setdefault(f"{left_out} of {seen} pictures left out, their class predicted wrongly", []).append(
+            skipped.setdefault(f"{left_out} of {seen} images left out, their class predicted wrongly", []).append(
                 labels[row]
             )
     notes = [f"{labels[row]}: maps undefined (0/0, or of one value only): {text}." for row, text in undefined.items()]

@@ -1,10 +1,12 @@
-"""Curves as SVG: training histories and mIoU over background thresholds."""
+"""Curves of a table: training histories and mIoU over background thresholds, to hover on a page and as SVG."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from seedbed.report.plots import Line, Plot
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -39,22 +41,34 @@ def read_history_columns(path: str | Path) -> dict[str, list[tuple[float, float]
     return {name: [(float(row["step"]), float(row[name])) for row in rows if row[name]] for name in names}
 
 
-def table_curves(histories: Mapping[str, str], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """SVGs for a table's page: the loss of each network, and mIoU over the background threshold where it was swept.
+def table_plots(histories: Mapping[str, str], metrics: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
+    """Plots of a table: the loss of each network, and mIoU over the background threshold where it was swept.
 
     Args:
         histories: network -> path of its training history.
         metrics: metrics file, ``.../<model>/<explainer>/seed<k>/heatmaps.json`` -> its content.
     """
-    drawings = []
-    for network, path in histories.items():
-        loss = read_history_columns(path)["loss"]
-        drawings.append(draw_curves({network: tuple(zip(*loss, strict=True))}, "step", "loss"))
+    losses = {network: read_history_columns(path)["loss"] for network, path in histories.items()}
+    plots = [
+        Plot(f"Training of {network}", "step", "loss", (Line(network, tuple(loss)),))
+        for network, loss in losses.items()
+    ]
     swept = {
-        ", ".join(Path(path).parts[-4:-1]): (content["curve_background"], content["curve_miou"])
+        ", ".join(Path(path).parts[-4:-1]): tuple(zip(content["curve_background"], content["curve_miou"], strict=True))
         for path, content in metrics.items()
         if "curve_miou" in content
     }
     if swept:
-        drawings.append(draw_curves(swept, "background threshold", "mIoU"))
-    return drawings
+        lines = tuple(Line(label, points) for label, points in swept.items())
+        plots.append(Plot("mIoU over the background threshold", "background threshold", "mIoU", lines))
+    return plots
+
+
+def table_curves(histories: Mapping[str, str], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The same as SVGs; arguments as `table_plots` takes them."""
+    return [draw_plot(plot) for plot in table_plots(histories, metrics)]
+
+
+def draw_plot(plot: Plot) -> str:
+    """A plot's lines as SVG."""
+    return draw_curves({line.label: tuple(zip(*line.points, strict=True)) for line in plot.lines}, plot.x, plot.y)

@@ -13,7 +13,7 @@ HEAT_COLOURS = "inferno"
 
 
 def overlay_heatmap(picture: np.ndarray, heat: np.ndarray, colours: str = HEAT_COLOURS) -> np.ndarray:
-    """Blend a map [H, W] in 0..1 over a picture (uint8 [H, W, 3]) in named colours; undefined values are grey."""
+    """Blend a map [H, W] in 0..1 over an image (uint8 [H, W, 3]) in named colours; undefined values are grey."""
     from matplotlib import colormaps
 
     undefined = np.isnan(heat)[..., None]
@@ -22,7 +22,7 @@ def overlay_heatmap(picture: np.ndarray, heat: np.ndarray, colours: str = HEAT_C
 
 
 def frame_peak(painted: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Frame a map's largest value in red on its painted picture, uint8 [H, W, 3]; nothing if the map is undefined."""
+    """Frame a map's largest value in red on its painted image, uint8 [H, W, 3]; nothing if the map is undefined."""
     if np.isnan(heat).any():
         return painted
     y, x = np.unravel_index(heat.argmax(), heat.shape)
@@ -43,7 +43,7 @@ def frame_boxes(
 
 
 def overlay_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Lay class colours over a darkened picture; void is white."""
+    """Lay class colours over a darkened image; void is white."""
     palette = np.frombuffer(voc_palette(), np.uint8).reshape(256, 3).copy()
     palette[VOID] = 255
     painted = np.where((mask > 0)[..., None], 0.25 * picture + 0.75 * palette[mask], 0.45 * picture)
@@ -88,7 +88,7 @@ def draw_grid(
     changed: Mapping[int, Sequence[str]] = MappingProxyType({}),
     scale: str = "",
 ) -> bytes:
-    """Return a PNG: one row a picture, one titled column a kind of image.
+    """Return a PNG: one row an image, one titled column a kind of image.
 
     Args:
         rows: images, uint8 [h, w, 3]; rows may differ in length.
@@ -130,7 +130,7 @@ def draw_grid(
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    """Small pictures twice as large, so that a browser shows their pixels and not its blur."""
+    """Small images twice as large, so that a browser shows their pixels and not its blur."""
     factor = max(1, 160 // max(image.shape[:2]))
     return (
         image

@@ -13,7 +13,7 @@ SIGNED_SCALE = f"{SCALE}; blue to red: signed, below and above 0"
 SIGNED_COLOURS = "coolwarm"
 
 
-def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[str]) -> bytes:
+def draw_explained(image: np.ndarray, explained: Explained, names: Sequence[str]) -> bytes:
     """Return a PNG.
 
     Args:
@@ -22,12 +22,12 @@ def draw_explained(picture: np.ndarray, explained: Explained, names: Sequence[st
         names: name of every class.
     """
     height, width = next(iter(explained.maps.values())).shape[1:]
-    if (height, width) != picture.shape[:2]:
-        picture = np.asarray(Image.fromarray(picture).resize((width, height)))
+    if (height, width) != image.shape[:2]:
+        image = np.asarray(Image.fromarray(image).resize((width, height)))
     colours = {name: SIGNED_COLOURS if name in explained.signed else HEAT_COLOURS for name in explained.maps}
     scale = SIGNED_SCALE if explained.signed else SCALE
     rows = [
-        [picture, *(overlay_heatmap(picture, maps[position], colours[name]) for name, maps in explained.maps.items())]
+        [image, *(overlay_heatmap(image, maps[position], colours[name]) for name, maps in explained.maps.items())]
         for position in range(len(explained.classes))
     ]
     labels = [

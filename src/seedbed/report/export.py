@@ -46,15 +46,15 @@ def export_masks(
     - ``masks/<image>.png``: PASCAL VOC's palette; 0 background, k + 1 class k, 255 void.
     - ``coco.json``: see `coco_annotations`.
     - ``classes.txt``: class names; line k is value k of the masks.
-    - ``overview.png``: the first pictures, their masks, and ground truth where there is some.
-    - ``metrics.json``: see `seedbed.evaluate.scoring.score_masks`, over the pictures that have ground truth; only where
+    - ``overview.png``: the first images, their masks, and ground truth where there is some.
+    - ``metrics.json``: see `seedbed.evaluate.scoring.score_masks`, over the images that have ground truth; only where
       there is some.
 
     Args:
         folder: where to; one that is there is replaced.
         index: the data set.
-        records: pictures to export.
-        masks: uint8 [H, W] of each picture's size, by image id.
+        records: images to export.
+        masks: uint8 [H, W] of each image's size, by image id.
         scoring: mIoU convention.
         provenance: recorded in both JSON files.
 
@@ -62,7 +62,7 @@ def export_masks(
         What is worth saying of them; see `summary`.
 
     Raises:
-        DataError: a picture has no mask among ``masks``, or sizes or labels do not fit.
+        DataError: an image has no mask among ``masks``, or sizes or labels do not fit.
     """
     metrics, covered = None, []
     judged = [record for record in records if record.mask]
@@ -102,14 +102,14 @@ def summary(exported: Exported, classes: Sequence[str], split: str) -> str:
 def coco_annotations(
     index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray]
 ) -> dict[str, list[dict[str, Any]]]:
-    """COCO's ``images``, ``categories`` and ``annotations``: one annotation a picture and class that its mask shows.
+    """COCO's ``images``, ``categories`` and ``annotations``: one annotation an image and class that its mask shows.
 
     Category k + 1 is class k; the background and void get no annotation. ``segmentation`` holds compressed run lengths,
     ``area`` pixels, ``bbox`` x, y, width and height.
 
     Args:
         index: the data set.
-        records: the pictures; their ids count from 1.
+        records: the images; their ids count from 1.
         masks: uint8 [H, W], by image id.
     """
     images = [

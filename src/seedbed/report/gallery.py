@@ -1,4 +1,4 @@
-"""Galleries: a row a picture (or a picture's class), a column a stage."""
+"""Galleries: a row an image (or an image's class), a column a stage."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -23,14 +23,14 @@ HEAT_SCALE = "heat maps: each from 0 to its own largest value; grey: undefined (
 
 
 class Row(NamedTuple):
-    """What a gallery's row shows: a picture, and one of its classes or None for all of them."""
+    """What a gallery's row shows: an image, and one of its classes or None for all of them."""
 
     index: DataIndex
     record: Record
     label: int | None
 
     def picture(self) -> np.ndarray:
-        """The picture, uint8 [H, W, 3]."""
+        """The image, uint8 [H, W, 3]."""
         return read_picture(self.index.root / self.record.path)
 
     def title(self) -> str:
@@ -47,7 +47,7 @@ class Column(Protocol):
 
 
 class Picture(NamedTuple):
-    """The pictures themselves."""
+    """The images themselves."""
 
     title: str = "picture"
 
@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Ground-truth masks, of the row's class alone if it has one; where there is none, true boxes on a dark picture."""
+    """Ground-truth masks, of the row's class alone if it has one; where there is none, true boxes on a dark image."""
 
     title: str = "ground truth"
 
@@ -64,10 +64,7 @@ class Truth(NamedTuple):
         if row.record.mask is None:
             boxes = [(box.xmin - 1, box.ymin - 1, box.xmax - 1, box.ymax - 1) for box in row.record.boxes]
             return frame_boxes(row.picture() // 4, boxes, (255, 255, 255))
-        mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
-        if row.label is not None:
-            mask = np.where(mask == row.label + 1, mask, 0)
-        return overlay_mask(row.picture(), mask)
+        return overlay_mask(row.picture(), truth_mask(row))
 
 
 class Heat(NamedTuple):
@@ -104,7 +101,7 @@ class Matrix(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """Masks over their pictures."""
+    """Masks over their images."""
 
     title: str
     masks: Mapping[str, np.ndarray]
@@ -135,7 +132,7 @@ def draw_gallery(sections: Sequence[Section]) -> bytes:
 
 
 def interleave(sections: Sequence[Section]) -> list[Section]:
-    """Sections of the same pictures, picture by picture: each picture's rows of all sections below one another."""
+    """Sections of the same images, image by picture: each image's rows of all sections below one another."""
     return [
         section._replace(rows=[section.rows[place]]) for place in range(len(sections[0].rows)) for section in sections
     ]
@@ -144,13 +141,13 @@ def interleave(sections: Sequence[Section]) -> list[Section]:
 def rows_of(
     index: DataIndex, records: Sequence[Record], count: int, per_class: bool = False, subjects: Sequence[str] = ()
 ) -> list[Row]:
-    """Rows for ``count`` pictures.
+    """Rows for ``count`` images.
 
     Args:
-        index, records: the data set, and its pictures to choose from.
+        index, records: the data set, and its images to choose from.
         count: how many are shown; fewer if there are not so many.
-        per_class: a row for each of a picture's classes.
-        subjects: classes to show, in turn; pictures are spread over ``records`` where the data set knows none of them.
+        per_class: a row for each of an image's classes.
+        subjects: classes to show, in turn; images are spread over ``records`` where the data set knows none of them.
     """
     known = [index.class_index(name) for name in subjects if name in index.classes]
     if known:
@@ -159,6 +156,12 @@ def rows_of(
     if not per_class:
         return [Row(index, record, None) for record in chosen]
     return [Row(index, record, label) for record in chosen for label in index.class_indices(record)]
+
+
+def truth_mask(row: Row) -> np.ndarray:
+    """Ground truth of a row's image, uint8 [H, W]; of the row's class alone if it has one."""
+    mask = read_mask(row.index.root / row.record.mask, row.record.size, len(row.index.classes))
+    return mask if row.label is None else np.where(mask == row.label + 1, mask, 0)
 
 
 def unknown_subjects(subjects: Sequence[str], indices: Sequence[DataIndex]) -> list[str]:
@@ -189,7 +192,7 @@ def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
 
 
 def _rows_of_subjects(index: DataIndex, records: Sequence[Record], count: int, labels: Sequence[int]) -> list[Row]:
-    """Pictures of each class in turn, no picture twice."""
+    """Pictures of each class in turn, no image twice."""
     rows: list[Row] = []
     waiting = {label: [r for r in records if label in index.class_indices(r)] for label in labels}
     while len(rows) < count and any(waiting.values()):

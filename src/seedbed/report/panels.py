@@ -29,21 +29,23 @@ MOST_LAYERS = 6
 """Columns of a panel by layer; of a deeper network, layers at equal distances to the last."""
 
 
-def open_section(group: Spec, index: DataIndex, count: int, device: Any) -> Section:
+def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: Sequence[str] = ()) -> Section:
     """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels`` and perhaps ``row`` and ``subjects``.
 
-    Pictures of two classes get a row for each class, as the papers show them.
+    Images of two classes get a row for each class, as the papers show them. Rows of the images ``also`` come last.
     """
     records = subset(index.split(group["split"]), group["subset"])
     per_class = group["subset"] == "two_classes"
     rows = rows_of(index, records, count, per_class=per_class, subjects=group.get("subjects", ()))
+    named = [record for record in records if record.image in set(also) - {row.record.image for row in rows}]
+    rows += rows_of(index, named, len(named), per_class=per_class)
     chosen = list(dict.fromkeys(row.record for row in rows))
     columns = [column for spec in group["panels"] for column in open_columns(spec, index, chosen, device)]
     return Section(" ".join(filter(None, (group["label"], group.get("row")))), rows, columns)
 
 
 def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: int, device: Any) -> list[Section]:
-    """All groups of a figure; those that differ in their ``row`` alone are shown picture by picture."""
+    """All groups of a figure; those that differ in their ``row`` alone are shown image by image."""
     opened: dict[str, list[Section]] = {}
     for group, index in zip(groups, indices, strict=True):
         opened.setdefault(group["label"], []).append(open_section(group, index, count, device))
@@ -73,7 +75,7 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
 
     Args:
         spec: what to show.
-        index, records: the data set and the pictures that will be drawn; maps that are not stored are made for them.
+        index, records: the data set and the images that will be drawn; maps that are not stored are made for them.
         device: where to explain.
     """
     title = spec["label"]

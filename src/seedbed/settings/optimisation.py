@@ -13,7 +13,7 @@ class TrainSettings:
 
     Attributes:
         epochs, iterations: length of the run; exactly one is set.
-        batch_size: pictures in a global batch, over all devices.
+        batch_size: images in a global batch, over all devices.
         optimizer: ``sgd`` or ``adamw``.
         lr: base learning rate; parameter groups multiply it.
         momentum: SGD's momentum, or AdamW's first beta.

@@ -65,7 +65,7 @@ class AffinitySettings:
 class ConfidentPictures(Dataset):
     """Pictures with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
 
-    Picture and the two stacks of CRF posteriors go through the same random crop and mirror, the picture still in raw
+    Image and the two stacks of CRF posteriors go through the same random crop and mirror, the image still in raw
     grey levels, so that padding is black; then it is normalised, and the posteriors are pooled to cells and combined.
     """
 
@@ -142,11 +142,11 @@ def train_affinity_network(
     device: torch.device,
     circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Train on the pictures of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
+    """Train on the images of ``settings.train.split`` that have a class; the others hold no pair to learn from."""
     training = settings.train
     records = [record for record in index.split(training.split) if record.labels]
     if not records:
-        raise DataError(f"Split '{training.split}': no picture has a label, so there are no pairs to learn from.")
+        raise DataError(f"Split '{training.split}': no image has a label, so there are no pairs to learn from.")
     model = build_affinity_network(settings, seed, weights)
     objective = build_objective(training.loss, radius=settings.radius, **training.loss_options)
     data = ConfidentPictures(index, records, low, high, settings)

@@ -118,25 +118,25 @@ class AReAM(nn.Module):
         """Return the loss and its parts: the classification terms, ``affinity`` (equation 16, unweighted) and
         ``uncertain``, the share of patches that the labels leave out.
         """
-        pictures, labels = batch
+        images, labels = batch
         warm = int(self.steps) < self.warmup_steps
         self.steps += 1
-        reading = self.read(model, pictures, labels, None if warm else "mean")
+        reading = self.read(model, images, labels, None if warm else "mean")
         total, parts = sum(reading.losses.values()), dict(reading.losses)
         if not warm:
             # The entropies of equation 8 differ in digits that bfloat16 does not have.
-            with torch.autocast(pictures.device.type, enabled=False):
-                parts["affinity"], parts["uncertain"] = self.supervise(pictures, labels, reading)
+            with torch.autocast(images.device.type, enabled=False):
+                parts["affinity"], parts["uncertain"] = self.supervise(images, labels, reading)
             total = total + self.loss_weight * parts["affinity"]
         return total, {name: part.detach() for name, part in parts.items()}
 
-    def supervise(self, pictures: Tensor, labels: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
-        """Equations 7 to 16: the attention loss, averaged over the pictures, and the share of uncertain patches."""
+    def supervise(self, images: Tensor, labels: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
+        """Equations 7 to 16: the attention loss, averaged over the images, and the share of uncertain patches."""
         maps, classes = present_maps(reading.maps, labels)
         patches = maps.shape[-2] * maps.shape[-1]
         attention = patch_part([layer.detach().float() for layer in reading.attention], patches)
         weights = layer_weights(maps, attention, **self.weighting)
-        cells = reliable_labels(pictures, fuse_layers(maps, attention, weights), classes, **self.labelling)
+        cells = reliable_labels(images, fuse_layers(maps, attention, weights), classes, **self.labelling)
         pairs = attention_affinity_labels(cells, radius=self.radius, cell=1)
         losses = layer_losses(patch_part(reading.scores, patches), pairs)
         inverted = inverted_sum(losses, weights if self.invert else torch.zeros_like(weights), self.supervised_layers)

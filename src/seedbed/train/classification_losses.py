@@ -12,13 +12,13 @@ class MultiLabelSoftMargin:
     """Multi-label soft margin loss of ``(pictures, multi-hot labels)``."""
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        return F.multilabel_soft_margin_loss(model(pictures).float(), labels), {}
+        images, labels = batch
+        return F.multilabel_soft_margin_loss(model(images).float(), labels), {}
 
 
 @loss("cross_entropy", single_label=True)
 class CrossEntropy:
-    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label a picture.
+    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label an image.
 
     A network with two heads pays for each (Conformer on ImageNet, Peng et al. 2021).
     """
@@ -27,8 +27,8 @@ class CrossEntropy:
         self.label_smoothing = label_smoothing
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        heads, truth = heads_of(model(pictures)), labels.argmax(1)
+        images, labels = batch
+        heads, truth = heads_of(model(images)), labels.argmax(1)
         losses = {
             name: F.cross_entropy(logits.float(), truth, label_smoothing=self.label_smoothing)
             for name, logits in heads.items()

@@ -1,4 +1,4 @@
-"""Training a classifier on image-level labels, and its accuracy on held-out pictures."""
+"""Training a classifier on image-level labels, and its accuracy on held-out images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +93,7 @@ def train_classifier(
 
     Raises:
         ParameterError: the settings have no training section.
-        DataError: no picture of the split has a label, or the loss wants exactly one and a picture has not.
+        DataError: no image of the split has a label, or the loss wants exactly one and an image has not.
     """
     training = settings.train
     if training is None:
@@ -110,7 +110,7 @@ def train_classifier(
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:
     if not any(record.labels for record in records):
-        raise DataError(f"Split '{split}': no picture has a label, so there is nothing to learn.")
+        raise DataError(f"Split '{split}': no image has a label, so there is nothing to learn.")
     for record in records if single else ():
         if len(record.labels) != 1:
             raise DataError(

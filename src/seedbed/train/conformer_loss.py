@@ -9,7 +9,7 @@ from seedbed.train.backbone_losses import Classification, Reading
 from seedbed.train.objectives import loss
 
 
-def read_conformer(model: nn.Module, pictures: Tensor, labels: Tensor, record: str | None) -> Reading:
+def read_conformer(model: nn.Module, images: Tensor, labels: Tensor, record: str | None) -> Reading:
     """Soft margin loss of the sum of both heads' logits (TransCAM), and the convolutional head's maps.
 
     A network with one output more than there are labels has a background output in front, as published: it enters
@@ -24,7 +24,7 @@ def read_conformer(model: nn.Module, pictures: Tensor, labels: Tensor, record: s
     Raises:
         ParameterError: the outputs are neither as many as the labels nor one more.
     """
-    output = model(pictures, attention=record, scores=record)
+    output = model(images, attention=record, scores=record)
     logits = output.conv_logits.float() + output.trans_logits.float()
     extra = logits.shape[1] - labels.shape[1]
     if extra not in (0, 1):

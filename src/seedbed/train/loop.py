@@ -63,7 +63,7 @@ def fit(
 
     Raises:
         NotFiniteError: the loss or a weight is NaN or infinite; the last good resume state stays.
-        UserError: a process that reads pictures died, the resume state cannot be written, or the training does not fit
+        UserError: a process that reads images died, the resume state cannot be written, or the training does not fit
             into the GPU's memory.
     """
     torch.set_num_threads(settings.compute_threads)
@@ -169,14 +169,14 @@ def _batches(
 
 @contextmanager
 def _worker_deaths_explained(state_path: Path) -> Iterator[None]:
-    """Name the cause where PyTorch notices, at any moment, that a process which reads pictures has died."""
+    """Name the cause where PyTorch notices, at any moment, that a process which reads images has died."""
     try:
         yield
     except (RuntimeError, ConnectionError) as error:  # the latter while a batch is fetched from the dead
         if isinstance(error, RuntimeError) and not re.match(r"DataLoader worker \(pid", str(error)):
             raise
         raise UserError(
-            f"A process that reads pictures died ({error}), most likely for want of memory. Give the rule more memory "
+            f"A process that reads images died ({error}), most likely for want of memory. Give the rule more memory "
             f"(mem_mb), or lower loader_workers, and rerun: training goes on from {state_path}, where there is one."
         ) from None
 

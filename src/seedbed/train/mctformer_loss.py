@@ -10,7 +10,7 @@ from seedbed.train.objectives import loss
 
 
 def read_mctformer(
-    model: nn.Module, pictures: Tensor, labels: Tensor, record: str | None, maps: str = "patch_cam"
+    model: nn.Module, images: Tensor, labels: Tensor, record: str | None, maps: str = "patch_cam"
 ) -> Reading:
     """Soft margin losses of class tokens and patch head (weight 1 each), and the patch head's maps.
 
@@ -22,7 +22,7 @@ def read_mctformer(
         maps: ``patch_cam``, equation 1's class activation map; ``fused``, its product with the class attention of the
             last layers, the map that MCTformer refines at inference.
     """
-    output = model(pictures, attention=record, scores=record)
+    output = model(images, attention=record, scores=record)
     losses = {
         "class": F.multilabel_soft_margin_loss(output.class_logits.float(), labels),
         "patch": F.multilabel_soft_margin_loss(output.patch_logits.float(), labels),

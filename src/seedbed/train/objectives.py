@@ -32,7 +32,7 @@ def loss(name: str, *, task: Task = "classifier", single_label: bool = False) ->
 
 
 def excludes_other_classes(name: str) -> bool:
-    """Whether a classifier trained with this loss takes exactly one class to be in a picture."""
+    """Whether a classifier trained with this loss takes exactly one class to be in an image."""
     return any(entry.keywords.get("single_label", False) for entry in registrations(PACKAGE, "loss").get(name, ()))
 
 

@@ -22,8 +22,8 @@ class PixelCrossEntropy:
         self.align_corners, self.balanced = align_corners, balanced
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        logits = model(pictures).float()
+        images, labels = batch
+        logits = model(images).float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
         if not self.balanced:
             return mean_cross_entropy(logits, labels), {}

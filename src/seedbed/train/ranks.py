@@ -2,7 +2,7 @@
 
 Each process (rank) reads its share of every global batch. The shares are put together, so that the objective sees the
 whole batch on each rank, as on a single device; only the network's forward pass is divided: a rank runs its own share
-and the outputs are put together again. So a loss may be normalised by counts, compare pictures with each other, or keep
+and the outputs are put together again. So a loss may be normalised by counts, compare images with each other, or keep
 a memory, and need not know of ranks. Inside the divided pass
 
 - batch normalisation uses the statistics of the whole batch (`Divided`);
@@ -217,7 +217,7 @@ class Divided(TorchFunctionMode):
         own = self.mine.stop - self.mine.start
         if not x.ndim or len(x) % own:
             raise ParameterError(
-                f"A layer that depends on the batch gets a tensor of shape {tuple(x.shape)} for {own} pictures, which "
+                f"A layer that depends on the batch gets a tensor of shape {tuple(x.shape)} for {own} images, which "
                 "cannot be divided among several GPUs. Train this network on one."
             )
         return len(x) // own * self.count

@@ -85,7 +85,7 @@ class Run:
         self._count = 0
 
     def whole_batch(self, batch: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
-        """The ``count`` pictures of a batch on the device: what this rank has read, and what the others have."""
+        """The ``count`` images of a batch on the device: what this rank has read, and what the others have."""
         batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
         return tuple(gather(part, count, self.ranks) for part in batch) if self.ranks.size > 1 else batch
 

@@ -91,7 +91,7 @@ def train_segmenter(
     device: torch.device,
     circumstances: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Train on the pictures of ``settings.train.split`` with ``masks`` by image id."""
+    """Train on the images of ``settings.train.split`` with ``masks`` by image id."""
     training = settings.train
     model = build_segmenter(settings, len(index.classes), seed, weights)
     objective = build_objective(training.loss, **training.loss_options)
@@ -115,7 +115,7 @@ def predict_masks(
     The network is one for segmentation, or a classifier that predicts masks itself, see `seedbed.models.registry`.
     """
     model = model.to(device).eval()
-    # MCTformer's fusion enlarges the logits straight to the picture, TransCAM's goes through the input's size.
+    # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
     one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
@@ -133,7 +133,7 @@ def predict_masks(
 
 
 def _scaled(picture: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
-    """One view [3, h, w] of a picture, scaled before or after its normalisation, then mirrored."""
+    """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
     first = settings.scaling != "picture"
     pixels = view(
         picture,

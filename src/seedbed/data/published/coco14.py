@@ -1,4 +1,4 @@
-"""MS COCO 2014: 80 classes, the pictures that have an annotation, and semantic masks painted from the instances."""
+"""MS COCO 2014: 80 classes, the images that have an annotation, and semantic masks painted from the instances."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from types import MappingProxyType
 from seedbed.data.coco_annotations import CocoImage, CocoInstances, paint, read_instances
 from seedbed.data.images import picture_size
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -35,21 +36,22 @@ SPLITS = {"train": ("train", "trainaug"), "val": ("val",)}
 EXPECTED = MappingProxyType({"train": 82081, "trainaug": 82081, "val": 40137})
 
 
+@published("coco14", splits="train trainaug val", offers="boxes masks")
 def prepare_coco14(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:
     """Index COCO 2014 below ``root/raw``, and paint its masks to ``root/SemanticMasks`` as palette PNGs.
 
-    Pictures without any annotation are left out, as in the papers' lists. Labels are the categories that occur, those
+    Images without any annotation are left out, as in the papers' lists. Labels are the categories that occur, those
     of crowds too, though masks show crowds as void. ``train`` is also ``trainaug``, on which networks train.
 
     Args:
         root: the data set's folder.
-        expected: pictures of each split.
+        expected: images of each split.
         workers: processes that paint; None takes all processors.
 
     Raises:
-        DataError: a raw file is missing or damaged, or a split has another number of pictures.
+        DataError: a raw file is missing or damaged, or a split has another number of images.
     """
     root = Path(root)
     records: list[Record] = []
@@ -66,7 +68,7 @@ def instances_file(root: str | Path, split: str) -> Path:
 
 
 def image_id(image: str) -> int:
-    """COCO's number of a picture: 9 of ``COCO_train2014_000000000009``."""
+    """COCO's number of an image: 9 of ``COCO_train2014_000000000009``."""
     return int(image.rpartition("_")[2])
 
 
@@ -87,7 +89,7 @@ def _require_categories(instances: CocoInstances) -> None:
 
 @dataclass(frozen=True)
 class _Prepare:
-    """Makes the record of a picture, and writes its mask."""
+    """Makes the record of an image, and writes its mask."""
 
     root: Path
     split: str

@@ -1,4 +1,4 @@
-"""Whether a prepared data set has as many pictures in each split as its publishers say."""
+"""Whether a prepared data set has as many images in each split as its publishers say."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from seedbed.errors import DataError
 
 
 def require_counts(index: DataIndex, expected: Mapping[str, int]) -> DataIndex:
-    """Return ``index`` if every split of ``expected`` has that many pictures.
+    """Return ``index`` if every split of ``expected`` has that many images.
 
     Raises:
         DataError: naming the data set, the split and both numbers.
@@ -16,7 +16,7 @@ def require_counts(index: DataIndex, expected: Mapping[str, int]) -> DataIndex:
     for split, count in expected.items():
         if found.get(split, 0) != count:
             raise DataError(
-                f"{index.root}: split '{split}' has {found.get(split, 0):,} pictures, the published one {count:,}. "
+                f"{index.root}: split '{split}' has {found.get(split, 0):,} images, the published one {count:,}. "
                 "The raw files are of another version or incomplete; fetch or link them again."
             )
     return index

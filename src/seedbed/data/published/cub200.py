@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds-200-2011: 200 species, one bird a picture, with its box and its segmentation."""
+"""Caltech-UCSD Birds-200-2011: 200 species, one bird an image, with its box and its segmentation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from PIL import Image
 from seedbed.data.boxes import corners
 from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -27,7 +28,7 @@ SPLITS = {"1": ("train", "trainaug"), "0": ("test",)}
 
 @dataclass(frozen=True)
 class _Item:
-    """What the lists say of a picture: file below ``images``, class number from 0, splits, and x, y, width, height."""
+    """What the lists say of an image: file below ``images``, class number from 0, splits, and x, y, width, height."""
 
     file: str
     label: int
@@ -35,6 +36,7 @@ class _Item:
     box: tuple[float, float, float, float]
 
 
+@published("cub200", splits="train trainaug test", offers="boxes masks single_label")
 def prepare_cub200(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, threshold: float = 0.5, workers: int | None = None
 ) -> DataIndex:
@@ -46,19 +48,19 @@ def prepare_cub200(
 
     Args:
         root: the data set's folder.
-        expected: pictures of each split.
+        expected: images of each split.
         threshold: share of annotators, in [0, 1).
         workers: processes; None takes all processors.
 
     Raises:
-        DataError: a raw file is missing or damaged, or a split has another number of pictures.
+        DataError: a raw file is missing or damaged, or a split has another number of images.
     """
     root = Path(root)
     classes = tuple(name for (name,) in _read_list(root / CUB / "classes.txt", 1).values())
     items = _read_items(root / CUB, len(classes))
     with atomic_directory(root / MASKS) as masks, Workers(workers) as pool:
         work = _Prepare(root, masks, classes, threshold)
-        records = list(progress(pool.map(work, items), len(items), "pictures"))
+        records = list(progress(pool.map(work, items), len(items), "images"))
         index = DataIndex(root, classes, validate_records(records, classes, str(root / CUB)))
         return require_counts(index, expected)
 
@@ -69,16 +71,16 @@ def _read_items(folder: Path, num_classes: int) -> list[_Item]:
     for name, table in (("image_class_labels", labels), ("train_test_split", splits), ("bounding_boxes", boxes)):
         if set(table) != set(files):
             number = min(set(table) ^ set(files))
-            raise DataError(f"{folder / name}.txt: does not list the pictures of images.txt; they differ at {number}.")
+            raise DataError(f"{folder / name}.txt: does not list the images of images.txt; they differ at {number}.")
     items = []
     for number, (file,) in files.items():
         label, part = labels[number][0], splits[number][0]
         if part not in SPLITS or not label.isdigit() or not 1 <= int(label) <= num_classes:
-            raise DataError(f"{folder}: picture {number} has the class '{label}' and the split '{part}'.")
+            raise DataError(f"{folder}: image {number} has the class '{label}' and the split '{part}'.")
         try:
             box = tuple(float(text) for text in boxes[number])
         except ValueError as error:
-            raise DataError(f"{folder / 'bounding_boxes.txt'}: picture {number}: {error}.") from None
+            raise DataError(f"{folder / 'bounding_boxes.txt'}: image {number}: {error}.") from None
         items.append(_Item(file, int(label) - 1, SPLITS[part], box))
     return items
 
@@ -96,7 +98,7 @@ def _read_list(path: Path, values: int) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _Prepare:
-    """Makes the record of a picture, and writes its mask."""
+    """Makes the record of an image, and writes its mask."""
 
     root: Path
     masks: Path
@@ -105,23 +107,23 @@ class _Prepare:
 
     def __call__(self, item: _Item) -> Record:
         name = Path(item.file).stem
-        picture = f"{CUB}/images/{item.file}"
-        size = picture_size(self.root / picture)
+        image = f"{CUB}/images/{item.file}"
+        size = picture_size(self.root / image)
         bird = _read_grey(self.root / SEGMENTATIONS / Path(item.file).with_suffix(".png"), size) > self.threshold * 255
         (self.masks / f"{name}.png").write_bytes(encode_mask(bird.astype(np.uint8) * np.uint8(item.label + 1)))
         label = self.classes[item.label]
         box = Box(label, *corners(*item.box, size))
-        return Record(name, item.splits, (label,), picture, f"{MASKS}/{name}.png", size, (box,))
+        return Record(name, item.splits, (label,), image, f"{MASKS}/{name}.png", size, (box,))
 
 
 def _read_grey(path: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
-            grey = np.asarray(picture.convert("L"))
+        with Image.open(path) as image:
+            grey = np.asarray(image.convert("L"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such segmentation. Unpack the archive again.") from None
     except UNREADABLE as error:
         raise DataError(f"{path}: not a readable segmentation ({error}). Unpack the archive again.") from None
     if grey.shape != size:
-        raise DataError(f"{path}: is {grey.shape[0]} x {grey.shape[1]}, its picture {size[0]} x {size[1]}.")
+        raise DataError(f"{path}: is {grey.shape[0]} x {grey.shape[1]}, its image {size[0]} x {size[1]}.")
     return grey

@@ -12,6 +12,7 @@ from scipy.io.matlab import MatReadError
 
 from seedbed.data.images import picture_size
 from seedbed.data.index import Box, DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.voc import read_annotation
 from seedbed.data.workers import Workers
@@ -34,6 +35,7 @@ class Synset:
     number: int
 
 
+@published("imagenet", splits="val", offers="boxes single_label")
 def prepare_imagenet(
     root: str | Path,
     *,
@@ -41,20 +43,20 @@ def prepare_imagenet(
     num_classes: int = NUM_CLASSES,
     workers: int | None = None,
 ) -> DataIndex:
-    """Index the ImageNet validation pictures below ``root/raw``.
+    """Index the ImageNet validation images below ``root/raw``.
 
-    Class k is the k-th WordNet id, as in networks trained on ImageNet; its name is ``<id>_<first word>``. The pictures
+    Class k is the k-th WordNet id, as in networks trained on ImageNet; its name is ``<id>_<first word>``. The images
     may lie in one folder, as published, or in one folder a class. Boxes are taken where their archive is there, as
     published.
 
     Args:
         root: the data set's folder.
-        expected: pictures of the split ``val``.
+        expected: images of the split ``val``.
         num_classes: how many classes the devkit must have.
         workers: processes; None takes all processors.
 
     Raises:
-        DataError: a raw file is missing or damaged, labels and pictures do not match, or their number is another.
+        DataError: a raw file is missing or damaged, labels and images do not match, or their number is another.
     """
     root = Path(root)
     synsets = read_synsets(root / DEVKIT / "meta.mat")
@@ -66,15 +68,15 @@ def prepare_imagenet(
     missing = sorted(set(labels) ^ set(pictures))
     if missing:
         raise DataError(
-            f"{root / PICTURES}: {len(pictures)} pictures for {len(labels)} labels of the devkit; "
+            f"{root / PICTURES}: {len(pictures)} images for {len(labels)} labels of the devkit; "
             f"{missing[0]} has one only."
         )
     if boxes and set(boxes) != set(pictures):
-        raise DataError(f"{root / BOXES}: boxes of {len(boxes)} pictures, not of {len(pictures)}. Unpack it again.")
+        raise DataError(f"{root / BOXES}: boxes of {len(boxes)} images, not of {len(pictures)}. Unpack it again.")
     work = _MakeRecord(root, {synset.wnid: synset.name for synset in synsets})
     items = [(labels[image], pictures[image], boxes.get(image)) for image in sorted(labels)]
     with Workers(workers) as pool:
-        records = list(progress(pool.map(work, items, chunk=64), len(items), "pictures"))
+        records = list(progress(pool.map(work, items, chunk=64), len(items), "images"))
     index = DataIndex(root, names, validate_records(records, names, str(root / PICTURES)))
     return require_counts(index, expected)
 
@@ -104,7 +106,7 @@ def _class_name(wnid: str, words: str) -> str:
 
 
 def _read_labels(path: Path, synsets: tuple[Synset, ...]) -> dict[str, str]:
-    """Picture name -> class name; line i of the file labels picture i."""
+    """Picture name -> class name; line i of the file labels image i."""
     by_number = {synset.number: synset.name for synset in synsets}
     try:
         numbers = [int(line) for line in path.read_text().split()]
@@ -127,7 +129,7 @@ def _files(folder: Path, suffix: str) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class _MakeRecord:
-    """Makes the record of (class name, picture, boxes or None); ``names`` are the classes by WordNet id."""
+    """Makes the record of (class name, image, boxes or None); ``names`` are the classes by WordNet id."""
 
     root: Path
     names: Mapping[str, str]

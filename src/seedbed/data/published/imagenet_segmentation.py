@@ -1,6 +1,6 @@
-"""ImageNet-Segmentation: 4,276 pictures with one binary mask each, from one HDF5-format MATLAB file.
+"""ImageNet-Segmentation: 4,276 images with one binary mask each, from one HDF5-format MATLAB file.
 
-``value/img`` and ``value/gt`` hold references, one a picture: to the picture, and to a cell that holds a reference to
+``value/img`` and ``value/gt`` hold references, one an image: to the image, and to a cell that holds a reference to
 the mask. MATLAB stores arrays with their axes reversed.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.workers import Workers
 from seedbed.errors import DataError
@@ -29,20 +30,21 @@ EXPECTED = MappingProxyType({"val": 4276})
 _BATCH = 16
 
 
+@published("imagenet_segmentation", splits="val", offers="masks single_label")
 def prepare_imagenet_segmentation(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:
-    """Write pictures and masks of ``root/raw/.../gtsegs_ijcv.mat`` to ``root/pictures`` as PNGs, and index them.
+    """Write images and masks of ``root/raw/.../gtsegs_ijcv.mat`` to ``root/pictures`` as PNGs, and index them.
 
-    The one split is ``val``; the one class is ``object``. Pictures are stored without loss.
+    The one split is ``val``; the one class is ``object``. Images are stored without loss.
 
     Args:
         root: the data set's folder.
-        expected: pictures of the split.
+        expected: images of the split.
         workers: processes; None takes all processors.
 
     Raises:
-        DataError: the file is missing or damaged, holds something else, or another number of pictures.
+        DataError: the file is missing or damaged, holds something else, or another number of images.
     """
     root = Path(root)
     count = _count(root / SOURCE)
@@ -51,7 +53,7 @@ def prepare_imagenet_segmentation(
             (folder / name).mkdir()
         batches = [range(first, min(first + _BATCH, count)) for first in range(0, count, _BATCH)]
         results = pool.map(_Write(root / SOURCE, folder), batches, chunk=1)
-        sizes = list(progress((size for batch in results for size in batch), count, "pictures"))
+        sizes = list(progress((size for batch in results for size in batch), count, "images"))
         records = (_record(number, size) for number, size in enumerate(sizes))
         index = DataIndex(root, CLASSES, validate_records(records, CLASSES, str(root / SOURCE)))
         return require_counts(index, expected)
@@ -63,7 +65,7 @@ def read_item(file: h5py.File, number: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: naming position and problem.
     """
-    where = f"{file.filename}, picture {number}"
+    where = f"{file.filename}, image {number}"
     try:
         picture = file[file["value/img"][number, 0]][()]
         mask = file[file[file["value/gt"][number, 0]][0, 0]][()]
@@ -73,7 +75,7 @@ def read_item(file: h5py.File, number: int) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{where}: must be uint8 [3, W, H] as stored, not {picture.dtype} {picture.shape}.")
     picture, mask = picture.transpose(2, 1, 0), mask.transpose(1, 0) if mask.ndim == 2 else mask
     if mask.shape != picture.shape[:2]:
-        raise DataError(f"{where}: the mask is {mask.shape}, its picture {picture.shape[:2]}.")
+        raise DataError(f"{where}: the mask is {mask.shape}, its image {picture.shape[:2]}.")
     if not np.isin(mask, (-1, 0, 1)).all():
         raise DataError(f"{where}: the mask has values other than 0, 1 and -1: {np.unique(mask)[:5]}.")
     return np.ascontiguousarray(picture), np.where(mask == -1, VOID, mask).astype(np.uint8)
@@ -83,7 +85,7 @@ def _count(path: Path) -> int:
     with _open(path) as file:
         shapes = [getattr(file.get(f"value/{name}"), "shape", None) for name in ("img", "gt")]
     if shapes[0] is None or len(shapes[0]) != 2 or shapes[0] != shapes[1]:
-        raise DataError(f"{path}: lacks value/img and value/gt of one shape [pictures, 1]. Fetch the file again.")
+        raise DataError(f"{path}: lacks value/img and value/gt of one shape [images, 1]. Fetch the file again.")
     return shapes[0][0]
 
 
@@ -98,7 +100,7 @@ def _open(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class _Write:
-    """Writes a run of pictures and masks, and returns their sizes."""
+    """Writes a run of images and masks, and returns their sizes."""
 
     source: Path
     folder: Path

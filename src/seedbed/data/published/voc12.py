@@ -1,6 +1,6 @@
 """PASCAL VOC 2012 with the Semantic Boundaries Dataset (SBD): the splits and masks of weakly supervised segmentation.
 
-``trainaug`` is SBD's train and val and VOC's train, without VOC's val: 10,582 pictures. Their labels come from VOC's
+``trainaug`` is SBD's train and val and VOC's train, without VOC's val: 10,582 images. Their labels come from VOC's
 own XML, difficult objects included; their masks are VOC's where VOC has one, SBD's, which have no void, otherwise.
 """
 
@@ -15,6 +15,7 @@ from scipy.io.matlab import MatReadError
 
 from seedbed.data.images import picture_size
 from seedbed.data.index import DataIndex, Record, validate_records
+from seedbed.data.published.catalogue import published
 from seedbed.data.published.counts import require_counts
 from seedbed.data.voc import VOC_CLASSES, read_annotation, read_image_list
 from seedbed.data.workers import Workers
@@ -32,6 +33,7 @@ EXPECTED_TEST = 1456
 _LIST = "ImageSets/Segmentation/{}.txt"
 
 
+@published("voc12", splits="train trainaug val test", offers="boxes masks", test="voc12_test")
 def prepare_voc12(
     root: str | Path,
     *,
@@ -45,19 +47,19 @@ def prepare_voc12(
 
     Args:
         root: the data set's folder.
-        expected: pictures of each split.
-        expected_test: pictures of ``test``, where it is there.
+        expected: images of each split.
+        expected_test: images of ``test``, where it is there.
         workers: processes; None takes all processors.
 
     Raises:
-        DataError: a raw file is missing or damaged, or a split has another number of pictures.
+        DataError: a raw file is missing or damaged, or a split has another number of images.
     """
     root = Path(root)
     members = _members(root)
     has_test = (root / TEST).is_dir()
     with atomic_directory(root / MASKS) as masks, Workers(workers) as pool:
         work = _Prepare(root, masks)
-        records = list(progress(pool.map(work, sorted(members.items())), len(members), "pictures"))
+        records = list(progress(pool.map(work, sorted(members.items())), len(members), "images"))
         if has_test:
             test = read_image_list(root / TEST / _LIST.format("test"))
             records += pool.map(_TestRecord(root), test)
@@ -103,7 +105,7 @@ def read_sbd_mask(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Prepare:
-    """Makes the record of a picture; where VOC has no mask, SBD's is written to ``masks``."""
+    """Makes the record of an image; where VOC has no mask, SBD's is written to ``masks``."""
 
     root: Path
     masks: Path
@@ -125,15 +127,13 @@ class _Prepare:
         path = self.root / SBD / "cls" / f"{image}.mat"
         mask = read_sbd_mask(path)
         if mask.shape != size:
-            raise DataError(
-                f"{path}: the mask is {mask.shape[0]} x {mask.shape[1]}, its picture {size[0]} x {size[1]}."
-            )
+            raise DataError(f"{path}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}.")
         (self.masks / f"{image}.png").write_bytes(encode_mask(mask))
 
 
 @dataclass(frozen=True)
 class _TestRecord:
-    """Makes the record of a test picture, of which nothing but the picture is published."""
+    """Makes the record of a test image, of which nothing but the image is published."""
 
     root: Path
 

@@ -1,7 +1,7 @@
 """Unpack tar, tgz and zip archives: whole or not at all, and nothing outside the folder they are unpacked into.
 
 Members are files and folders. An archive with links, devices, absolute names or ``..`` is refused whole, as is one that
-unpacks to far more than archives of pictures do.
+unpacks to far more than archives of images do.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from seedbed.errors import DataError
 from seedbed.io.atomic import atomic_directory
 
 RATIO = 100
-"""Archives of pictures and annotations unpack to a few times their size."""
+"""Archives of images and annotations unpack to a few times their size."""
 _SLACK = 100 << 20
 _CHUNK = 1 << 20
 _DAMAGE = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError)

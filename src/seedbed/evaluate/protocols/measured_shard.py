@@ -45,6 +45,6 @@ def run_protocol(
         DataError: an image lacks what is needed (one label, a box, a mask).
     """
     measured = build_measurement(name, options)
-    setting = Setting(model.to(device).eval(), index, records, explainer, device, Fitting("pictures"), block, begun)
+    setting = Setting(model.to(device).eval(), index, records, explainer, device, Fitting("images"), block, begun)
     with torch.no_grad():
         return measured.count(setting)

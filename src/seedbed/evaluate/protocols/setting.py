@@ -1,4 +1,4 @@
-"""What a measurement of explanations works on: a shard's pictures, squashed to the network's input, and their maps."""
+"""What a measurement of explanations works on: a shard's images, squashed to the network's input, and their maps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's pictures, how they are explained, and what was counted of the shard before."""
+    """A network, the shard's images, how they are explained, and what was counted of the shard before."""
 
     model: nn.Module
     index: DataIndex
@@ -59,10 +59,10 @@ class Setting(NamedTuple):
         return self._replace(explainer=replace(self.explainer, input=shown))
 
     def batches(self) -> Iterator[Batch]:
-        """The shard's pictures in batches.
+        """The shard's images in batches.
 
         Raises:
-            ParameterError: the explainer has no input size, so pictures do not fit together.
+            ParameterError: the explainer has no input size, so images do not fit together.
         """
         if self.explainer.input.size is None:
             raise ParameterError(f"Measuring '{self.explainer.method}' needs an explainer with an input size.")
@@ -80,7 +80,7 @@ class Setting(NamedTuple):
         """Class scores [B, C].
 
         Raises:
-            ParameterError: the network does not take pictures of the explainer's input size.
+            ParameterError: the network does not take images of the explainer's input size.
         """
         try:
             return self.fit(lambda inputs: logits_of(self.model(inputs)), batch.inputs)
@@ -100,7 +100,7 @@ class Setting(NamedTuple):
         return self.fit(maps, inputs, targets)
 
     def label(self, record: Record) -> int:
-        """The one class of a picture.
+        """The one class of an image.
 
         Raises:
             DataError: it has none or several.
@@ -113,10 +113,10 @@ class Setting(NamedTuple):
         return classes[0]
 
     def labels(self, batch: Batch) -> Tensor:
-        """The one class of each picture, int64 [B].
+        """The one class of each image, int64 [B].
 
         Raises:
-            DataError: a picture has none or several, or the network's classes are not the data set's.
+            DataError: an image has none or several, or the network's classes are not the data set's.
         """
         classes, known = len(self.index.classes), getattr(self.model, "num_classes", None)
         if known is not None and known != classes:

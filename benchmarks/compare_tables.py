@@ -1,4 +1,4 @@
-"""How the measured numbers of two runs differ, as Markdown: ``python tools/compare_tables.py BEFORE AFTER``.
+"""How the measured numbers of two runs differ, as Markdown: ``python benchmarks/compare_tables.py BEFORE AFTER``.
 
 Each is a folder in which the workflow ran, or a preset's results. The exit status is 1 where any cell differs.
 """

@@ -1,0 +1,42 @@
+"""How far a score would move with other images: the percentile bootstrap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from seedbed.errors import DataError
+from seedbed.evaluate.confusion import ConfusionMatrix
+
+RESAMPLES = 1000
+
+
+def bootstrap_miou(
+    matrices: Sequence[ConfusionMatrix], convention: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the mIoU over images: its 2.5th and 97.5th percentile over resamples of the images.
+
+    Each resample draws as many images as there are, with replacement, and sums their counts (B. Efron, "Bootstrap
+    methods", Annals of Statistics 1979).
+
+    Args:
+        matrices: one an image, of the same classes.
+        convention: see `ConfusionMatrix.miou`.
+        resamples: how many.
+        seed: of the draws.
+
+    Raises:
+        DataError: there is no image, or none with a labelled pixel.
+    """
+    if not matrices:
+        raise DataError("An interval over images needs images.")
+    shape = np.shape(matrices[0].to_dict()["counts"])
+    counts = csr_array(np.stack([np.ravel(matrix.to_dict()["counts"]) for matrix in matrices]))
+    draws = np.random.default_rng(seed).multinomial(len(matrices), [1 / len(matrices)] * len(matrices), size=resamples)
+    scores = [_miou(draw @ counts, shape, convention) for draw in draws]
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _miou(counts: np.ndarray, shape: tuple[int, ...], convention: str) -> float:
+    return ConfusionMatrix.from_dict({"num_classes": shape[0], "counts": counts.reshape(shape)}).miou(convention)
