@@ -146,7 +146,7 @@ def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     assert [row["x"] for row in rows] == ["1", "2", "3", "4"]
     assert [float(row["value"]) for row in rows] == pytest.approx([100 * m for m in layers["miou_per_layer"]], rel=1e-4)
     page = (root / "figures/exvit/figure8.html").read_text()
-    assert "data:image/png;base64," in page and "One seed (0)" in page and "not comparable" in page
+    assert 'class="plot"' in page and "figure8.svg" in page and "One seed (0)" in page and "not comparable" in page
     record = json.loads((copy_of_finished / folder / "submission.json").read_text())
     with tarfile.open(copy_of_finished / folder / "submission.tgz") as archive:
         assert len(archive.getnames()) == record["images"] == 6
