@@ -1,6 +1,6 @@
 """A small table with a cell of every status, and the numbers behind it."""
 
-from seedbed.papers.plan import Cell, Measurement
+from seedbed.papers.plan import Cell, MapMeasurement
 from seedbed.papers.tables import Table
 
 EVIL = '<script>alert("x")</script> & | $a_b$'
@@ -21,7 +21,7 @@ def table(**changes):
 
 
 def measurement(metric):
-    return Measurement("heatmaps", "shapes", "train", "vit", metric, "maps")
+    return MapMeasurement("heatmaps", "shapes", "train", "vit", metric, "maps")
 
 
 def cells():

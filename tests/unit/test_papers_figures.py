@@ -56,6 +56,13 @@ def test_what_a_figure_lacks_is_named():
         figure_panels(figure([{"label": "a", "shows": "bars", "pipeline": {"stage": "heatmaps"}}]), PRESET, LAYOUT)
 
 
+@pytest.mark.parametrize(("lacking", "panel"), [("shows", {"shows": None}), ("y", {"shows": "curve"})])
+def test_a_panel_says_what_it_shows_and_a_chart_what_it_measures(lacking, panel):
+    drawn = figure([{"label": "a", **CURVE, **panel}], y=None)
+    with pytest.raises(ParameterError, match=rf"figure1, panel 'a': lacks {lacking}\."):
+        figure_panels(drawn, PRESET, LAYOUT)
+
+
 def test_notes_of_a_figure():
     drawn = figure([{"label": "a", **CURVE, "axes": "left"}, {"label": "b", **CURVE, "axes": "b"}])
     notes = figure_notes(drawn, figure_panels(drawn, PRESET, LAYOUT), PRESET)

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from seedbed.errors import ParameterError
-from seedbed.papers import Cell, Layout, Measurement, Table, missing_names, read_papers, seeds_of, table_cells
-from seedbed.papers.plan import histories, measure, trained_on_the_way
+from seedbed.papers import Cell, Layout, Table, missing_names, read_papers, seeds_of, table_cells
+from seedbed.papers.plan import histories, measure, measurement_of, trained_on_the_way
 from seedbed.params import Preset
 from seedbed.params.data import Published
 from seedbed.plan.describe import describe, footnotes
@@ -87,7 +87,8 @@ def row(name="ours", **more):
 
 def measured(**more):
     names = {"stage": "heatmaps", "dataset": "shapes", "split": "train", "model": "vit", "metric": "miou"}
-    return Measurement(**{**names, "explainer": "maps", **more})
+    given = {**names, "explainer": "maps", **more}
+    return measurement_of({key: value for key, value in given.items() if value is not None})
 
 
 def test_a_measured_cell_names_one_file_a_seed():
@@ -421,3 +422,40 @@ def test_mistakes_in_a_pipeline_are_named(tmp_path, pipeline, problem):
     write(tmp_path, tables=[{**PAPER["tables"][0], "rows": [row(pipeline=pipeline)]}])
     with pytest.raises(ParameterError, match=problem):
         read_papers(tmp_path)
+
+
+def test_ground_truth_as_masks_is_a_row_of_full_supervision():
+    refiners = {**PRESET.plain()["refiners"], "truth": {"kind": "truth"}}
+    preset = Preset.model_validate({**PRESET.plain(), "refiners": refiners})
+    bound = row(supervision="F", pipeline={"stage": "masks", "refiner": "truth"})
+    (cell,) = table_cells(table([bound]), preset, LAYOUT, [3])
+    assert cell.sources == ("results/small/masks/shapes/train/vit/maps/truth/seed3/metrics.json",)
+
+
+def test_what_nothing_is_measured_for_has_no_measurement_to_ask_for():
+    (cell,) = table_cells(table([row(status="cited")], pipeline={}), PRESET, LAYOUT)
+    with pytest.raises(ValueError, match="row 'ours', column 'miou': cited, so that nothing is measured"):
+        _ = cell.measured
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        measured(subset="single_class"),
+        measured(stage="attention_statistics", explainer=None),
+        measured(stage="prediction", explainer=None),
+        measured(stage="masks", refiner="walk"),
+        measured(stage="segmentation", refiner="walk", segmenter="deeplab"),
+    ],
+    ids=lambda given: given.stage,
+)
+def test_a_cell_is_rebuilt_from_plain_values(given):
+    cell = Cell("ours", "miou", "measured", None, given, ("metrics.json",))
+    assert Cell.from_plain(json.loads(json.dumps(asdict(cell)))) == cell
+
+
+def test_a_measurement_has_the_names_of_its_kind_and_no_others():
+    with pytest.raises(TypeError, match="refiner"):
+        measured(stage="masks")
+    with pytest.raises(TypeError, match="segmenter"):
+        measured(stage="masks", refiner="walk", segmenter="deeplab")

@@ -145,7 +145,7 @@ def test_what_was_unpacked_and_lost_is_unpacked_again(placed):
 def test_an_edit_of_the_code_fetches_and_unpacks_nothing(placed, tmp_path):
     workdir, options = placed
     project = tmp_path / "project"
-    for name in ("rules", "workflow_scripts", "src", "papers", "pretrained", "profiles"):
+    for name in ("rules", "workflow_scripts", "src", "papers", "schemas", "pretrained", "profiles"):
         shutil.copytree(REPOSITORY / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "params.yaml", "environment.yml"):
         shutil.copy(REPOSITORY / name, project / name)

@@ -3,14 +3,17 @@
 Nothing is computed: every file of a table is put in place empty and recorded as finished by Snakemake itself.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from snakemake_runs import MICRO, REPOSITORY, environment, jobs_of
+from snakemake_runs import MICRO, REPOSITORY, artifacts, environment, jobs_of
 
 pytestmark = pytest.mark.workflow
 
@@ -49,6 +52,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.mkdir(exist_ok=True)
         for name in ("Snakefile", *COPIED):
             copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
             copy(REPOSITORY / name, root / name)
@@ -57,10 +61,14 @@ class Project:
     def sources(self):
         return [path for name in ("src", "workflow_scripts") for path in (self.root / name).rglob("*.py")]
 
-    def snakemake(self, *arguments):
+    def command(self, *arguments):
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"), "--cores", "1"]
-        command += ["--directory", str(self.root), "--configfile", str(MICRO), *arguments, "--", TARGET]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(self.root), timeout=600)
+        return [*command, "--directory", str(self.root), "--configfile", str(MICRO), *arguments, "--", TARGET]
+
+    def snakemake(self, *arguments):
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, env=environment(self.root), timeout=600
+        )
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         return done.stdout
 
@@ -155,3 +163,22 @@ def test_a_new_loss_and_a_new_layout_of_weights_rerun_nothing(project, path, tex
 def test_a_true_change_reruns_what_comes_after_it(project, path, old, new, expected):
     project.edit(f"src/seedbed/{path}", old, new)
     assert project.planned() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_run_that_is_killed_edited_and_continued_ends_in_the_same_bytes(tmp_path):
+    """An edit of comments and docstrings between a kill and the next run."""
+    edited, whole = Project(tmp_path / "edited"), Project(tmp_path / "whole")
+    process = subprocess.Popen(edited.command(), env=environment(edited.root), start_new_session=True)
+    deadline = time.monotonic() + 600
+    while not list(edited.root.glob("results/demo/heatmaps/**/*.h5")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for path in edited.sources():
+        path.write_text("# another comment\n" + path.read_text())
+    edited.snakemake()
+    whole.snakemake()
+    assert artifacts(edited.root) == artifacts(whole.root)

@@ -51,7 +51,7 @@ def test_a_trained_network_explains_with_the_classes_it_knows(tmp_path, photogra
 
 def test_what_is_wrong_is_named(tmp_path, photograph):
     for given, expected in (
-        ([], "explain_image needs a picture: --config image=cat.jpg"),
+        ([], "explain_image needs an image: --config image=cat.jpg"),
         ([f"image={tmp_path}/none.jpg", "model=resnet50"], "none.jpg"),
         ([f"image={photograph}", "on=shapez"], "on=shapez: Unknown data set 'shapez'. Did you mean 'shapes'"),
     ):

@@ -74,7 +74,8 @@ class Fitting:
         Raises:
             UserError: a single row does not fit.
         """
-        rows, done, parts = len(batch[0]), 0, []
+        parts: list[Tensor] = []
+        rows, done = len(batch[0]), 0
         while done < rows or not parts:
             size = min(rows - done, self.largest or rows)
             part, problem = None, ""

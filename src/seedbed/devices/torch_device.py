@@ -46,7 +46,7 @@ def choose_device(wanted: int, number: int = 0, *, precision: str = "float32") -
         raise UserError(_unusable())
     _check_capability(number)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.cuda.set_device(number)
@@ -109,6 +109,9 @@ def _check_capability(number: int) -> None:
 
 def _runs(kernel: str, capability: tuple[int, int]) -> bool:
     """Whether code (``sm_86``, or ``compute_90`` to be compiled on the spot) runs on a GPU of that capability."""
-    kind, digits = re.fullmatch(r"(sm|compute)_(\d+)[a-z]?", kernel).groups()
+    named = re.fullmatch(r"(sm|compute)_(\d+)[a-z]?", kernel)
+    if named is None:
+        return False
+    kind, digits = named.groups()
     built = (int(digits[:-1]), int(digits[-1]))
     return built <= capability if kind == "compute" else built[0] == capability[0] and built[1] <= capability[1]

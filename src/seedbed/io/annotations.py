@@ -33,7 +33,7 @@ def annotated_type(annotation: str | ast.expr, names: Mapping[str, Any]) -> Any:
             return tuple(annotated_type(part, names) for part in parts)
         case ast.List(elts=parts):
             return [annotated_type(part, names) for part in parts]
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value)):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
         case ast.Subscript(value=kind, slice=inner):
             return annotated_type(kind, names)[annotated_type(inner, names)]

@@ -151,7 +151,7 @@ def os_errors_explained(target: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         if _disk_full(error):
             raise UserError(f"{target}: the disk is full. Free some space and rerun; nothing was changed.") from error
-        if _forbidden(error, target):
+        if isinstance(error, OSError) and _forbidden(error, target):
             raise UserError(
                 f"{target}: cannot be written ({error.strerror}). Check the folder's permissions."
             ) from error
@@ -169,9 +169,9 @@ def _disk_full(error: BaseException | None) -> bool:
     return False
 
 
-def _forbidden(error: OSError | RuntimeError, target: Path) -> bool:
+def _forbidden(error: OSError, target: Path) -> bool:
     """Whether writing the target was refused, and not something else that happened meanwhile."""
-    if getattr(error, "errno", None) not in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
         return False
     place = None if error.filename is None else Path(error.filename)
     return place is None or place.is_relative_to(target.parent) or target.is_relative_to(place)

@@ -159,7 +159,7 @@ class _Bare(ast.NodeTransformer):
                 argument.annotation = None
         return node
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         """Docstrings, wherever they stand, and lines for the log."""
         return None if isinstance(node.value, ast.Constant) or _is_report(node.value) else self.generic_visit(node)
 
@@ -168,7 +168,7 @@ class _Bare(ast.NodeTransformer):
         raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return ast.Raise(exc=raised, cause=None)
 
-    def visit_If(self, node: ast.If) -> ast.If | None:
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         checked = getattr(node.test, "id", getattr(node.test, "attr", None))
         return None if checked == "TYPE_CHECKING" else self.generic_visit(node)
 

@@ -102,7 +102,8 @@ def _narrowed(values: np.ndarray, name: str) -> np.ndarray:
 
 def _spread(picture: Image.Image) -> int:
     """The step by which Pillow spreads greyscale of 2 or 4 bits over 0..255; 1 for other images."""
-    arguments = picture.tile[0].args if picture.tile else ""
+    tiles: Sequence[Any] = getattr(picture, "tile", ())  # of files only
+    arguments = tiles[0].args if tiles else ""
     raw = arguments if isinstance(arguments, str) else str((*(arguments or ()), "")[0])
     return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1
 
@@ -126,7 +127,13 @@ def write_masks(path: str | Path, items: Iterable[tuple[str, np.ndarray]], prove
 class UnfinishedMasks(UnfinishedItems):
     """Items (image id, mask) of a shard that is not whole yet."""
 
-    pack, unpack = staticmethod(list), staticmethod(tuple)
+    @staticmethod
+    def pack(item: tuple[Any, ...]) -> list[Any]:
+        return list(item)
+
+    @staticmethod
+    def unpack(values: list[Any]) -> tuple[Any, ...]:
+        return tuple(values)
 
 
 class MaskStore(Mapping[str, np.ndarray]):

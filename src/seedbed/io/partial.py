@@ -56,7 +56,7 @@ class Unfinished:
         target: str | os.PathLike,
         records: Iterable[Any],
         record: Mapping[str, Any],
-        **inputs: str | os.PathLike,
+        **inputs: str | Path,
     ) -> Self:
         """What an earlier attempt at a shard has finished, if its parameters, code and inputs were the same.
 
@@ -66,7 +66,7 @@ class Unfinished:
             record: the shard's provenance, which names parameters, data and code.
             inputs: files that it is made from beside the data set; their contents count, not where they lie.
         """
-        contents = {name: file_sha256(path) for name, path in inputs.items()}
+        contents: dict[str, Any] = {name: file_sha256(path) for name, path in inputs.items()}
         decisive = fingerprint(record, images=short_hash([item.image for item in records]), **contents)
         return cls(target, decisive, circumstances(record))
 

@@ -100,7 +100,8 @@ class UnfinishedItems(Unfinished):
     @staticmethod
     def _owner(path: Path) -> Any:
         with path.open("rb") as stream:
-            return next(_whole_frames(stream), (0, 0, {}))[2].get("fingerprint")
+            first: tuple[int, int, Any] = next(_whole_frames(stream), (0, 0, {}))
+            return first[2].get("fingerprint")
 
     def _append(self, content: dict[str, Any]) -> None:
         with os_errors_explained(self.path):

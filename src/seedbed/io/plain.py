@@ -26,6 +26,6 @@ def _as(hint: Any, value: Any) -> Any:
     nested = next((option for option in options if is_dataclass(option)), None)
     if isinstance(value, Mapping) and nested is not None:
         return from_plain(nested, value)  # type: ignore[arg-type]
-    if isinstance(value, list) and tuple in map(get_origin, options):
+    if isinstance(value, list) and any(get_origin(option) is tuple for option in options):
         return tuple(value)
     return value

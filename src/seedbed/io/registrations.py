@@ -88,7 +88,7 @@ def _entries(path: Path, function: str) -> Iterator[Registration]:
             options = options_of(defined[built], tree, skip=1) if built in defined else None
         strings = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
         yield Registration(
-            name=call.args[0].value,
+            name=str(call.args[0].value),
             module=module_name(path),
             options=options,
             keywords={k.arg: k.value.value for k in call.keywords if k.arg and isinstance(k.value, ast.Constant)},

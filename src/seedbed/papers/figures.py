@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
 from seedbed.papers.measured import check_stage
 from seedbed.papers.plan import REGISTRY, measure, seeds_of
@@ -109,9 +110,9 @@ def figure_series(figure: Figure, panels: Iterable[PlannedPanel]) -> list[Series
         Series(
             axes=panel.axes,
             label=panel.label,
-            shows=panel.shows,
+            shows=planned.shows,
             x=figure.x or Axis(title=""),
-            y=panel.y or figure.y,
+            y=panel.y or figure.y or Axis(title=""),
             metric=planned.names["metric"],
             level=panel.level,
             reported=panel.reported,
@@ -129,12 +130,16 @@ def missing_of(panels: Iterable[PlannedPanel]) -> tuple[str, ...]:
 def _resolve(
     figure: Figure, group: Group, panel: Panel, preset: Preset, layout: Layout, seeds: tuple[int, ...]
 ) -> PlannedPanel:
-    pipeline = {**figure.pipeline, **group.pipeline, **panel.pipeline}
+    pipeline: dict[str, Any] = {**figure.pipeline, **group.pipeline, **panel.pipeline}
+    if panel.shows is None or (panel.shows in CHARTS and not (panel.y or figure.y)):
+        lacking = "shows" if panel.shows is None else "y"
+        raise ParameterError(f"{figure.id}, panel '{panel.label}': lacks {lacking}.")
     names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
     if panel.shows in CHARTS:
         measurement, missing = measure(pipeline, preset, f"{figure.id}, panel '{panel.label}'")
-        wanted = seeds_of(measurement, preset, seeds) if measurement else ()
-        sources = tuple(measurement.path(layout, seed) for seed in wanted)
+        sources: tuple[str, ...] = ()
+        if measurement is not None:
+            sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
         return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
     missing = tuple(
         f"{key} {name}" for key, name in names.items() if key in REGISTRY and name not in getattr(preset, REGISTRY[key])

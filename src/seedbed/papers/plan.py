@@ -1,7 +1,7 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.errors import ParameterError
@@ -26,37 +26,97 @@ MIOU = "miou"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number: a chain of names resolved for a preset, and the key in its ``metrics.json``."""
+    """One number of a network itself: names resolved for a preset, and the key in its file of metrics.
+
+    A number of what is made with the network is of a kind of its own, below.
+    """
 
     stage: str
     dataset: str
     split: str
     model: str
     metric: str
-    explainer: str | None = None
-    refiner: str | None = None
-    segmenter: str | None = None
-    subset: str | None = None
+    subset: str | None = field(default=None, kw_only=True)
 
     def folder(self, layout: Layout, seed: int) -> str:
         """Folder of the measured artifact."""
-        if self.stage == "segmentation":
-            names = (self.dataset, self.model, self.explainer, self.refiner, self.segmenter)
-            return f"{layout.segmenter(*names, seed)}/{self.split}"
-        if self.stage == "masks":
-            return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
-        if self.stage == "prediction":
-            return layout.prediction(self.dataset, self.model, self.split, seed)
-        if self.explainer is None:
-            return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
-        return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
+        return f"{layout.classifier(self.dataset, self.model, seed)}/{self.split}"
 
     def path(self, layout: Layout, seed: int) -> str:
         """JSON file that holds the number."""
-        if self.stage in ("segmentation", "masks", "prediction"):
-            return f"{self.folder(layout, seed)}/metrics.json"
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
+
+
+@dataclass(frozen=True)
+class PredictionMeasurement(Measurement):
+    """One number of the masks that a network predicts itself."""
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the predictions."""
+        return layout.prediction(self.dataset, self.model, self.split, seed)
+
+    def path(self, layout: Layout, seed: int) -> str:
+        """JSON file that holds the number."""
+        return f"{self.folder(layout, seed)}/metrics.json"
+
+
+@dataclass(frozen=True)
+class MapMeasurement(Measurement):
+    """One number of a network's heat maps, or of what explains it."""
+
+    explainer: str
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the heat maps."""
+        return layout.heatmaps(self.dataset, self.split, self.model, self.explainer, seed)
+
+
+@dataclass(frozen=True)
+class MaskMeasurement(MapMeasurement):
+    """One number of the pseudo masks made of heat maps."""
+
+    refiner: str
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of the pseudo masks."""
+        return layout.masks(self.dataset, self.split, self.model, self.explainer, self.refiner, seed)
+
+    def path(self, layout: Layout, seed: int) -> str:
+        """JSON file that holds the number."""
+        return f"{self.folder(layout, seed)}/metrics.json"
+
+
+@dataclass(frozen=True)
+class SegmentationMeasurement(MaskMeasurement):
+    """One number of what a segmentation network predicts that learned from pseudo masks."""
+
+    segmenter: str
+
+    def trained(self, layout: Layout, seed: int) -> str:
+        """Folder of the segmentation network."""
+        return layout.segmenter(self.dataset, self.model, self.explainer, self.refiner, self.segmenter, seed)
+
+    def folder(self, layout: Layout, seed: int) -> str:
+        """Folder of its predictions."""
+        return f"{self.trained(layout, seed)}/{self.split}"
+
+
+_KINDS: dict[str, type[Measurement]] = {
+    "masks": MaskMeasurement,
+    "segmentation": SegmentationMeasurement,
+    "prediction": PredictionMeasurement,
+}
+
+
+def measurement_of(values: Mapping[str, Any]) -> Measurement:
+    """Build a measurement of its stage's kind, from its fields by name.
+
+    Raises:
+        TypeError: a name is absent that its stage needs, or there is one too many.
+    """
+    kind = _KINDS.get(values["stage"], MapMeasurement if "explainer" in values else Measurement)
+    return kind(**values)
 
 
 @dataclass(frozen=True)
@@ -83,10 +143,21 @@ class Cell:
     missing: tuple[str, ...] = ()
     archive: str | None = None
 
+    @property
+    def measured(self) -> Measurement:
+        """What is measured.
+
+        Raises:
+            ValueError: nothing is.
+        """
+        if self.measurement is None:
+            raise ValueError(f"row '{self.row}', column '{self.column}': {self.status}, so that nothing is measured")
+        return self.measurement
+
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Cell":
         """Rebuild a cell from ``dataclasses.asdict``."""
-        measurement = Measurement(**values["measurement"]) if values["measurement"] else None
+        measurement = measurement_of(values["measurement"]) if values["measurement"] else None
         lists = {key: tuple(values[key]) for key in ("sources", "missing")}
         return cls(**{**values, **lists, "measurement": measurement})
 
@@ -118,32 +189,33 @@ def seeds_of(measurement: Measurement, preset: Preset, seeds: Sequence[int]) -> 
 def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, str]:
     """Networks that are trained for a measurement: ``model``, ``network`` (of affinities), ``segmenter`` -> name."""
     found = {}
-    if measurement.segmenter is not None:
+    if isinstance(measurement, SegmentationMeasurement):
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the picture alone
         found["segmenter"] = measurement.segmenter
     trained = preset.models[measurement.model].train is not None
     if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
-    network = getattr(preset.refiners[measurement.refiner], "network", None) if measurement.refiner else None
-    if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
-        found["network"] = network
+    if isinstance(measurement, MaskMeasurement):
+        network = preset.network_of(measurement.refiner)
+        if network is not None and not preset.checkpoint_of("refiner", measurement.refiner):
+            found["network"] = network
     return found
 
 
 def _reads_model(measurement: Measurement, preset: Preset) -> bool:
     """Whether anything of the classifier reaches the number: ground truth as masks needs no maps."""
-    return measurement.refiner is None or needs(preset.refiners[measurement.refiner].kind, "maps")
+    return not isinstance(measurement, MaskMeasurement) or needs(preset.refiners[measurement.refiner].kind, "maps")
 
 
-def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
+def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
     """Resolve a merged pipeline: the measurement, or None and the names that the preset does not define.
 
     Raises:
         ParameterError: a key that the stage needs is absent; ``where`` names the cell.
     """
-    stage = pipeline.get("stage")
-    if stage is not None:
+    stage: str = pipeline.get("stage") or ""
+    if "stage" in pipeline:
         check_stage(stage, where)
     needed = ("dataset", "split", "model", "metric", *(names_needed(stage) if stage else ("explainer",)))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
@@ -156,7 +228,8 @@ def measure(pipeline: Mapping[str, str], preset: Preset, where: str) -> tuple[Me
     if missing:
         return None, missing
     names = preset.measured_names(names)
-    found = Measurement(stage=stage, split=pipeline["split"], metric=metric, subset=pipeline.get("subset"), **names)
+    about = {"stage": stage, "split": pipeline["split"], "metric": metric, "subset": pipeline.get("subset")}
+    found = measurement_of({**about, **names})
     _check_needs(found, preset, where)
     return found, ()
 
@@ -168,6 +241,8 @@ def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
         given = what == "single_label" and measurement.subset == "single_class"
         if measures(stage, what) and not given and dataset.offers(what) is False:
             raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+    if not isinstance(measurement, MapMeasurement):
+        return
     if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
         explainer = preset.on(measurement.dataset).explainer_of(measurement.explainer, measurement.model)
         if explainer.input.size is None:
@@ -191,11 +266,9 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     reported = row.reported.get(column.id)
     if row.status == "cited":
         return Cell(row.id, column.id, CITED, reported)
-    pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
+    pipeline: dict[str, Any] = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
     where = f"{table.id}, row '{row.id}', column '{column.id}'"
     measurement, missing = measure(pipeline, preset, where)
-    if measurement is not None:
-        _check_supervision(measurement, row, preset, where)
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
     if measurement.metric == SUBMISSION:
@@ -209,39 +282,28 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     return Cell(row.id, column.id, MEASURED, reported, measurement, sources)
 
 
-def _check_supervision(measurement: Measurement, row: Row, preset: Preset, where: str) -> None:
-    """Refuse ground truth as masks in a row that does not say that it is fully supervised."""
-    refiner = preset.refiners.get(measurement.refiner)
-    if refiner is not None and needs(refiner.kind, "truth") and row.attributes.get("supervision") != "F":
-        raise ParameterError(
-            f"{where}: refiner '{measurement.refiner}' is ground truth, so the row's attribute supervision must be F."
-        )
-
-
 def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> dict[str, str]:
     """Training histories behind a number: name of the network -> path of its ``history.csv``."""
-    chain = (measurement.dataset, measurement.model, measurement.explainer)
+    dataset, model = measurement.dataset, measurement.model
     trained, found = trained_on_the_way(measurement, preset), {}
     if "model" in trained:
-        found[measurement.model] = f"{layout.classifier(*chain[:2], seed)}/history.csv"
-    if "network" in trained:
-        found[trained["network"]] = f"{layout.affinity(*chain, trained['network'], seed)}/history.csv"
-    if "segmenter" in trained:
-        names = (*chain, measurement.refiner, measurement.segmenter)
-        found[measurement.segmenter] = f"{layout.segmenter(*names, seed)}/history.csv"
+        found[model] = f"{layout.classifier(dataset, model, seed)}/history.csv"
+    if isinstance(measurement, MaskMeasurement) and "network" in trained:
+        folder = layout.affinity(dataset, model, measurement.explainer, trained["network"], seed)
+        found[trained["network"]] = f"{folder}/history.csv"
+    if isinstance(measurement, SegmentationMeasurement) and "segmenter" in trained:
+        found[measurement.segmenter] = f"{measurement.trained(layout, seed)}/history.csv"
     return found
 
 
 def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> list[str]:
     """Records of the published checkpoints behind a number, see ``seedbed.models.checkpoints``."""
-    chain = (measurement.dataset, measurement.model, measurement.explainer)
-    if preset.checkpoint_of("segmenter", measurement.segmenter):
-        names = (*chain, measurement.refiner, measurement.segmenter)
-        return [f"{layout.segmenter(*names, seed)}/checkpoint.json"]
-    found = []
-    if _reads_model(measurement, preset) and preset.checkpoint_of("model", measurement.model):
-        found.append(f"{layout.classifier(*chain[:2], seed)}/checkpoint.json")
-    if preset.checkpoint_of("refiner", measurement.refiner):
-        network = preset.refiners[measurement.refiner].network
-        found.append(f"{layout.affinity(*chain, network, seed)}/checkpoint.json")
+    if isinstance(measurement, SegmentationMeasurement) and preset.checkpoint_of("segmenter", measurement.segmenter):
+        return [f"{measurement.trained(layout, seed)}/checkpoint.json"]
+    found, dataset, model = [], measurement.dataset, measurement.model
+    if _reads_model(measurement, preset) and preset.checkpoint_of("model", model):
+        found.append(f"{layout.classifier(dataset, model, seed)}/checkpoint.json")
+    network = preset.network_of(measurement.refiner) if isinstance(measurement, MaskMeasurement) else None
+    if isinstance(measurement, MaskMeasurement) and network and preset.checkpoint_of("affinity_network", network):
+        found.append(f"{layout.affinity(dataset, model, measurement.explainer, network, seed)}/checkpoint.json")
     return found

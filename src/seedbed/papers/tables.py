@@ -19,7 +19,7 @@ Stage = Annotated[str, AfterValidator(known_stage)]
 class Pipeline(TypedDict, total=False):
     """Names along the chain, and what is measured at its end."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
     dataset: str
     split: str
@@ -92,7 +92,7 @@ class Table(Section):
     @property
     def measures_segmentation(self) -> bool:
         """Whether a column or a row ends in masks of classes."""
-        found = [self.pipeline, *(part.pipeline for part in (*self.columns, *self.rows))]
+        found = [self.pipeline, *(column.pipeline for column in self.columns), *(row.pipeline for row in self.rows)]
         found += [cell for row in self.rows for cell in row.cells.values()]
         return any(pipeline.get("stage") in SCORED for pipeline in found)
 

@@ -67,13 +67,14 @@ class AbsentValues:
             return {str(key): self.identity(item) for key, item in value.items()}
         return [self.identity(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def _says_nothing(self, section: Any, name: str) -> bool:
+    def _says_nothing(self, section: object, name: str) -> bool:
         if name in getattr(type(section), "NEUTRAL", ()):
             return True
         given, key = plain(getattr(section, name)), (type(section).__name__, name)
         if key in self._known:
             return given == self._known[key]
-        return given == _default(type(section), name)
+        kind: Any = type(section)
+        return given == _default(kind, name)
 
 
 def plain(value: Any) -> Any:
@@ -94,7 +95,7 @@ def _fields(section: Any) -> list[str] | None:
 
 
 @cache
-def _default(section: type, name: str) -> Any:
+def _default(section: Any, name: str) -> Any:
     """A field's default as plain values; ``...`` if it must be given."""
     if issubclass(section, BaseModel):
         field = section.model_fields[name]

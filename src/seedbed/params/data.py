@@ -31,7 +31,7 @@ class Shapes(Section):
 
     def splits(self) -> tuple[str, ...]:
         """Splits that it may have."""
-        return ("train", "trainaug", *(("val",) if self.val else ()), "test")
+        return ("train", "trainaug", "val", "test")
 
     def offers(self, what: str) -> bool:
         """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""

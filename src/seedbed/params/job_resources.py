@@ -24,8 +24,8 @@ class Resources(Varied):
         for dataset, changes in self.per_dataset.items():
             if not set(changes) <= {"mem_mb", "runtime"}:
                 raise ValueError(f"per_dataset.{dataset}: only mem_mb and runtime may differ")
-        for network, changes in self.per_network.items():
-            if not set(changes or ()) <= {"gpu", "mem_mb", "runtime"}:
+        for network, others in self.per_network.items():
+            if not set(others or ()) <= {"gpu", "mem_mb", "runtime"}:
                 raise ValueError(f"per_network.{network}: only gpu, mem_mb and runtime may differ")
             self._fitting(f"per_network.{network}", self.of, network)
         return self

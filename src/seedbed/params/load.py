@@ -76,7 +76,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     try:
         preset = Preset.model_validate(values)
     except ValidationError as error:
-        raise ParameterError(_explain(error, name, values, written)) from None
+        raise ParameterError(_explain(error, str(name), values, written)) from None
     preset.check_references()
     return preset.with_checkpoints()
 

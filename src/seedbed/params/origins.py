@@ -38,8 +38,9 @@ def layers(preset: str, files: Sequence[str], given: Mapping[str, Any]) -> list[
     values: dict[str, Any] = {}
     for _, layer in found:
         values = merge(values, layer)
-    for place, content in (*contents.items(), ("command line", given)):
-        for key, value in content.items():
+    everything: list[Layer] = [*contents.items(), ("command line", given)]
+    for place, extra in everything:
+        for key, value in extra.items():
             changes = override(key, value, values)
             values = merge(values, changes)
             found.append((place, changes))
@@ -87,9 +88,9 @@ def _marked(values: Any, place: str) -> Any:
 
 
 def _origin(leaf: tuple[str, ...], written: Mapping[str, Any]) -> str:
-    entries = written.get(leaf[0])
+    entries = written.get(leaf[0]) or {}
     own = _written(leaf, written)
-    if own or leaf[0] not in NAMED or leaf[1] not in (entries or {}):
+    if own or leaf[0] not in NAMED or leaf[1] not in entries:
         return own or DEFAULT
     for base in bases(entries, leaf[1], leaf[0]):
         inherited = _written((leaf[0], base, *leaf[2:]), written)

@@ -159,8 +159,12 @@ class Preset(Section):
     def checkpoint_of(self, key: str, name: str | None) -> Checkpoint | None:
         """The checkpoint behind a ``model``, a ``refiner`` (its affinity network's) or a ``segmenter``."""
         if key == "refiner":
-            key, name = "affinity_network", getattr(self.refiners.get(name), "network", None)
+            key, name = "affinity_network", self.network_of(name)
         return getattr(getattr(self, f"{key}s").get(name), "checkpoint", None)
+
+    def network_of(self, refiner: str | None) -> str | None:
+        """The affinity network that a refiner walks on, if it does."""
+        return getattr(self.refiners.get(refiner or ""), "network", None)
 
     def on(self, dataset: str) -> "Preset":
         """The preset as it is on a data set: every section with its changes for it."""
@@ -182,7 +186,7 @@ class Preset(Section):
         """Resources of a rule: its own, or the default."""
         return self.resources.get(rule, self.resources.get("default", Resources()))
 
-    def _references(self) -> Iterator[tuple[str, str, str | None, dict]]:
+    def _references(self) -> Iterator[tuple[str, str, str | None, Collection[str]]]:
         for key, target in self.stand_ins.items():
             yield f"stand_ins.{key}", "data set", target, self.datasets
         for key in ("model", "explainer", "refiner"):
@@ -192,9 +196,9 @@ class Preset(Section):
         for key, model in self.models.items():
             yield f"models.{key}.weights", "weights", model.weights, self.weights
         for key, network in self.affinity_networks.items():
-            known = {**self.weights, "classifier": None}
+            starts = (*self.weights, "classifier")
             yield f"affinity_networks.{key}.classifier", "model", network.classifier, self.models
-            yield f"affinity_networks.{key}.weights", "weights", network.weights, known
+            yield f"affinity_networks.{key}.weights", "weights", network.weights, starts
             yield f"affinity_networks.{key}.labels.crf", "CRF", network.labels.crf, self.crf
         for kind in _TRAINED:
             for key, entry in getattr(self, kind).items():
@@ -205,16 +209,16 @@ class Preset(Section):
                 for dataset in entry.per_dataset:
                     yield f"{kind}.{key}.per_dataset", "data set", dataset, self.datasets
         for rule, entry in self.resources.items():
-            for network in entry.per_network:
+            for trained in entry.per_network:
                 known = getattr(self, TRAININGS[rule][0]) if rule in TRAININGS else {}
-                yield f"resources.{rule}.per_network", "trained network", network, known
+                yield f"resources.{rule}.per_network", "trained network", trained, known
         for key, explainer in self.explainers.items():
-            for model in explainer.per_model:
-                yield f"explainers.{key}.per_model", "model", model, self.models
+            for other in explainer.per_model:
+                yield f"explainers.{key}.per_model", "model", other, self.models
         for key, refiner in self.refiners.items():
             yield f"refiners.{key}.crf", "CRF", getattr(refiner, "crf", None), self.crf
-            network = getattr(refiner, "network", None)
-            yield f"refiners.{key}.network", "affinity network", network, self.affinity_networks
+            walked = self.network_of(key)
+            yield f"refiners.{key}.network", "affinity network", walked, self.affinity_networks
         for key, segmenter in self.segmenters.items():
             yield f"segmenters.{key}.weights", "weights", segmenter.weights, self.weights
             yield f"segmenters.{key}.crf", "CRF", segmenter.crf, self.crf

@@ -32,7 +32,8 @@ class Trained(Varied):
 
     @model_validator(mode="after")
     def _normalised_once(self) -> Self:
-        train, own = getattr(self, "train", None), getattr(self, "input", None)
+        train: Any = getattr(self, "train", None)
+        own: Any = getattr(self, "input", None)
         for step in train.augment if train and own else ():
             if step.get("normalize", "input") not in ("input", own.normalize):
                 raise ValueError(

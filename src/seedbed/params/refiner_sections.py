@@ -3,7 +3,7 @@
 import typing
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
@@ -24,9 +24,11 @@ def needs(kind: str, what: str) -> bool:
 class _Refiner(Section):
     """A refiner of any kind."""
 
+    kind: str
+
     @model_validator(mode="after")
-    def _one_of_two(self) -> "_Refiner":
-        (entry,) = registrations(*CATALOGUE)[self.kind]  # type: ignore[attr-defined]
+    def _one_of_two(self) -> Self:
+        (entry,) = registrations(*CATALOGUE)[self.kind]
         either = entry.keywords.get("either", "").split()
         if sum(getattr(self, name) is not None for name in either) != bool(either):
             raise ValueError(f"set either {' or '.join(either)}, and not both")
@@ -40,8 +42,11 @@ def _section(entry: Registration) -> type[Section]:
         for name, found in fields.items()
     }
     title = "".join(part.title() for part in entry.name.split("_"))
-    return create_model(title, __base__=_Refiner, __doc__=text, kind=(Literal[entry.name], ...), **options)
+    return create_model(title, __base__=_Refiner, __doc__=text, kind=(Literal[entry.name], ...), **options)  # type: ignore[arg-type]
 
 
 SECTIONS = {name: _section(entry) for name, (entry,) in sorted(registrations(*CATALOGUE).items())}
-Refiner = Annotated[reduce(or_, SECTIONS.values()), Field(discriminator="kind")]
+if TYPE_CHECKING:
+    Refiner = _Refiner  # a type checker cannot know what the modules declare
+else:
+    Refiner = Annotated[reduce(or_, SECTIONS.values()), Field(discriminator="kind")]

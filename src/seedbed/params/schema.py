@@ -94,7 +94,7 @@ def schema_text(schema: Schema) -> str:
 
 
 def _nodes(node: Any) -> Iterator[Schema]:
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         yield node
     for child in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         yield from _nodes(child)

@@ -1,6 +1,6 @@
 """What a run would cost before it starts: jobs, hours that their declared runtimes allow, and room on disk."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
@@ -26,8 +26,8 @@ NETWORK_BYTES = {"train_classifier": 0.3e9, "train_affinity_network": 0.45e9, "t
 def cost_lines(jobs: Iterable[PlannedJob]) -> list[str]:
     """The cost sheet of the jobs that a run would start: a line a rule, then a line a data set; empty without jobs."""
     count: Counter[str] = Counter()
-    core_minutes: Counter[str] = Counter()
-    gpu_minutes: Counter[str] = Counter()
+    core_minutes: defaultdict[str, float] = defaultdict(float)
+    gpu_minutes: defaultdict[str, float] = defaultdict(float)
     needed = [job for job in jobs if job.needed]
     for job in needed:
         count[job.rule] += 1
@@ -38,13 +38,13 @@ def cost_lines(jobs: Iterable[PlannedJob]) -> list[str]:
     found = [f"{'cost at most':28}{'jobs':>8}{'core-hours':>13}{'GPU-hours':>12}"]
     for name in sorted(count, key=lambda name: (-gpu_minutes[name], name)):
         found.append(_hours(name, count[name], core_minutes[name], gpu_minutes[name]))
-    found.append(_hours("all", count.total(), core_minutes.total(), gpu_minutes.total()))
+    found.append(_hours("all", count.total(), sum(core_minutes.values()), sum(gpu_minutes.values())))
     found.append("Upper bounds from the declared runtimes (params.yaml, presets.*.resources), not forecasts.")
     return found + _disk([room for job in needed for room in job.room])
 
 
 def _disk(rooms: Iterable[Room]) -> list[str]:
-    sizes: Counter[tuple[str, str]] = Counter()
+    sizes: defaultdict[tuple[str, str], float] = defaultdict(float)
     unknown: Counter[str] = Counter()
     for dataset, kind, size in rooms:
         sizes[dataset, kind] += size or 0
@@ -103,7 +103,7 @@ class DiskForecast:
         split = names.get("split")
         if rule == "label_affinities":
             split = self.on(names["dataset"]).affinity_networks[names["network"]].train.split
-        count = splits.get(split)
+        count = splits.get(split or "")
         return count and count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
 
     def _typical(self, dataset: str) -> tuple[float, float]:

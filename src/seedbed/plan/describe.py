@@ -8,7 +8,18 @@ from typing import Any
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.measured import SCORED
-from seedbed.papers.plan import MEASURED, MIOU, NOT_RUN, SUBMIT, Cell, Measurement, measure
+from seedbed.papers.plan import (
+    MEASURED,
+    MIOU,
+    NOT_RUN,
+    SUBMIT,
+    Cell,
+    MapMeasurement,
+    MaskMeasurement,
+    Measurement,
+    SegmentationMeasurement,
+    measure,
+)
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
 from seedbed.params.stages import Explainer, Input, Segmenter
@@ -40,7 +51,7 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
     chains: dict[str, dict[str, list[str]]] = {}
     on = cache(preset.on)
     for cell in _of(cells, MEASURED):
-        chain = describe(cell.measurement, on(cell.measurement.dataset))
+        chain = describe(cell.measured, on(cell.measured.dataset))
         chains.setdefault(cell.row, {}).setdefault(chain, []).append(columns[cell.column])
     notes = []
     for row, found in chains.items():
@@ -78,8 +89,8 @@ def figure_notes(
 
 def _chain(panel: PlannedPanel, preset: Preset) -> str:
     """What a panel is drawn from, in words."""
-    if panel.sources:
-        measurement, _ = measure(panel.names, preset, panel.label)
+    measurement = measure(panel.names, preset, panel.label)[0] if panel.sources else None
+    if measurement is not None:
         return describe(measurement, preset.on(measurement.dataset))
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
     return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
@@ -95,15 +106,15 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
     restricted = f" ({measurement.subset.replace('_', ' ')} pictures)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
-    if measurement.explainer:
+    if isinstance(measurement, MapMeasurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
-    if measurement.stage == "heatmaps":
-        rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
-        parts.append(f"background threshold {rule}, no CRF")
-    elif measurement.refiner:
+        if measurement.stage == "heatmaps":
+            rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
+            parts.append(f"background threshold {rule}, no CRF")
+    if isinstance(measurement, MaskMeasurement):
         parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
-    if measurement.segmenter:
+    if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
         crf = Words(0, preset.crf).crf(segmenter.crf)
         parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
@@ -133,7 +144,7 @@ def _views(section: Explainer | Segmenter) -> str:
     return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
-def _refiner(measurement: Measurement, preset: Preset) -> str:
+def _refiner(measurement: MaskMeasurement, preset: Preset) -> str:
     constant = preset.explainer_of(measurement.explainer, measurement.model).background
     return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
@@ -142,7 +153,7 @@ def _conventions(cells: Sequence[Cell], labels: Mapping[str, str], usual: str) -
     """Over which classes each mIoU is taken: in one line where all are alike, else with the rows of each."""
     found: dict[str, list[str]] = {}
     for cell in cells:
-        name, _, convention = cell.measurement.metric.partition("_")
+        name, _, convention = cell.measured.metric.partition("_")
         if name == MIOU and convention in ("", *_MEANS):
             found.setdefault(convention or usual, []).append(labels[cell.row])
     of = {convention: f" of {', '.join(dict.fromkeys(rows))}" for convention, rows in found.items() if len(found) > 1}
@@ -156,7 +167,7 @@ def _submissions(cells: Sequence[Cell]) -> list[str]:
     lacking = sorted({name for cell in cells for name in cell.missing})
     if lacking:
         return [f"`submit`: only the evaluation server can measure it. Its archive needs {', '.join(lacking)}."]
-    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells))
+    archives = ", ".join(dict.fromkeys(cell.archive for cell in cells if cell.archive))
     return [f"`submit`: only the evaluation server can measure it; upload {archives}."]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from seedbed.data.index import SUBSETS
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.measured import measurements, measures
+from seedbed.params.data import Published, ShippedWeights
 from seedbed.plan.code import (
     Code,
     checkpoint_modules,
@@ -51,7 +52,7 @@ class GivenParameters:
         return {
             "code": lambda wildcards: self.code.of("prepare_dataset", f"seedbed.data.published.{kind(wildcards)}"),
             "kind": kind,
-            "options": lambda wildcards: self.preset.datasets[wildcards.dataset].options,
+            "options": lambda wildcards: self.names.dataset(wildcards.dataset, Published).options,
             "licence": lambda wildcards: self.sources.datasets[kind(wildcards)].licence,
             "sources": lambda wildcards: self.inputs.wanted_sources(wildcards.dataset),
             "lock": LOCK,
@@ -61,12 +62,12 @@ class GivenParameters:
         return {"content": lambda wildcards: self.sources.file(wildcards.source).identity(), "lock": LOCK}
 
     def unpack_source(self) -> Given:
-        return {**self.fetch_source(), "path": lambda wildcards: self.preset.datasets[wildcards.dataset].path}
+        return {**self.fetch_source(), "path": lambda wildcards: self.names.dataset(wildcards.dataset, Published).path}
 
     # Checksums prove what is fetched, unpacked and shipped, so that no code is among what makes these rules run again.
 
     def provide_shipped_weights(self) -> Given:
-        return {"sha256": lambda wildcards: self.preset.weights[wildcards.weights].sha256}
+        return {"sha256": lambda wildcards: self.names.pretrained(wildcards.weights, ShippedWeights).sha256}
 
     def fetch_timm_weights(self) -> Given:
         return {"lock": LOCK}

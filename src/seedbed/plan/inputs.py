@@ -5,6 +5,7 @@ from typing import Any
 
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
+from seedbed.params.data import FetchedWeights, Published, ShippedWeights, TimmWeights
 from seedbed.params.preset import CHECKPOINT
 from seedbed.params.refiner_sections import needs
 from seedbed.plan.names import Names, Wildcards
@@ -29,7 +30,7 @@ class Inputs:
 
     def unpack_source(self, wildcards: Wildcards) -> Files:
         """Stamp of the archive; none where the data set already lies on disk."""
-        lies_here = self.preset.datasets[wildcards.dataset].path
+        lies_here = self.names.dataset(wildcards.dataset, Published).path
         return {"stamp": [] if lies_here else [self.stamp(wildcards.source)]}
 
     def prepare_dataset(self, wildcards: Wildcards) -> Files:
@@ -38,20 +39,20 @@ class Inputs:
         return {"stamps": [self.layout.unpacked(dataset, source) for source in self.wanted_sources(dataset)]}
 
     def shipped_weights(self, wildcards: Wildcards) -> str:
-        return str(self.base / self.preset.weights[wildcards.weights].file)
+        return str(self.base / self.names.pretrained(wildcards.weights, ShippedWeights).file)
 
     def convert_weights(self, wildcards: Wildcards) -> Files:
         """Published weights: a file of yours, or the stamp of the one that is kept."""
-        entry = self.preset.weights[wildcards.weights]
+        entry = self.names.pretrained(wildcards.weights, FetchedWeights)
         return {"file": entry.path or self.stamp(entry.source)}
 
     def provide_timm_weights(self, wildcards: Wildcards) -> Files:
         """Stamp of the weights that timm publishes."""
-        return {"file": self.layout.timm_stamp(self.preset.weights[wildcards.weights].tag)}
+        return {"file": self.layout.timm_stamp(self.names.pretrained(wildcards.weights, TimmWeights).tag)}
 
     def compare_rebuilt_weights(self, wildcards: Wildcards) -> Files:
         """Shipped weights, and what their recipe trains on the stand-in for ImageNet."""
-        entry = self.preset.weights[wildcards.weights]
+        entry = self.names.pretrained(wildcards.weights, ShippedWeights)
         rebuilt = self.names.weights(self.preset.dataset_for("imagenet"), entry.recipe, 0)
         return {"shipped": str(self.base / entry.file), "rebuilt": rebuilt}
 
@@ -61,7 +62,7 @@ class Inputs:
 
     def wanted_sources(self, dataset: str) -> list[str]:
         """Files of a published data set: those it needs, and the optional ones that the parameters ask for."""
-        entry = self.preset.datasets[dataset]
+        entry = self.names.dataset(dataset, Published)
         every = self.sources.of_dataset(entry.kind)
         return [source.name for source in every if not source.optional or source.name in entry.optional]
 
@@ -136,8 +137,8 @@ class Inputs:
 
     def random_walk(self, wildcards: Wildcards) -> Files:
         """Heat maps, and the affinity network that was trained on the same maps of another split."""
-        chain = self.names.chain(wildcards, "dataset", "model", "explainer")
-        folder = self.layout.affinity(*chain, self.names.walk_network(wildcards), wildcards.seed)
+        names, network = wildcards, self.names.walk_network(wildcards)
+        folder = self.layout.affinity(names.dataset, names.model, names.explainer, network, names.seed)
         return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_pseudo_masks(self, wildcards: Wildcards) -> Files:

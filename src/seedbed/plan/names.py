@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from seedbed.data.own_layout import has_masks
 from seedbed.data.raw.sources import SourceTable
-from seedbed.errors import UserError
+from seedbed.errors import ParameterError, UserError
 from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.params.absent_values import AbsentValues, Parameters, plain
+from seedbed.params.base import Section
 from seedbed.params.preset import CHECKPOINT
 from seedbed.params.refiner_sections import needs
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 class Wildcards(Protocol):
@@ -62,6 +65,18 @@ class Names:
         the data set there."""
         return getattr(self.on(wildcards.dataset), table)[getattr(wildcards, WILDCARDS[table])]
 
+    def dataset(self, name: str, kind: type[Kind]) -> Kind:
+        """A data set that is of one kind, such as `Folder`.
+
+        Raises:
+            ParameterError: it is of another.
+        """
+        return self._of_kind("datasets", name, kind)
+
+    def pretrained(self, name: str, kind: type[Kind]) -> Kind:
+        """Weights that are of one kind, such as `TimmWeights`; raises as `dataset` does."""
+        return self._of_kind("weights", name, kind)
+
     def crf(self, name: str | None) -> Parameters | None:
         """A named CRF, or None."""
         return self.parameters(self.preset.crf[name]) if name else None
@@ -86,7 +101,10 @@ class Names:
 
     def walk_network(self, wildcards: Wildcards) -> str:
         """The affinity network that a random walk runs on."""
-        return self.preset.refiners[wildcards.refiner].network  # type: ignore[union-attr]
+        network = self.preset.network_of(wildcards.refiner)
+        if network is None:
+            raise ParameterError(f"refiners.{wildcards.refiner}: walks on no affinity network.")
+        return network
 
     def scoring(self, dataset: str) -> Parameters:
         """How masks are scored; of your own data only classes with pixels count, unless the command line says else."""
@@ -137,6 +155,12 @@ class Names:
     def without_checkpoint(self, name: str) -> str:
         """A network's name without the ending of published checkpoints."""
         return name.removesuffix(CHECKPOINT)
+
+    def _of_kind(self, table: str, name: str, kind: type[Kind]) -> Kind:
+        entry = getattr(self.preset, table)[name]
+        if not isinstance(entry, kind):
+            raise ParameterError(f"{table}.{name}: is of kind '{entry.kind}', not one of {kind.__name__}.")
+        return entry
 
     def _explainer(self, dataset: str, model: str, explainer: str) -> Any:
         return self.on(dataset).explainer_of(explainer, model)

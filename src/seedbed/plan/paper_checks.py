@@ -16,7 +16,7 @@ from seedbed.plan.checks import raise_for
 from seedbed.plan.class_names import class_names
 
 Known = Mapping[str, set[str]]
-Pipeline = Mapping[str, str]
+Pipeline = Mapping[str, Any]
 
 
 def check_papers(papers: Mapping[str, Paper], preset: Preset, config: Mapping[str, Any]) -> None:
@@ -30,12 +30,14 @@ def check_papers(papers: Mapping[str, Paper], preset: Preset, config: Mapping[st
     Raises:
         ParameterError: naming the place, the word and its nearest match, of each that is wrong.
     """
-    known, found = _known_names(preset, config), {}
+    known = _known_names(preset, config)
+    found: dict[tuple[str, str, str], str] = {}
     for paper in papers.values():
-        for part in (*paper.tables, *paper.figures):
-            problems_of = _of_table if isinstance(part, Table) else _of_figure
-            for place, problem in problems_of(part, preset, known):  # type: ignore[arg-type]
-                found.setdefault((paper.id, part.id, problem), place)
+        of_tables = ((table.id, _of_table(table, preset, known)) for table in paper.tables)
+        of_figures = ((figure.id, _of_figure(figure, preset, known)) for figure in paper.figures)
+        for part, problems in (*of_tables, *of_figures):
+            for place, problem in problems:
+                found.setdefault((paper.id, part, problem), place)
     raise_for([f"papers/{paper}.yaml, {part}{place}: {problem}" for (paper, part, problem), place in found.items()])
 
 
@@ -56,7 +58,8 @@ def _of_table(table: Table, preset: Preset, known: Known) -> Iterator[tuple[str,
             continue
         for column in table.columns:
             place = f", row '{row.id}', column '{column.id}'"
-            pipeline = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
+            own = row.cells.get(column.id, {})
+            pipeline: dict[str, Any] = {**table.pipeline, **column.pipeline, **row.pipeline, **own}
             problems = [*_of_names(pipeline, known), *_of_supervision(pipeline, row, preset)]
             if not problems:
                 problems += _of_measurement(pipeline, preset, f"{table.id}{place}")
@@ -69,7 +72,7 @@ def _of_figure(figure: Figure, preset: Preset, known: Known) -> Iterator[tuple[s
             if panel.status != REPRODUCED:
                 continue
             place = f", panel '{panel.label}'"
-            pipeline = {**figure.pipeline, **(group.pipeline if group else {}), **panel.pipeline}
+            pipeline: dict[str, Any] = {**figure.pipeline, **(group.pipeline if group else {}), **panel.pipeline}
             problems = [*_of_names(pipeline, known), *_of_subjects(figure, pipeline)]
             if panel.shows in CHARTS and not problems:
                 problems += _of_measurement(pipeline, preset, f"{figure.id}{place}")
@@ -124,7 +127,7 @@ def _of_supervision(pipeline: Pipeline, row: Row, preset: Preset) -> Iterator[st
 def _of_subjects(figure: Figure, pipeline: Pipeline) -> Iterator[str]:
     """Subjects of a gallery that the paper's data set has no class for, where its classes are known without files."""
     dataset = pipeline.get("dataset", "")
-    classes = class_names(dataset)
+    classes = class_names(dataset) or ()
     for subject in figure.subjects if classes else ():
         if subject not in classes:
             yield f"subjects: {unknown_name(f'class of {dataset}', subject, classes)}"

@@ -83,7 +83,8 @@ class PlannedFigures:
         groups = []
         for label in dict.fromkeys(panel.group for panel in planned):
             members = [panel for panel in planned if panel.group == label]
-            for row in list(dict.fromkeys(panel.row for panel in members if panel.row)) or [None]:
+            rows: list[str | None] = list(dict.fromkeys(panel.row for panel in members if panel.row))
+            for row in rows or [None]:
                 images = {key: members[0].names.get(key) for key in ("dataset", "split", "subset")}
                 shown = [self._panel(p.names, p.label, p.shows, seed) for p in members if p.row in (None, row)]
                 groups.append({"label": label, "row": row, "subjects": subjects, **images, "panels": shown})
@@ -103,17 +104,17 @@ class PlannedFigures:
 
     def table_images(self, wildcards: Wildcards) -> dict[str, Any]:
         """Data set, split and subset of a table's gallery."""
-        first = self.tables.measured(wildcards.paper, wildcards.table)[0].measurement
+        first = self.tables.measured(wildcards.paper, wildcards.table)[0].measured
         return {"dataset": first.dataset, "split": first.split, "subset": first.subset}
 
     def table_panels(self, wildcards: Wildcards) -> list[dict[str, Any]]:
         """Columns of a table's gallery: its rows on the images of the first one."""
         paper, name = wildcards.paper, wildcards.table
         cells, seed = self.tables.measured(paper, name), self.tables.seeds(paper, name)[0]
-        first, labels = cells[0].measurement, {row.id: row.label for row in self.tables.table(paper, name).rows}
+        first, labels = cells[0].measured, {row.id: row.label for row in self.tables.table(paper, name).rows}
         columns: dict[str, Any] = {}
         for cell in cells:
-            part, label = cell.measurement, labels[cell.row]
+            part, label = cell.measured, labels[cell.row]
             alike = (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset)
             if alike and label not in columns:
                 columns[label] = self._panel(asdict(part), label, _STORED.get(part.stage, "heatmap"), seed)
@@ -124,7 +125,8 @@ class PlannedFigures:
         """Description of a gallery's column: stored maps or masks, or what explains the images on the spot."""
         described: dict[str, Any] = {"label": label, "shows": shows}
         keys = ("dataset", "split", "model", "explainer", "refiner", "segmenter")
-        dataset, split, model, explainer, refiner, segmenter = (chain.get(key) for key in keys)
+        found: tuple[Any, ...] = tuple(chain.get(key) for key in keys)
+        dataset, split, model, explainer, refiner, segmenter = found
         if shows == "mask":
             folder = self.layout.masks(dataset, split, model, explainer, refiner, seed)
             described["shards"] = self.names.shards(folder, "zip")

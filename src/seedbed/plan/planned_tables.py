@@ -162,8 +162,8 @@ class PlannedTables:
             if cell.row not in rows:
                 rows[cell.row] = {"parameters": self._row_parameters(cell), "sources": {}, "histories": {}}
             row = rows[cell.row]
-            row["sources"][cell.column] = {"metric": cell.measurement.metric, "files": list(cell.sources)}
-            row["histories"] |= histories(cell.measurement, self.preset, self.layout, seed)
+            row["sources"][cell.column] = {"metric": cell.measured.metric, "files": list(cell.sources)}
+            row["histories"] |= histories(cell.measured, self.preset, self.layout, seed)
         return rows
 
     def row_settings(self, wildcards: Wildcards) -> dict[str, Any]:
@@ -177,15 +177,15 @@ class PlannedTables:
 
     def _row_parameters(self, cell: Cell) -> dict[str, Any]:
         """The parameter sections behind a row, by name."""
-        part = cell.measurement
+        part = cell.measured
         preset = self.names.on(part.dataset)
-        chain = {key: getattr(part, key) for key in ("model", "explainer", "refiner", "segmenter")}
+        chain = {key: getattr(part, key, None) for key in ("model", "explainer", "refiner", "segmenter")}
         sections = {
             f"{key}s.{name}": self.names.parameters(getattr(preset, f"{key}s")[name])
             for key, name in chain.items()
             if name
         }
-        walked = getattr(self.preset.refiners.get(part.refiner), "network", None)
+        walked = self.preset.network_of(chain["refiner"])
         if walked:
             sections[f"affinity_networks.{walked}"] = self.names.parameters(preset.affinity_networks[walked])
         names = {key: value for key, value in asdict(part).items() if value}

@@ -11,6 +11,7 @@ from seedbed.data.own_source import claim, contents, digest_of
 from seedbed.errors import UserError, nearest, unknown_name
 from seedbed.io.registrations import registered_names
 from seedbed.params import own_name
+from seedbed.params.data import Folder
 from seedbed.plan.code import CATALOGUES, Code, every_module_of
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
@@ -42,7 +43,7 @@ class OwnImages:
             if entry.kind == "folder" and is_described(entry.path):
                 claim(Path(self.layout.index(name)).parent, entry.path)
         if self.config.get("dataset") and not self.config.get("masks"):
-            own_splits(self.preset.datasets[self.dataset()].path)
+            own_splits(self.names.dataset(self.dataset(), Folder).path)
 
     def dataset(self) -> str:
         """Name of the data set of your images.
@@ -57,7 +58,7 @@ class OwnImages:
     def masks(self) -> list[str]:
         """Folders of the exported masks of your images, a split each."""
         name = self.dataset()
-        return [self.layout.exports(name, split) for split in own_splits(self.preset.datasets[name].path)]
+        return [self.layout.exports(name, split) for split in own_splits(self.names.dataset(name, Folder).path)]
 
     def exports(self) -> list[str]:
         """The same, or of VOC or its stand-in where no folder is given."""
@@ -69,7 +70,7 @@ class OwnImages:
 
     def index_parameters(self) -> dict[str, Any]:
         """One digest of your files: a change of labels, lists, images or masks indexes them anew."""
-        side = lambda wildcards: self.preset.datasets[wildcards.dataset].longest_side  # noqa: E731
+        side = lambda wildcards: self.names.dataset(wildcards.dataset, Folder).longest_side  # noqa: E731
         return {"code": self.code.of("index_folder"), "contents": self._contents, "longest_side": side}
 
     def export_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class OwnImages:
 
     def _contents(self, wildcards: Wildcards) -> str:
         root = Path(self.layout.index(wildcards.dataset)).parent
-        return contents(root, self.preset.datasets[wildcards.dataset].path)
+        return contents(root, self.names.dataset(wildcards.dataset, Folder).path)
 
 
 class ScoredMasks:
@@ -139,7 +140,7 @@ class ScoredMasks:
         return self.own.dataset() if is_described(self._truth()) else None
 
     def _truth(self) -> str:
-        return self.preset.datasets[self.own.dataset()].path
+        return self.names.dataset(self.own.dataset(), Folder).path
 
     def _files(self, wildcards: Wildcards) -> dict[str, Any]:
         """What is compared: folders, and digests of what lies there."""

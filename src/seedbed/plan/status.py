@@ -24,10 +24,11 @@ def lines_of_status(
     jobs = [job for job in jobs if job.benchmark]  # targets do no work
     durations = Durations(jobs)
     left = [job for job in jobs if job.needed]
-    running = [job for job in left if at_work and job.started is not None]
+    since = {job.id: job.started for job in left if at_work and job.started is not None}
+    running = [job for job in left if job.id in since]
     seconds = {job.id: durations.seconds(job) for job in left}
     for job in running:
-        seconds[job.id] = max(0.0, seconds[job.id] - max(0.0, now - job.started))
+        seconds[job.id] = max(0.0, seconds[job.id] - max(0.0, now - since[job.id]))
 
     by_rule = defaultdict(list)
     for job in jobs:
@@ -37,7 +38,7 @@ def lines_of_status(
         lines.append(_counts(rule, members, running, seconds, durations))
     lines.append(_counts("all", jobs, running, seconds, durations))
 
-    lines += [f"running for {_spell(now - job.started)}: {job.rule} {job.output}" for job in running]
+    lines += [f"running for {_spell(now - since[job.id])}: {job.rule} {job.output}" for job in running]
     interrupted = [job for job in left if job.started is not None and not at_work]
     lines += [f"interrupted: {job.rule} {job.output}" for job in interrupted]
     if not left:

@@ -44,7 +44,7 @@ def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mappin
 def _fill(cell: Cell, scale: float, read: Callable[[str], Mapping[str, Any]]) -> Value:
     if cell.status != MEASURED:
         return Value(cell)
-    numbers = [scale * _number(read(path), cell.measurement.metric, path) for path in cell.sources]
+    numbers = [scale * _number(read(path), cell.measured.metric, path) for path in cell.sources]
     mean = statistics.fmean(numbers)
     spread = len(numbers) > 1 and not math.isnan(mean)
     return Value(cell, mean, statistics.stdev(numbers) if spread else None)

@@ -233,7 +233,7 @@ def _rows(
 
 def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot]) -> dict[str, Any]:
     reported, difference = value.cell.reported, value.difference
-    defined = difference is not None and difference == difference
+    defined = difference is not None and difference == difference  # NaN differs from itself
     spread = behind and (behind.over_seeds or behind.over_images)
     return {
         "id": f"{value.cell.row}-{value.cell.column}",
@@ -278,10 +278,8 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
 
 def _numbers(summary: Mapping[str, Any], anchor: str, named: bool = False) -> list[Number]:
     """The numbers of a section for a drawing of chains; ``named`` by their section where there are many."""
-    before = f"{anchor}: " if named else ""
-    return [
-        Number(number["measurement"], before + number["text"], f"#{anchor}") for number in summary.get("numbers", ())
-    ]
+    before, found = f"{anchor}: " if named else "", summary.get("numbers", ())
+    return [Number(one["measurement"], before + one["text"], f"#{anchor}") for one in found]
 
 
 def _json(values: Any) -> str | None:
