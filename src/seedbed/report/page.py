@@ -254,9 +254,11 @@ def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot
 
 def _concerns(plot: Plot, value: Value) -> bool:
     """Whether a plot shows a network or maps on the way to a number."""
-    part = value.cell.measurement
-    maps = f"{part.model}, {part.explainer}, "
-    return any(line.label in (part.model, part.segmenter) or line.label.startswith(maps) for line in plot.lines)
+    model, explainer, segmenter = (
+        getattr(value.cell.measured, key, None) for key in ("model", "explainer", "segmenter")
+    )
+    maps = f"{model}, {explainer}, "
+    return any(line.label in (model, segmenter) or line.label.startswith(maps) for line in plot.lines)
 
 
 def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Value]) -> dict[str, Any]:
@@ -266,7 +268,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
         counts[value.cell.status] = counts.get(value.cell.status, 0) + 1
     numbers = [
         {
-            "measurement": asdict(value.cell.measurement),
+            "measurement": asdict(value.cell.measured),
             "text": f"{titles[value.cell.column]} {show_measured(value, decimals(table, value.cell.column))}",
         }
         for value in values
