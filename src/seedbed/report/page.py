@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seedbed.errors import DataError
-from seedbed.papers.plan import CITED, MapMeasurement, SegmentationMeasurement
+from seedbed.papers.plan import CITED, history_of
 from seedbed.papers.tables import Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
 from seedbed.report.details import Behind, Interval, behind_cell, differing_parameters
 from seedbed.report.filled_tables import Value, decimals, show_measured, to_csv
+from seedbed.report.latex import to_latex
 from seedbed.report.layers import Images
 from seedbed.report.plots import Bars, Plot
 
@@ -116,8 +117,11 @@ def render_table(
             images=background.images,
             plots=[plot.plain() for plot in background.plots],
             archives=archives,
-            csv=_download(to_csv(table, list(values)), "text/csv"),
-            provenance=_json(background.provenance) if background.provenance else None,
+            downloads={
+                "csv": _download(to_csv(table, list(values)), "text/csv"),
+                "tex": _download(to_latex(table, values), "text/x-tex"),
+            },
+            provenance=_json(background.provenance),
             summary=summary,
         )
     )
@@ -131,6 +135,7 @@ def render_figure(
     notes: Sequence[str] = (),
     *,
     comparable: bool = True,
+    files: Sequence[str] = (),
     images: Images | None = None,
     plots: Sequence[Plot] = (),
     bars: Sequence[Bars] = (),
@@ -144,6 +149,7 @@ def render_figure(
         figure, drawing: the figure and its PNG, which is shown where there is nothing to switch or to hover.
         notes: what its panels show.
         comparable: whether measured numbers may be compared with the paper's.
+        files: paths of the figure as files, for a paper or slides.
         images, plots, bars: what the page draws itself.
         numbers: the drawn numbers, as ``seedbed.report.charts.chart_rows`` gives them.
         provenance: metrics file -> what made it.
@@ -158,13 +164,14 @@ def render_figure(
             paper=paper,
             figure=figure,
             comparable=comparable,
-            drawing=base64.b64encode(drawing).decode(),
+            drawing=None if images or plots or bars else base64.b64encode(drawing).decode(),
+            files=files,
             notes=notes,
             images=images,
             plots=[plot.plain() for plot in plots],
             bars=bars,
             numbers=numbers,
-            provenance=_json(provenance) if provenance else None,
+            provenance=_json(provenance),
             summary=summary,
         )
     )
@@ -188,7 +195,7 @@ def render_page(
             about=about,
             comparable=comparable,
             assets=assets(),
-            run=_json(run) if run is not None else None,
+            run=_json(run),
         )
     )
 
@@ -198,6 +205,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     by_cell = {(value.cell.row, value.cell.column): value for value in values}
     differing = differing_parameters(background.settings)
+    labels = {row.id: row.label for row in table.rows}
     scales = {column.id: 100.0 if column.unit == "%" else 1.0 for column in table.columns}
 
     def cell(row: str, column: str) -> dict[str, Any]:
@@ -211,7 +219,8 @@ def _rows(
                 differing=differing.get(row, ()),
                 over_images=background.intervals.get((row, column)),
             )
-        return _cell(value, decimals(table, column), behind, background.plots)
+        shown = [k for k, plot in enumerate(background.plots) if behind and _concerns(plot, value, labels[row])]
+        return {**_cell(value, decimals(table, column), behind), "plots": shown}
 
     return [
         {
@@ -224,9 +233,9 @@ def _rows(
     ]
 
 
-def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot]) -> dict[str, Any]:
+def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
     reported, difference = value.cell.reported, value.difference
-    defined = difference is not None and difference == difference
+    defined = difference is not None and difference == difference  # NaN differs from itself
     spread = behind and (behind.over_seeds or behind.over_images)
     return {
         "id": f"{value.cell.row}-{value.cell.column}",
@@ -241,16 +250,16 @@ def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot
         "behind": behind,
         "places": places,
         "interval": f"{spread[0]:.{places}f} – {spread[1]:.{places}f}" if spread else None,
-        "plots": [k for k, plot in enumerate(plots) if _concerns(plot, value)] if behind else [],
     }
 
 
-def _concerns(plot: Plot, value: Value) -> bool:
-    """Whether a plot shows a network or maps on the way to a number."""
-    part = value.cell.measured
-    networks = [part.model, *([part.segmenter] if isinstance(part, SegmentationMeasurement) else [])]
-    maps = f"{part.model}, {part.explainer}, " if isinstance(part, MapMeasurement) else None
-    return any(line.label in networks or (maps and line.label.startswith(maps)) for line in plot.lines)
+def _concerns(plot: Plot, value: Value, row: str) -> bool:
+    """Whether a plot shows a network or maps on the way to a number of the row of that label."""
+    names = value.cell.measured.names()
+    networks = [names[key] for key in ("model", "segmenter") if key in names]
+    known = {*networks, *(history_of(network, row) for network in networks)}
+    maps = f"{names.get('model')}, {names.get('explainer')}, "
+    return any(line.label in known or line.label.startswith(maps) for line in plot.lines)
 
 
 def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Value]) -> dict[str, Any]:
@@ -260,7 +269,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
         counts[value.cell.status] = counts.get(value.cell.status, 0) + 1
     numbers = [
         {
-            "measurement": asdict(value.cell.measured),
+            "measurement": value.cell.measured.names(),
             "text": f"{titles[value.cell.column]} {show_measured(value, decimals(table, value.cell.column))}",
         }
         for value in values
@@ -272,14 +281,12 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
 
 def _numbers(summary: Mapping[str, Any], anchor: str, named: bool = False) -> list[Number]:
     """The numbers of a section for a drawing of chains; ``named`` by their section where there are many."""
-    before = f"{anchor}: " if named else ""
-    return [
-        Number(number["measurement"], before + number["text"], f"#{anchor}") for number in summary.get("numbers", ())
-    ]
+    before, found = f"{anchor}: " if named else "", summary.get("numbers", ())
+    return [Number(one["measurement"], before + one["text"], f"#{anchor}") for one in found]
 
 
-def _json(values: Any) -> str:
-    return json.dumps(values, indent=2, sort_keys=True)
+def _json(values: Any) -> str | None:
+    return json.dumps(values, indent=2, sort_keys=True) if values else None
 
 
 def _download(text: str, kind: str) -> str:
