@@ -10,14 +10,12 @@ runs of an image at once, and ``pydensecrf``, the reference.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.refine.crf_energies import Array, Energies
 from seedbed.settings.dense_crf import CrfSettings
-
-Array = np.ndarray
 
 IMPLEMENTATIONS = ("lattice", "pydensecrf")
 
@@ -36,21 +34,6 @@ CRF_PRESETS: dict[str, CrfSettings] = {
 }
 
 MIN_PROBABILITY = 1e-5
-
-
-class Energies(NamedTuple):
-    """The unary term of one run.
-
-    Labels with the same energy everywhere keep equal distributions. They can be carried as one label, whose probability
-    is their sum: its unary energy is lowered by ``log m``, its Potts weight divided by ``m``.
-
-    Attributes:
-        unary: ``[G, H, W]`` float, in nats, of one label of each group.
-        counts: ``[G]`` int, labels in each group.
-    """
-
-    unary: Array
-    counts: Array
 
 
 def dense_crf(

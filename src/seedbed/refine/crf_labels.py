@@ -3,7 +3,8 @@
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine.crf import Array, check_image, grouped, infer, resolve_settings
+from seedbed.refine.crf import check_image, grouped, infer, resolve_settings
+from seedbed.refine.crf_energies import Array
 from seedbed.settings.dense_crf import CrfSettings
 
 
