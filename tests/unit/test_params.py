@@ -214,9 +214,9 @@ def test_your_own_pictures_become_a_data_set(tmp_path):
     folder = tmp_path / "my images (1)"
     folder.mkdir()
     found = resolve(config(dataset=str(folder)))
-    assert own_name(str(folder)) == "own_my-pictures--1-"
-    assert found.datasets["own_my-pictures--1-"].path == str(folder)
-    assert set(found.datasets) == {"shapes", "own_my-pictures--1-"}
+    assert own_name(str(folder)) == "own_my-images--1-"
+    assert found.datasets["own_my-images--1-"].path == str(folder)
+    assert set(found.datasets) == {"shapes", "own_my-images--1-"}
 
 
 def test_what_a_preset_answers():
