@@ -58,6 +58,7 @@ METRICS = {
     "heatmaps": {"miou", "fp", "fn"},
     "masks": {"miou"},
     "segmentation": {"miou", "submission"},
+    "prediction": {"miou", "submission"},
     "soft_segmentation": {"pixel_accuracy", "map", "miou"},
     "perturbation": {
         "auc_negative_predicted", "auc_negative_target", "auc_positive_predicted", "auc_positive_target",

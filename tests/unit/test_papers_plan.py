@@ -32,6 +32,10 @@ PRESET = Preset.model_validate(
         "models": {
             "vit": {"architecture": "vit", "input": INPUT, "train": TRAIN},
             "fixed": {"architecture": "vit", "input": INPUT, "weights": "w"},
+            "single": {
+                "architecture": "vit", "input": INPUT, "train": TRAIN,
+                "prediction": {"scales": [0.5, 1], "crf": "psa"},
+            },
         },
         "explainers": {
             "maps": EXPLAINER,
@@ -49,6 +53,7 @@ PRESET = Preset.model_validate(
         },
         "refiners": {
             "argmax": {"kind": "argmax"},
+            "truth": {"kind": "truth"},
             "crf": {"kind": "dense_crf", "crf": "psa"},
             "strong_crf": {"kind": "dense_crf", "crf": "psa", "alpha": 2},
             "walk": {"kind": "random_walk", "network": "net", "alpha": 16, "beta": 8, "log2_steps": 8},
@@ -371,12 +376,50 @@ def test_folders_without_papers_and_broken_yaml(tmp_path):
 
 
 def test_a_network_that_predicts_masks_itself_needs_no_other_name():
-    pipeline = {"dataset": "voc12", "split": "val", "model": "vit", "stage": "prediction", "metric": "miou"}
+    pipeline = {"dataset": "voc12", "split": "val", "model": "single", "stage": "prediction", "metric": "miou"}
     measurement, missing = measure(pipeline, PRESET, "here")
-    assert not missing and measurement.path(LAYOUT, 3) == "results/small/predictions/shapes/vit/seed3/val/metrics.json"
-    assert describe(measurement, PRESET) == "shapes val, network vit, masks that the network predicts itself"
-    assert trained_on_the_way(measurement, PRESET) == {"model": "vit"}
-    assert list(histories(measurement, PRESET, LAYOUT, 3)) == ["vit"]
+    path = measurement.path(LAYOUT, 3)
+    assert not missing and path == "results/small/predictions/shapes/single/seed3/val/metrics.json"
+    described = describe(measurement, PRESET)
+    assert described.startswith("shapes val, network single, masks that the network predicts itself (the image's own")
+    assert "own size, scales 0.5/1, CRF 'psa': 10 iterations" in described
+    assert trained_on_the_way(measurement, PRESET) == {"model": "single"}
+    assert list(histories(measurement, PRESET, LAYOUT, 3)) == ["single"]
+    (cell,) = table_cells(table([row(pipeline={**pipeline, "metric": "submission"})]), PRESET, LAYOUT)
+    assert (cell.status, cell.archive) == ("submit", None)
+
+
+def test_a_network_without_a_section_on_masks_predicts_none():
+    pipeline = {"dataset": "voc12", "split": "val", "model": "vit", "stage": "prediction", "metric": "miou"}
+    with pytest.raises(ParameterError, match=r"models\.vit: has no section `prediction`, .* \(those that do: single\)"):
+        measure(pipeline, PRESET, "here")
+
+
+def test_ground_truth_as_masks_needs_neither_a_network_nor_maps():
+    """One set of masks and one training, whatever networks the tables around it name."""
+    pipeline = {**CHAIN, "split": "val", "refiner": "truth", "segmenter": "deeplab", "stage": "segmentation"}
+    bare = {key: value for key, value in pipeline.items() if key not in ("model", "explainer")}
+    for names in (pipeline, bare, {**bare, "model": "not in this preset"}):
+        found, missing = measure({**names, "metric": "miou"}, PRESET, "here")
+        assert not missing and (found.model, found.explainer) == ("none", "none")
+        assert found.path(LAYOUT, 3) == "results/small/segmenters/shapes/none/none/truth/deeplab/seed3/val/metrics.json"
+    assert trained_on_the_way(found, PRESET) == {"segmenter": "deeplab"}
+    history = "results/small/segmenters/shapes/none/none/truth/deeplab/seed3/history.csv"
+    assert histories(found, PRESET, LAYOUT, 3) == {"deeplab": history}
+    described = describe(found, PRESET)
+    assert described.startswith("shapes val, masks truth (ground truth as masks: full supervision), then deeplab (")
+    masks, _ = measure({**bare, "stage": "masks", "metric": "miou"}, PRESET, "here")
+    assert masks.path(LAYOUT, 3) == "results/small/masks/shapes/val/none/none/truth/seed3/metrics.json"
+    assert seeds_of(masks, PRESET, PRESET.seeds) == [3]
+    (cell,) = table_cells(table([row(pipeline={**pipeline, "metric": "miou"}, supervision="F")]), PRESET, LAYOUT)
+    assert Cell.from_plain(json.loads(json.dumps(asdict(cell)))) == cell
+
+
+def test_ground_truth_needs_a_data_set_with_masks():
+    boxes = PRESET.model_copy(update={"datasets": {"imagenet": Published(kind="imagenet")}, "stand_ins": {}})
+    given = {"dataset": "imagenet", "split": "val", "refiner": "truth", "stage": "masks", "metric": "miou"}
+    with pytest.raises(ParameterError, match="here: ground truth needs masks; data set 'imagenet' has none such"):
+        measure(given, boxes, "here")
 
 
 def test_a_row_or_a_table_chooses_over_which_classes_miou_is_taken():

@@ -42,6 +42,46 @@ def test_a_random_walk_reads_its_maps_and_the_network_that_was_trained_on_the_sa
     }
 
 
+def test_ground_truth_as_masks_reads_the_data_set_alone():
+    job = SimpleNamespace(
+        dataset="shapes", split="trainaug", model="none", explainer="none", refiner="truth", seed="0",
+        scatteritem="1-of-1", segmenter="deeplab_v1_resnet38",
+    )  # fmt: skip
+    found, given = pipeline().inputs.refine_masks(job), pipeline().parameters.refine_masks()
+    assert found == {"index": "data/shapes/index.csv", "card": "data/shapes/card.json", "heatmaps": []}
+    assert given["refiner"](job) == {"kind": "truth"}
+    assert given["background"](job) is None and given["crf"](job) is None
+    masks = pipeline().inputs.train_segmenter(job)["masks"]
+    assert masks == ["results/demo/masks/shapes/trainaug/none/none/truth/seed0/1-of-1.zip"]
+
+
+SINGLE = SimpleNamespace(
+    dataset="shapes", split="val", model="resnet38_single_stage", seed="0", scatteritem="1-of-1"
+)  # fmt: skip
+
+
+def test_masks_that_a_network_predicts_itself():
+    made, folder = pipeline(), "results/demo/{}/shapes/resnet38_single_stage/seed0"
+    assert made.inputs.predict_masks(SINGLE)["weights"] == f"{folder.format('classifiers')}/model.safetensors"
+    assert made.inputs.score_prediction(SINGLE)["masks"] == [f"{folder.format('predictions')}/val/1-of-1.zip"]
+    given = {key: value(SINGLE) for key, value in made.parameters.predict_masks().items()}
+    assert given.keys() == {"code", "network", "input", "prediction", "crf"} and given["crf"] is None
+    assert given["prediction"]["scales"] == [1.0]
+    with pytest.raises(ParameterError, match=r"models\.vit_hybrid: has no section `prediction`"):
+        made.parameters.predict_masks()["prediction"](path(split="val"))
+
+
+def test_how_masks_are_predicted_trains_nothing_again():
+    key = "models__resnet38_single_stage__prediction"
+    other = pipeline(**{f"{key}__flip": True, f"{key}__crf": "small"})
+    trained, predicted = (
+        [repr(getattr(made.parameters, rule)()[given](SINGLE)) for made in (pipeline(), other)]
+        for rule, given in (("train_classifier", "model"), ("predict_masks", "prediction"))
+    )
+    assert trained[0] == trained[1] and predicted[0] != predicted[1]
+    assert other.parameters.predict_masks()["crf"](SINGLE)["iterations"] == 5
+
+
 def test_labels_are_made_of_the_split_that_their_network_trains_on():
     found = pipeline().inputs.label_affinities(path(network="affinitynet_hybrid", scatteritem="1-of-1"))
     split = pipeline().preset.affinity_networks["affinitynet_hybrid"].train.split
@@ -104,6 +144,16 @@ def test_a_table_needs_the_metrics_of_every_measured_cell_and_seed():
     one, two = (pipeline(seeds=seeds).tables.metrics(job) for seeds in ((0,), (0, 1)))
     assert len(two) == 2 * len(one) and set(one) < set(two)
     assert all(name.endswith(".json") for name in one)
+
+
+def test_a_network_that_two_rows_train_on_other_masks_keeps_both_histories():
+    found = pipeline().tables.histories(SimpleNamespace(paper="vit_affinity", table="table4"))
+    masks = {"vit_hybrid/vit_affinity_cues/affinitynet", "none/none/truth"}
+    deeplab = {name: path for name, path in found.items() if name.startswith("deeplab_v1_resnet38")}
+    assert list(deeplab) == ["deeplab_v1_resnet38", "deeplab_v1_resnet38, DeepLab on ground truth (beyond the paper)"]
+    assert set(deeplab.values()) == {
+        f"results/demo/segmenters/shapes/{chain}/deeplab_v1_resnet38/seed0/history.csv" for chain in masks
+    }
 
 
 @pytest.mark.parametrize(

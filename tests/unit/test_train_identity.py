@@ -25,6 +25,7 @@ def identity(kind, train=None, **changes):
     [
         ("classifier", {"input": {"size": [32, 32], "normalize": "half"}}),
         ("classifier", {"held_out": "train"}),
+        ("classifier", {"prediction": {"flip": True}}),
         ("classifier", {"weights": "another_name"}),
         ("classifier", {"train": {"loader_workers": 3, "save_every_seconds": 7, "log_every": 9}}),
         ("affinity", {"labels": {**LABELS, "crf": "of another name", "alpha_low": 3}}),

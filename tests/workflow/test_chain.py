@@ -20,10 +20,20 @@ def test_table_holds_reported_and_measured_numbers(finished):
     with (finished / f"{TABLE}.csv").open(newline="") as stream:
         rows = {row["row"]: row for row in csv.DictReader(stream)}
     assert rows["cam_vgg16"]["status"] == "cited" and rows["cam_vgg16"]["measured"] == ""
-    for name in ("ours", "ours_affinitynet", "segmentation"):
+    assert [rows[name]["supervision"] for name in ("ours", "full_supervision")] == ["I", "F"]
+    for name in ("ours", "ours_affinitynet", "segmentation", "full_supervision"):
         source = json.loads((finished / rows[name]["sources"]).read_text())
         assert float(rows[name]["measured"]) == pytest.approx(100 * source["miou_in_truth"], rel=1e-5)
     assert float(rows["ours"]["difference"]) == pytest.approx(float(rows["ours"]["measured"]) - 44.60, abs=1e-3)
+
+
+def test_full_supervision_trains_no_classifier_and_makes_no_maps(tmp_path):
+    target = "results/demo/segmenters/shapes/none/none/truth/deeplab_v1_resnet38/seed0/val/metrics.json"
+    planned = jobs_of(run(tmp_path, "-n", "--", target).stdout)
+    assert planned == {
+        "make_shapes": 1, "provide_shipped_weights": 1, "refine_masks": 2, "train_segmenter": 1, "segment": 2,
+        "score_segmentation": 1,
+    }  # fmt: skip
 
 
 def test_every_artifact_carries_provenance(finished):
@@ -134,6 +144,23 @@ def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     with tarfile.open(copy_of_finished / folder / "submission.tgz") as archive:
         assert len(archive.getnames()) == record["images"] == 6
         assert {str(Path(name).parent) for name in archive.getnames()} == {record["folder"]}
+
+
+def test_a_network_predicts_masks_itself(copy_of_finished):
+    """Training, predicted masks in two shards, their score, an archive for the server: no map, no other network."""
+    folder = "results/demo/predictions/shapes/resnet38_single_stage/seed0/val"
+    done = run(copy_of_finished, "--", f"{folder}/metrics.json", f"{folder}/submission.tgz")
+    assert done.returncode == 0, done.stdout[-3000:]
+    planned = jobs_of(done.stdout)
+    planned.pop("provide_shipped_weights", None)
+    assert planned == {"train_classifier": 1, "predict_masks": 2, "score_prediction": 1, "pack_prediction": 1}
+    scored = json.loads((copy_of_finished / folder / "metrics.json").read_text())
+    assert scored["images"] == 6 and 0 <= scored["miou"] <= 1
+    names = [name for path in (copy_of_finished / folder).glob("*.zip") for name in zipfile.ZipFile(path).namelist()]
+    assert len([name for name in names if name.endswith(".png")]) == 6
+    again = run(copy_of_finished, "-n", "--config", "models__resnet38_single_stage__prediction__flip=true", "--",
+                f"{folder}/metrics.json")  # fmt: skip
+    assert jobs_of(again.stdout) == {"predict_masks": 2, "score_prediction": 1}
 
 
 def test_library_never_imports_snakemake():

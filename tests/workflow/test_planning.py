@@ -93,7 +93,7 @@ def test_shipped_weights_can_be_rebuilt_from_nothing(tmp_path):
 
 
 def test_archives_for_the_server_need_its_pictures(tmp_path):
-    """Without VOC's test images the target says how to get them; with them it packs one archive of one network."""
+    """Without VOC's test images the target says how to get them; with them it packs one a network."""
     target = ("-n", "--config", "preset=paper")
     refused = run(tmp_path, *target, "--", "exvit_table2_submission", micro=False)
     assert refused.returncode != 0
@@ -102,5 +102,5 @@ def test_archives_for_the_server_need_its_pictures(tmp_path):
     planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False)
     assert planned.returncode == 0, planned.stdout[-2000:]
     jobs = jobs_of(planned.stdout)
-    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (1, 1)
+    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (2, 2)
     assert "score_segmentation" not in jobs

@@ -24,11 +24,15 @@ class Segmenter(FourGroups, nn.Module):
         """Class scores at the features' resolution, [B, C, ceil(H / 8), ceil(W / 8)]."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor) -> Tensor:
+    def pixel_scores(self, images: Tensor) -> Tensor:
         """Class scores of every pixel, [B, C, H, W]."""
         return F.interpolate(
             self.logits(images), size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners
         )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as `pixel_scores`."""
+        return self.pixel_scores(images)
 
 
 class DeepLabV1(Segmenter):

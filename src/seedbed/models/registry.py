@@ -30,6 +30,7 @@ class ModelEntry:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     defaults: dict[str, Any] = field(default_factory=dict)
+    predicts_masks: bool = False
 
     def create(self, num_classes: int | None, **overrides: Any) -> nn.Module:
         """Build the network with randomly initialised weights; `mean` and `std` travel in its ``pretrained_cfg``."""
@@ -63,6 +64,7 @@ def register(
     description: str,
     *,
     task: str = "classifier",
+    predicts_masks: bool = False,
     mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN,
     std: tuple[float, float, float] = IMAGENET_DEFAULT_STD,
     **defaults: Any,
@@ -74,12 +76,15 @@ def register(
         build: called with ``num_classes`` first (not for task ``affinity``) and keyword arguments.
         description: one line.
         task: ``classifier``, ``affinity`` (no classes) or ``segmentation``.
+        predicts_masks: whether a classifier also has a decoder: a method ``pixel_scores``, images [B, 3, H, W] to class
+            scores [B, num_classes + 1, H, W], background first, and ``logits``, the same at the features' resolution.
         mean, std: what the images are normalised with.
         **defaults: keyword arguments of `build` that make this variant; callers may override them.
     """
     if name in _ENTRIES or task not in TASKS:
         raise ValueError(f"model '{name}' is registered twice, or its task '{task}' is none of {TASKS}")
-    entry = _ENTRIES[name] = ModelEntry(name, build, description, task, mean, std, defaults)
+    entry = ModelEntry(name, build, description, task, mean, std, defaults, predicts_masks)
+    _ENTRIES[name] = entry
 
     def entrypoint(pretrained: bool = False, num_classes: int | None = None, **arguments: Any) -> nn.Module:
         if pretrained:

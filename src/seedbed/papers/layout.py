@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 DATA = "data"
+NONE = "none"
+"""What stands for network and explainer in the path of masks that are made without maps."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.errors import ParameterError
-from seedbed.papers.layout import Layout
+from seedbed.papers.layout import NONE, Layout
 from seedbed.papers.measured import SCORED, check_stage, measures, names_needed
 from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
@@ -74,7 +74,7 @@ class MapMeasurement(Measurement):
 
 @dataclass(frozen=True)
 class MaskMeasurement(MapMeasurement):
-    """One number of the pseudo masks made of heat maps."""
+    """One number of pseudo masks; ``model`` and ``explainer`` are `NONE` where no heat maps are read."""
 
     refiner: str
 
@@ -193,8 +193,8 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the image alone
         found["segmenter"] = measurement.segmenter
-    trained = preset.models[measurement.model].train is not None
-    if trained and _reads_model(measurement, preset) and not preset.checkpoint_of("model", measurement.model):
+    model = preset.models[measurement.model] if reads_model(measurement) else None
+    if model is not None and model.train is not None and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
     if isinstance(measurement, MaskMeasurement):
         network = preset.network_of(measurement.refiner)
@@ -203,9 +203,9 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
     return found
 
 
-def _reads_model(measurement: Measurement, preset: Preset) -> bool:
-    """Whether anything of the classifier reaches the number: ground truth as masks needs no maps."""
-    return not isinstance(measurement, MaskMeasurement) or needs(preset.refiners[measurement.refiner].kind, "maps")
+def reads_model(measurement: Measurement) -> bool:
+    """Whether anything of a classifier reaches the number: ground truth as masks needs no maps."""
+    return measurement.model != NONE
 
 
 def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Measurement | None, tuple[str, ...]]:
@@ -217,7 +217,9 @@ def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Me
     stage: str = pipeline.get("stage") or ""
     if "stage" in pipeline:
         check_stage(stage, where)
-    needed = ("dataset", "split", "model", "metric", *(names_needed(stage) if stage else ("explainer",)))
+    chain = ("model", *(names_needed(stage) if stage else ("explainer",)))
+    without = _unread(chain, pipeline, preset)
+    needed = ("dataset", "split", "metric", *(name for name in chain if name not in without))
     absent = [key for key in ("stage", *needed) if key not in pipeline]
     if absent:
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
@@ -229,9 +231,15 @@ def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Me
         return None, missing
     names = preset.measured_names(names)
     about = {"stage": stage, "split": pipeline["split"], "metric": metric, "subset": pipeline.get("subset")}
-    found = measurement_of({**about, **names})
+    found = measurement_of({**about, **dict.fromkeys(without, NONE), **names})
     _check_needs(found, preset, where)
     return found, ()
+
+
+def _unread(chain: Collection[str], pipeline: Mapping[str, Any], preset: Preset) -> tuple[str, ...]:
+    """Names of a chain that its refiner does not read: those of network and explainer where it needs no maps."""
+    refiner = preset.refiners.get(pipeline.get("refiner", "")) if "refiner" in chain else None
+    return ("model", "explainer") if refiner is not None and not needs(refiner.kind, "maps") else ()
 
 
 def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
@@ -241,6 +249,11 @@ def _check_needs(measurement: Measurement, preset: Preset, where: str) -> None:
         given = what == "single_label" and measurement.subset == "single_class"
         if measures(stage, what) and not given and dataset.offers(what) is False:
             raise ParameterError(f"{where}: {stage} needs {words}; data set '{measurement.dataset}' has none such.")
+    if isinstance(measurement, PredictionMeasurement):
+        preset.on(measurement.dataset).prediction_of(measurement.model)
+    learnt = isinstance(measurement, MaskMeasurement) and needs(preset.refiners[measurement.refiner].kind, "truth")
+    if learnt and dataset.offers("masks") is False:
+        raise ParameterError(f"{where}: ground truth needs masks; data set '{measurement.dataset}' has none such.")
     if not isinstance(measurement, MapMeasurement):
         return
     if measures(stage, "input_size") and not preset.protocols.get(stage, {}).get("size"):
@@ -301,7 +314,7 @@ def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout,
     if isinstance(measurement, SegmentationMeasurement) and preset.checkpoint_of("segmenter", measurement.segmenter):
         return [f"{measurement.trained(layout, seed)}/checkpoint.json"]
     found, dataset, model = [], measurement.dataset, measurement.model
-    if _reads_model(measurement, preset) and preset.checkpoint_of("model", model):
+    if preset.checkpoint_of("model", model):
         found.append(f"{layout.classifier(dataset, model, seed)}/checkpoint.json")
     network = preset.network_of(measurement.refiner) if isinstance(measurement, MaskMeasurement) else None
     if isinstance(measurement, MaskMeasurement) and network and preset.checkpoint_of("affinity_network", network):

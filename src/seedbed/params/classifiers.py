@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from seedbed.params.base import Positive
+from seedbed.params.mask_prediction import MaskPrediction
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
 from seedbed.settings.optimisation import Training
@@ -23,4 +24,7 @@ class Classifier(Trained):
     )
     train: Training | None = None
     input: NetworkInput = Field(description="when its accuracy is measured; its maps are made at the explainer's size")
+    prediction: MaskPrediction | None = Field(
+        None, description="how a network with a decoder predicts masks itself, for rows of stage `prediction`"
+    )
     held_out: str = Field("val", description="split that its accuracy is measured on")

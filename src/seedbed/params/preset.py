@@ -14,6 +14,7 @@ from seedbed.params.stages import (
     Classifier,
     Crf,
     Explainer,
+    MaskPrediction,
     OwnData,
     Refiner,
     Resources,
@@ -182,6 +183,21 @@ class Preset(Section):
         except ParameterError as error:
             raise ParameterError(f"presets.{self.name}.explainers.{name}: {error}") from None
 
+    def prediction_of(self, model: str) -> MaskPrediction:
+        """How a network predicts masks itself.
+
+        Raises:
+            ParameterError: its section does not say.
+        """
+        found = self.models[model].prediction
+        if found is None:
+            able = ", ".join(name for name, entry in self.models.items() if entry.prediction) or "none"
+            raise ParameterError(
+                f"presets.{self.name}.models.{model}: has no section `prediction`, so it predicts no masks itself "
+                f"(those that do: {able})."
+            )
+        return found
+
     def resources_for(self, rule: str) -> Resources:
         """Resources of a rule: its own, or the default."""
         return self.resources.get(rule, self.resources.get("default", Resources()))
@@ -195,6 +211,8 @@ class Preset(Section):
             yield f"weights.{key}.recipe", "model", getattr(weights, "recipe", None), self.models
         for key, model in self.models.items():
             yield f"models.{key}.weights", "weights", model.weights, self.weights
+            crf = model.prediction.crf if model.prediction else None
+            yield f"models.{key}.prediction.crf", "CRF", crf, self.crf
         for key, network in self.affinity_networks.items():
             starts = (*self.weights, "classifier")
             yield f"affinity_networks.{key}.classifier", "model", network.classifier, self.models

@@ -6,6 +6,7 @@ from seedbed.params.conventions import Scoring
 from seedbed.params.crfs import Crf
 from seedbed.params.explainers import Explainer
 from seedbed.params.job_resources import Resources
+from seedbed.params.mask_prediction import MaskPrediction
 from seedbed.params.network_input import Input, NetworkInput
 from seedbed.params.own_chain import OwnData
 from seedbed.params.published_networks import Checkpoint, Trained
@@ -20,6 +21,7 @@ __all__ = [
     "Crf",
     "Explainer",
     "Input",
+    "MaskPrediction",
     "NetworkInput",
     "OwnData",
     "Refiner",

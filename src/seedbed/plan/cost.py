@@ -132,6 +132,7 @@ _PER_IMAGE: dict[str, Callable[[DiskForecast, Mapping[str, str]], float]] = {
     "refine_masks": DiskForecast._mask,
     "random_walk": DiskForecast._mask,
     "segment": DiskForecast._mask,
+    "predict_masks": DiskForecast._mask,
 }
 
 

@@ -17,12 +17,14 @@ from seedbed.papers.plan import (
     MapMeasurement,
     MaskMeasurement,
     Measurement,
+    PredictionMeasurement,
     SegmentationMeasurement,
     measure,
+    reads_model,
 )
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
-from seedbed.params.stages import Explainer, Input, Segmenter
+from seedbed.params.stages import Explainer, Input, MaskPrediction
 from seedbed.refine.refiners import Words, build_refiner
 
 _MEANS = {
@@ -105,21 +107,24 @@ def checkpoint_note(record: Mapping[str, Any]) -> str:
 def describe(measurement: Measurement, preset: Preset) -> str:
     """The chain behind a number, in words; ``preset`` as it is on the measurement's data set."""
     restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
-    parts = [f"{measurement.dataset} {measurement.split}{restricted}", f"network {measurement.model}"]
-    if isinstance(measurement, MapMeasurement):
+    parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
+    if reads_model(measurement):
+        parts.append(f"network {measurement.model}")
+    if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
         if measurement.stage == "heatmaps":
             rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
             parts.append(f"background threshold {rule}, no CRF")
     if isinstance(measurement, MaskMeasurement):
-        parts.append(f"refined by {measurement.refiner} ({_refiner(measurement, preset)})")
+        made = "refined by" if reads_model(measurement) else "masks"
+        parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
-        crf = Words(0, preset.crf).crf(segmenter.crf)
-        parts.append(f"then {measurement.segmenter} ({_size(segmenter.input)}, {_views(segmenter)}, {crf})")
-    elif measurement.stage == "prediction":
-        parts.append("masks that the network predicts itself")
+        parts.append(f"then {measurement.segmenter} ({_prediction(segmenter.input, segmenter, preset)})")
+    elif isinstance(measurement, PredictionMeasurement):
+        given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
+        parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")
     if measurement.stage not in SCORED:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
@@ -139,13 +144,19 @@ def _size(given: Input) -> str:
     return "the image's own size" if given.size is None else "input {} x {}".format(*given.size)
 
 
-def _views(section: Explainer | Segmenter) -> str:
+def _prediction(given: Input, how: MaskPrediction, preset: Preset) -> str:
+    """Input size, views and CRF of a network that predicts masks."""
+    return f"{_size(given)}, {_views(how)}, {Words(0, preset.crf).crf(how.crf)}"
+
+
+def _views(section: Explainer | MaskPrediction) -> str:
     scales = "/".join(f"{scale:g}" for scale in section.scales)
     return f"scale{'s' if len(section.scales) > 1 else ''} {scales}{' and mirrored' if section.flip else ''}"
 
 
 def _refiner(measurement: MaskMeasurement, preset: Preset) -> str:
-    constant = preset.explainer_of(measurement.explainer, measurement.model).background
+    read = reads_model(measurement)  # what needs no maps has no background either
+    constant = preset.explainer_of(measurement.explainer, measurement.model).background if read else 0.0
     return build_refiner(preset.refiners[measurement.refiner].plain()).describe(Words(constant, preset.crf))
 
 

@@ -12,6 +12,7 @@ from seedbed.data.index import SUBSETS
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.measured import measurements, measures
 from seedbed.params.data import Published, ShippedWeights
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.code import (
     Code,
     checkpoint_modules,
@@ -28,6 +29,8 @@ from seedbed.plan.names import WILDCARDS, Names, Wildcards
 
 Given = dict[str, Any]
 LOCK = "data/lock.json"
+_AFTER_TRAINING = {"models": ("prediction",)}
+"""Fields of a network's section that say what is done with it once it is trained."""
 
 
 class GivenParameters:
@@ -99,7 +102,7 @@ class GivenParameters:
         return self._training("train_segmenter", "segmenters", "segmenter", folder)
 
     def _training(self, script: str, table: str, key: str, folder: str) -> Given:
-        section = self._section(table)
+        section = self._section(table, *_AFTER_TRAINING.get(table, ()))
         return {
             "code": self._code(script, training_modules, section),
             key: section,
@@ -184,7 +187,7 @@ class GivenParameters:
             "code": lambda wildcards: self.code.of("refine_masks", *refiner_modules(self._refiner(wildcards))),
             "refiner": self._refiner,
             "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
-            "background": lambda wildcards: self._explainer_section(wildcards).background,
+            "background": self._background,
         }
 
     def random_walk(self) -> Given:
@@ -206,15 +209,26 @@ class GivenParameters:
     def score_pseudo_masks(self) -> Given:
         return {"code": self.code.of("score_masks"), "scoring": self._scoring}
 
-    score_segmentation = score_pseudo_masks
+    score_segmentation = score_prediction = score_pseudo_masks
+
+    def predict_masks(self) -> Given:
+        return {
+            "code": lambda wildcards: self.code.of("predict_masks", *self._predicting(wildcards)),
+            "network": self._network,
+            "input": lambda wildcards: self.names.parameters(self.names.section("models", wildcards).input),
+            "prediction": lambda wildcards: self.names.parameters(self._prediction(wildcards)),
+            "crf": lambda wildcards: self.names.crf(self._prediction(wildcards).crf),
+        }
 
     def pack_submission(self) -> Given:
         return {"code": self.code.of("pack_submission")}
 
+    pack_prediction = pack_submission
+
     # --
 
-    def _section(self, table: str) -> Callable[[Wildcards], Any]:
-        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards))
+    def _section(self, table: str, *without: str) -> Callable[[Wildcards], Any]:
+        return lambda wildcards: self.names.parameters(self.names.section(table, wildcards), *without)
 
     def _code(
         self, script: str, modules: Callable[[Any], list[str]], section: Callable[[Wildcards], Any]
@@ -236,6 +250,22 @@ class GivenParameters:
 
     def _refiner(self, wildcards: Wildcards) -> Any:
         return self.names.parameters(self.preset.refiners[wildcards.refiner])
+
+    def _prediction(self, wildcards: Wildcards) -> Any:
+        """How a network predicts masks itself.
+
+        Raises:
+            ParameterError: its section does not say.
+        """
+        return self.names.on(wildcards.dataset).prediction_of(wildcards.model)
+
+    def _predicting(self, wildcards: Wildcards) -> list[str]:
+        return prediction_modules({**self._network(wildcards), **self._prediction(wildcards).plain()})
+
+    def _background(self, wildcards: Wildcards) -> float | None:
+        """The explainer's constant background; None where a refiner needs no maps, and so no explainer."""
+        mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
+        return self._explainer_section(wildcards).background if mapped else None
 
     def _walked(self, wildcards: Wildcards) -> Any:
         """The affinity network that a refiner walks on."""

@@ -154,6 +154,14 @@ class Inputs:
 
     pack_submission = score_segmentation
 
+    predict_masks = explain
+
+    def score_prediction(self, wildcards: Wildcards) -> Files:
+        folder = self.layout.prediction(*self.names.chain(wildcards, "dataset", "model", "split", "seed"))
+        return {**self._dataset(wildcards), "masks": self.names.shards(folder, "zip")}
+
+    pack_prediction = score_prediction
+
     # --
 
     def _dataset(self, wildcards: Wildcards) -> Files:

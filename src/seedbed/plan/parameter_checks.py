@@ -4,7 +4,6 @@ Problems are lines that start with the key below their entry, such as ``.train.l
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from seedbed.data.raw.sources import SourceTable
@@ -15,6 +14,7 @@ from seedbed.io.signatures import Option
 from seedbed.params import Preset
 from seedbed.params.data import PUBLISHED, FetchedWeights, Published
 from seedbed.params.preset import CHECKPOINT
+from seedbed.params.refiner_sections import needs
 from seedbed.plan.checks import given_problems, name_problems, option_problems, raise_for
 from seedbed.plan.code import CATALOGUES, network_modules
 from seedbed.plan.timm_source import timm_networks, timm_tags, timm_words, words_of
@@ -46,6 +46,9 @@ def check_preset(preset: Preset) -> None:
     for name, options in preset.protocols.items():
         for problem in _chosen(f".{name}", "protocol", name, f".{name}", options):
             found.setdefault(("protocols", problem), []).append("")
+    if needs(preset.refiners[preset.own.refiner].kind, "truth"):
+        problem = f".refiner: '{preset.own.refiner}' is ground truth; masks of your own images are made from labels."
+        found["own", problem] = [""]
     raise_for([f"presets.{preset.name}.{_told(*place, names)}" for place, names in found.items()])
 
 
@@ -96,6 +99,16 @@ def _of_network(entry: Any, task: str) -> Problems:
         yield from _of_training(entry, task)
 
 
+def _of_classifier(entry: Any) -> Problems:
+    yield from _of_network(entry, "classifier")
+    if entry.prediction is not None:
+        yield from _chosen(".prediction.fusion", "fusion mode", entry.prediction.fusion)
+        own = registrations(*CATALOGUES["network"])
+        able = [name for name, found in own.items() if found[0].keywords.get("predicts_masks", False)]
+        if entry.architecture not in able:
+            yield f".prediction: '{entry.architecture}' has no decoder; networks that have: {', '.join(able)}."
+
+
 def _of_affinity_network(entry: Any) -> Problems:
     yield from _of_network(entry, "affinity")
     yield from _chosen(".labels.rule", "confident-label rule", entry.labels.rule)
@@ -117,7 +130,7 @@ def _of_dataset(entry: Any) -> Problems:
 
 _CHECKS: dict[str, Callable[[Any], Problems]] = {
     "datasets": _of_dataset,
-    "models": partial(_of_network, task="classifier"),
+    "models": _of_classifier,
     "explainers": _of_explainer,
     "affinity_networks": _of_affinity_network,
     "segmenters": _of_segmenter,

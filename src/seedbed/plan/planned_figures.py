@@ -12,7 +12,7 @@ from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
 
-_STORED = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction"}
+_STORED = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction", "prediction": "prediction"}
 """Stage of a table's cell -> what its gallery shows; other stages are explained on the spot."""
 
 
@@ -131,8 +131,10 @@ class PlannedFigures:
             folder = self.layout.masks(dataset, split, model, explainer, refiner, seed)
             described["shards"] = self.names.shards(folder, "zip")
         elif shows == "prediction":
-            folder = self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)
-            described["shards"] = self.names.shards(f"{folder}/{split}", "zip")
+            folder = self.layout.prediction(dataset, model, split, seed)
+            if segmenter:
+                folder = f"{self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)}/{split}"
+            described["shards"] = self.names.shards(folder, "zip")
         elif shows == "stored":
             folder = self.layout.heatmaps(dataset, split, model, explainer, seed)
             described["shards"] = self.names.shards(folder, "h5")

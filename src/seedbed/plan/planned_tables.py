@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
+from seedbed.papers.layout import NONE
 from seedbed.papers.plan import Cell, checkpoint_records, histories
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
@@ -104,11 +105,18 @@ class PlannedTables:
         return list(dict.fromkeys(path for cell in cells for path in cell.sources))
 
     def histories(self, wildcards: Wildcards) -> dict[str, str]:
-        """Training histories behind the first seed of every measured cell: network -> path."""
-        cells = self.measured(wildcards.paper, wildcards.table)
-        seed = self.seeds(wildcards.paper, wildcards.table)[0]
-        found = (histories(cell.measurement, self.preset, self.layout, seed) for cell in cells if cell.measurement)
-        return {name: path for named in found for name, path in named.items()}
+        """Training histories behind the first seed of every measured cell: network -> path.
+
+        A network that rows train on other masks stands under its name for the first of them, then with the row's label.
+        """
+        names = (wildcards.paper, wildcards.table)
+        labels, seed = {row.id: row.label for row in self.table(*names).rows}, self.seeds(*names)[0]
+        found: dict[str, str] = {}
+        for cell in self.measured(*names):
+            for name, path in histories(cell.measured, self.preset, self.layout, seed).items():
+                if path not in found.values():
+                    found[name if name not in found else f"{name}, {labels[cell.row]}"] = path
+        return found
 
     def datasets(self, wildcards: Wildcards) -> list[str]:
         """Data sets that its numbers are measured on, sorted."""
@@ -183,12 +191,12 @@ class PlannedTables:
         sections = {
             f"{key}s.{name}": self.names.parameters(getattr(preset, f"{key}s")[name])
             for key, name in chain.items()
-            if name
+            if name and name != NONE
         }
         walked = self.preset.network_of(chain["refiner"])
         if walked:
             sections[f"affinity_networks.{walked}"] = self.names.parameters(preset.affinity_networks[walked])
-        names = {key: value for key, value in asdict(part).items() if value}
+        names = {key: value for key, value in asdict(part).items() if value and value != NONE}
         dataset = self.names.parameters(self.preset.datasets[part.dataset])
         return {"pipeline": names, "dataset": dataset, **sections}
 

@@ -26,11 +26,12 @@ class PixelCrossEntropy:
         logits = model(images).float()
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
         if not self.balanced:
-            return _mean_cross_entropy(logits, labels), {}
+            return mean_cross_entropy(logits, labels), {}
         background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
-        return (_mean_cross_entropy(logits, background) + _mean_cross_entropy(logits, foreground)) / 2, {}
+        return (mean_cross_entropy(logits, background) + mean_cross_entropy(logits, foreground)) / 2, {}
 
 
-def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the pixels that are not void, 0 where all are; logits [B, C, H, W], labels int64 [B, H, W]."""
     counted = (labels != VOID).sum().clamp(min=1)
     return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted

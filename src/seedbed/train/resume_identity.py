@@ -10,7 +10,7 @@ _NAMES = {"weights", "classifier", "checkpoint", "per_dataset"}  # of what is kn
 _OPTIMISATION = {field.name for field in fields(TrainSettings)}  # `fit` adds those that matter
 _VIEW = {"size", "interpolation"}  # of an input when it is measured; training reads its normalisation
 _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
-    "classifier": {"input": _VIEW, "held_out": None},
+    "classifier": {"input": _VIEW, "held_out": None, "prediction": None},
     "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "picture", "store_stride"}},
     "segmentation": {
         "input": _VIEW,

@@ -18,6 +18,7 @@ from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
+from seedbed.models.outputs import pixel_scores_of
 from seedbed.models.registry import create_model
 from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.crf_image import picture_for_crf
@@ -29,16 +30,13 @@ from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
 
 
-@dataclass(frozen=True)
-class SegmenterSettings:
-    """A segmentation network, its training and its predictions.
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings:
+    """How a network predicts masks.
 
     Attributes:
-        architecture, options: as `create_model` takes them.
         input: how an image is brought to the network at scale 1.
         fusion: of the scales, see `seedbed.refine.fusion`.
-        train: its training.
-        weights_options: how a weights file fills it, see `load_into`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
         scaling: resize the 8-bit ``picture``; or normalised pixels: the ``tensor`` with aligned corners, or by
@@ -47,17 +45,29 @@ class SegmenterSettings:
         crf_picture: what the CRF sees, see `picture_for_crf`.
     """
 
-    architecture: str
     input: InputView
     fusion: str
-    train: Training
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights_options: Mapping[str, Any] = field(default_factory=dict)
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     scaling: Literal["picture", "tensor", "cv2_cubic"] = "picture"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_picture: str = "own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterSettings(PredictionSettings):
+    """A segmentation network, its training and its predictions.
+
+    Attributes:
+        architecture, options: as `create_model` takes them.
+        train: its training.
+        weights_options: how a weights file fills it, see `load_into`.
+    """
+
+    architecture: str
+    train: Training
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_segmenter(settings: SegmenterSettings, num_classes: int, seed: int, weights: str | Path | None) -> nn.Module:
@@ -96,14 +106,17 @@ def predict_masks(
     model: nn.Module,
     index: DataIndex,
     records: Sequence[Record],
-    settings: SegmenterSettings,
+    settings: PredictionSettings,
     crf: CrfSettings | None,
     device: torch.device,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF."""
+    """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF.
+
+    The network is one for segmentation, or a classifier that predicts masks itself, see `seedbed.models.registry`.
+    """
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
-    scores = model.logits if FUSIONS.find(settings.fusion).of_logits else model
+    scores = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
     one = Fitting("scaled pictures")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
@@ -119,7 +132,7 @@ def predict_masks(
             yield record.image, dense_crf_labels(shown, fused, crf).astype(np.uint8)
 
 
-def _scaled(picture: np.ndarray, settings: SegmenterSettings, scale: float, flip: bool) -> Tensor:
+def _scaled(picture: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
     """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
     first = settings.scaling != "picture"
     pixels = view(
