@@ -33,7 +33,7 @@ def used(section):
         "segmenters": {chain.get("segmenter") for chain in chains},
         "affinity_networks": {getattr(refiner, "network", None) for refiner in refiners},
     }
-    return found[section] - {None}
+    return found[section] & set(getattr(PRESET, section))
 
 
 def explained():

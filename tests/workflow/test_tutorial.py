@@ -16,8 +16,12 @@ ADDITIONS = {
     7: {"src/seedbed/refine/relative_threshold.py", "params.yaml"},
     8: {"src/seedbed/evaluate/protocols/pointing.py"},
     9: {"src/seedbed/models/vit_mean.py", "src/seedbed/train/focal_loss.py", "params.yaml", "papers/mine.yaml"},
-    10: {"src/seedbed/data/published/leaves.py", "src/seedbed/data/raw/sources.yaml", "params.yaml"},
-}
+    10: {
+        "src/seedbed/models/patch_decoder.py", "src/seedbed/train/patch_teaching.py", "params.yaml",
+        "papers/single.yaml",
+    },
+    11: {"src/seedbed/data/published/leaves.py", "src/seedbed/data/raw/sources.yaml", "params.yaml"},
+}  # fmt: skip
 """Section -> what it touches: the table "How to add" of docs/architecture.md."""
 INVENTORIES = (
     *("clean", "explain_beyond", "explain_call", "explanations_page", "layers", "library_names", "measurements"),
@@ -54,6 +58,10 @@ loss, _ = build_objective("focal", gamma=0.0)(model, (images, torch.ones(2, 2)))
 assert 0 < float(loss) and model(images).shape == (2, 2)
 assert explain(model.eval(), images, [[0], [1]], "cam").shape == (2, 1, 12, 12)
 
+single = create_model("patch_decoder_tiny", 2)
+loss, parts = build_objective("patch_teaching")(single, (images, torch.ones(2, 2)))
+assert set(parts) == {"class", "pixels"} and single.pixel_scores(images).shape == (2, 3, 96, 96)
+
 for split, label in (("train", "oak"), ("train", "ash"), ("val", "oak")):
     file = Path("leaves/raw/leaves_images/leaves") / split / label / f"{split}_{label}.jpg"
     file.parent.mkdir(parents=True)
@@ -65,7 +73,7 @@ assert index.classes == ("ash", "oak") and index.splits() == {"train": 2, "train
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A copy of the project, with its tests, to which sections 5 to 10 are added."""
+    """A copy of the project, with its tests, to which sections 5 to 11 are added."""
     root = copy_project(tmp_path_factory.mktemp("newcomer"))
     for name in ("tests", "docs", "datasets", "tools"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -114,9 +122,14 @@ def test_what_a_reader_adds_works(newcomer, tmp_path):
 
 def test_what_a_reader_adds_is_planned(newcomer, tmp_path):
     command = ["-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
-    targets = ("mine_table1", "mine_table2", "agcam_table2")
+    targets = ("mine_table1", "mine_table2", "agcam_table2", "single_table1")
     demo = jobs_of(python(newcomer, *command, "--configfile", str(MICRO), "--", *targets))
-    assert demo["make_table"] == 3 and demo["train_segmenter"] == 1 and demo["merge_protocol"] == 5
+    assert (
+        demo["make_table"] == 4
+        and demo["score_prediction"] == 1
+        and demo["train_segmenter"] == 1
+        and demo["merge_protocol"] == 5
+    )
     published = jobs_of(python(newcomer, *command, "--config", "preset=paper", "--", "data/leaves/index.csv"))
     assert published == {"fetch_source": 1, "unpack_source": 1, "prepare_dataset": 1}
 

@@ -75,8 +75,9 @@ def behind_cell(
     """
     cell: Cell = value.cell
     numbers = [_number(read(path).get(cell.measurement.metric)) * scale for path in cell.sources]
+    chain = vars(cell.measurement)  # a kind of measurement has the names that it needs
     return Behind(
-        [(key, getattr(cell.measurement, key)) for key in CHAIN if getattr(cell.measurement, key)],
+        [(key, chain[key]) for key in CHAIN if chain.get(key)],
         [
             Source(path, number, f"{command} {path}" if command else "")
             for path, number in zip(cell.sources, numbers, strict=True)
