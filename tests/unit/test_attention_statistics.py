@@ -112,7 +112,7 @@ def test_statistics_go_on_from_those_of_the_pictures_before(shapes):
 
 
 def test_statistics_of_nothing_or_of_other_networks(shapes):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         AttentionStatistics().result()
     records, settings = shapes.split("val"), NetworkInput(normalize="imagenet", size=(48, 48))
     with pytest.raises(UserError, match="Linear is not read"):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.data.index import (
+    NO_CLASSES,
     Box,
     DataIndex,
     Record,
@@ -31,7 +32,9 @@ sizes = st.integers(1, 10_000)
 
 @st.composite
 def indices(draw):
-    classes = draw(st.lists(names.filter(lambda name: name != "background"), min_size=1, max_size=5, unique=True))
+    classes = draw(
+        st.lists(names.filter(lambda name: name.lower() not in NO_CLASSES), min_size=1, max_size=5, unique=True)
+    )
     labels = st.lists(st.sampled_from(classes), max_size=4, unique=True).map(tuple)
     boxes = st.lists(st.builds(Box, st.sampled_from(classes), sizes, sizes, sizes, sizes), max_size=3).map(tuple)
     records = st.builds(

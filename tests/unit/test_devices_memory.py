@@ -41,7 +41,7 @@ def limited(limit):
 def test_results_are_those_of_the_whole_batch(count, limit):
     work, calls = limited(limit)
     rows = torch.arange(count * 2.0).view(count, 2)
-    fit = Fitting("pictures")
+    fit = Fitting("images")
     assert torch.equal(fit(work, rows, rows + 1), 3 * rows + 1)
     failed = [size for size in calls if size > limit]
     assert sum(calls) - sum(failed) == count
@@ -61,13 +61,13 @@ def test_halving_is_logged(caplog):
 
 def test_one_that_does_not_fit_is_named():
     with pytest.raises(UserError, match=r"One of the images alone, of shape \(3, 5\), does not .* allocate 2 GiB"):
-        Fitting("pictures")(limited(0)[0], torch.ones(4, 3, 5), torch.ones(4))
+        Fitting("images")(limited(0)[0], torch.ones(4, 3, 5), torch.ones(4))
 
 
 def test_an_empty_batch_and_other_errors_pass():
-    assert Fitting("pictures")(limited(9)[0], torch.ones(0, 2), torch.ones(0, 2)).shape == (0, 2)
+    assert Fitting("images")(limited(9)[0], torch.ones(0, 2), torch.ones(0, 2)).shape == (0, 2)
     with pytest.raises(RuntimeError, match="other"):
-        Fitting("pictures")(lambda rows: (_ for _ in ()).throw(RuntimeError("other")), torch.ones(2))
+        Fitting("images")(lambda rows: (_ for _ in ()).throw(RuntimeError("other")), torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_memory_errors_of_the_libraries(problem, memory):
 
     rows = torch.arange(8.0)
     if memory:
-        assert torch.equal(Fitting("pictures")(work, rows), rows)
+        assert torch.equal(Fitting("images")(work, rows), rows)
         with (
             pytest.raises(UserError, match=r"batches of 16 does not fit .*resource gpu.*bf16.*batch_size"),
             training_fits(16),
         ):
             work(rows)
         return
-    for call in (lambda: Fitting("pictures")(work, rows), lambda: work(rows)):
+    for call in (lambda: Fitting("images")(work, rows), lambda: work(rows)):
         with pytest.raises(RuntimeError, match=re.escape(problem)), training_fits(16):
             call()
 

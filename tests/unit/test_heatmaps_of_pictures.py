@@ -173,7 +173,7 @@ def test_mistakes_are_named(shapes, vit, cnn):
     with pytest.raises(UserError, match="cannot explain"):
         maps_of(cnn, shapes, on_cnn(method="rollout"))
     gone = (replace(shapes.records[0], path="gone.jpg"),)
-    with pytest.raises(DataError, match=r"gone\.jpg: no such picture"):
+    with pytest.raises(DataError, match=r"gone\.jpg: no such image"):
         maps_of(vit, shapes, settings(), gone)
 
 

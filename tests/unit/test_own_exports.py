@@ -262,7 +262,7 @@ def test_everything_wrong_with_annotations_comes_in_one_list(tmp_path):
     for text in (
         "entry 2 of 'images' cannot have the height None",
         "entry 3 of 'images' has the id 0, which another one has",
-        "gone.jpg: no such picture",
+        "gone.jpg: no such image",
         "entry 5 of 'images' cannot have the file_name None",
         "'/abs/f.jpg' does not lie in",
         "entry 7 of 'images' lacks id, file_name, height, width",

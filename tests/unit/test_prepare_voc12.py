@@ -132,7 +132,7 @@ def test_damaged_sbd_masks_are_named(tmp_path):
         (f"{SBD}/cls/2007_000039.mat", sbd_mat(np.zeros((9, 9), np.uint8)), "the mask is 9 x 9, its image 37 x 50"),
         (f"{SBD}/val.txt", None, r"val\.txt: no such list"),
         (f"{VOC}/Annotations/2008_000015.xml", b"<annotation>", r"2008_000015\.xml: not a PASCAL VOC annotation"),
-        (f"{VOC}/JPEGImages/2008_000015.jpg", None, r"2008_000015\.jpg: no such picture"),
+        (f"{VOC}/JPEGImages/2008_000015.jpg", None, r"2008_000015\.jpg: no such image"),
         (f"{VOC}/SegmentationClass/2007_000042.png", None, r"2007_000042\.png: no such mask"),
     ],
 )

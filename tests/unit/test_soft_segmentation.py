@@ -111,7 +111,7 @@ def test_wrong_pictures_are_refused_and_not_counted(heat, truth, message):
     measure = SoftSegmentation()
     with pytest.raises(DataError, match=message):
         measure.update(heat, truth)
-    with pytest.raises(DataError, match="No picture"):
+    with pytest.raises(DataError, match="No image"):
         measure.result()
 
 

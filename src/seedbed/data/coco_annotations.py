@@ -200,7 +200,7 @@ def _require_polygons(polygons: list[Any], side: int) -> None:
         if points.ndim != 1 or points.size < 6 or points.size % 2:
             raise ValueError("a polygon needs three points or more, as x and y in turn")
         if not (np.abs(points) <= 2 * side).all():
-            raise ValueError("a polygon has points far outside the picture")
+            raise ValueError("a polygon has points far outside the image")
 
 
 def _checked(

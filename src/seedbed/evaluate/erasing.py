@@ -136,7 +136,7 @@ def erased_logits(
         scores = model(torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
-    found, fit = [], Fitting("copies of pictures")
+    found, fit = [], Fitting("copies of images")
     with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
         for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
             found.append(fit(logits, chunk))

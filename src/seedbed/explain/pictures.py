@@ -101,7 +101,7 @@ def explained_pictures(
         model, index, records, settings, device, block: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
-    model, fit = model.to(device).eval(), Fitting("views of pictures")
+    model, fit = model.to(device).eval(), Fitting("views of images")
 
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()

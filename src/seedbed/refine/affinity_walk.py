@@ -74,7 +74,7 @@ def random_walk_refiner(
         device: where the network runs.
         num_labels: labels of the data set with background, over which a CRF on labels spreads its doubt.
     """
-    model, one = model.to(device).eval(), Fitting("padded pictures")
+    model, one = model.to(device).eval(), Fitting("padded images")
 
     @torch.inference_mode()
     def refine(image: np.ndarray, heat: HeatMaps) -> np.ndarray:

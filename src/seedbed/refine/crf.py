@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.refine.crf_energies import Array, Energies
+from seedbed.refine.energies import Array, Energies
 from seedbed.settings.dense_crf import CrfSettings
 
 IMPLEMENTATIONS = ("lattice", "pydensecrf")

@@ -4,7 +4,7 @@ import numpy as np
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.refine.crf import check_image, grouped, infer, resolve_settings
-from seedbed.refine.crf_energies import Array
+from seedbed.refine.energies import Array
 from seedbed.settings.dense_crf import CrfSettings
 
 

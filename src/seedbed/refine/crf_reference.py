@@ -12,7 +12,7 @@ from seedbed.errors import missing_extra
 if TYPE_CHECKING:
     from pydensecrf.densecrf import DenseCRF2D
 
-    from seedbed.refine.crf_energies import Array, Energies
+    from seedbed.refine.energies import Array, Energies
     from seedbed.settings.dense_crf import CrfSettings
 
 

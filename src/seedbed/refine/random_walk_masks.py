@@ -41,7 +41,7 @@ class RandomWalk:
         """See `Refiner`."""
         walk = f"random walk beta {self.beta:g}, t {2**self.log2_steps}"
         on_winners = " on its winners" if self.crf and self.crf_on == "labels" else ""
-        padded = " of the padded picture" if self.crf and self.crf_extent == "padded" else ""
+        padded = " of the padded image" if self.crf and self.crf_extent == "padded" else ""
         return f"{words.scores(self.alpha, self.background)}, {walk}, {words.crf(self.crf)}{on_winners}{padded}"
 
     def start(self, given: Given) -> MakeMasks:

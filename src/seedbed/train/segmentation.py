@@ -117,7 +117,7 @@ def predict_masks(
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
-    one = Fitting("scaled pictures")
+    one = Fitting("scaled images")
     pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
     views = [(scale, flip) for scale in settings.scales for flip in flips]

@@ -1,4 +1,4 @@
-"""What mean-field inference of a dense CRF starts from."""
+"""The unary term of a dense CRF, of labels that may be carried in groups."""
 
 from typing import NamedTuple
 
