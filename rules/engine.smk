@@ -11,6 +11,7 @@ from snakemake.iocontainers import Snakemake
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
+from seedbed.plan.command import file_command
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
 
@@ -47,14 +48,9 @@ class Said:
 
 
 def command_of_a_file():
-    """What makes one file of this run again when its path is put behind it, from the folder that this run works in."""
-    from shlex import join
-
-    settings, snakefile = workflow.config_settings, os.path.relpath(workflow.main_snakefile)
-    place = [] if snakefile in ("Snakefile", "workflow/Snakefile") else ["--snakefile", snakefile]
-    files = [os.path.relpath(path) for path in settings.configfiles]
-    said_so = ["--config", *settings.config_args] if settings.config_args else []
-    return join(["snakemake", "--cores", "all", *place, *(["--configfile", *files] if files else []), *said_so, "--"])
+    """What makes one file of this run again when its path is put behind it."""
+    settings = workflow.config_settings
+    return file_command(settings.config_args or (), settings.configfiles, BASE.resolve())
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

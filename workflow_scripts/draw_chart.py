@@ -21,6 +21,7 @@ with job(snakemake):
         picture,
         params.notes,
         comparable=comparable,
+        files=[output.drawing, output.picture, output.numbers],
         plots=figure_plots(drawn, comparable=comparable),
         bars=figure_bars(drawn),
         numbers=rows,

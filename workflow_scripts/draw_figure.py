@@ -17,7 +17,9 @@ with job(snakemake) as this:
     sections = open_sections(params.groups, indices, 8 // len(params.groups), this.device)
     drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
-    fragment = render_figure(params.paper, figure, drawing, notes, images=open_images(sections))
+    fragment = render_figure(
+        params.paper, figure, drawing, notes, files=[snakemake.output.picture], images=open_images(sections)
+    )
     write_bytes(snakemake.output.picture, drawing)
     write_text(snakemake.output.fragment, fragment.html)
     write_text(snakemake.output.page, render_page(params.title, [fragment], **params.preset))

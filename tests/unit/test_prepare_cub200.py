@@ -97,9 +97,9 @@ def test_corners_of_whole_numbers_cover_as_many_pixels(x, y, width, height):
     [
         (f"{CUB}/bounding_boxes.txt", "1 1 1 1 1\n2 1 1 1 1\n", r"bounding_boxes\.txt: does not list .* differ at 3"),
         (f"{CUB}/bounding_boxes.txt", "1 1 1 1\n2 1 1 1 1\n3 1 1 1 1\n", "'1 1 1 1' must be a number and 4 value"),
-        (f"{CUB}/bounding_boxes.txt", "1 a 1 1 1\n2 1 1 1 1\n3 1 1 1 1\n", "picture 1: could not convert"),
-        (f"{CUB}/image_class_labels.txt", "1 1\n2 4\n3 2\n", "picture 2 has the class '4'"),
-        (f"{CUB}/train_test_split.txt", "1 1\n2 2\n3 0\n", "picture 2 has the class '3' and the split '2'"),
+        (f"{CUB}/bounding_boxes.txt", "1 a 1 1 1\n2 1 1 1 1\n3 1 1 1 1\n", "image 1: could not convert"),
+        (f"{CUB}/image_class_labels.txt", "1 1\n2 4\n3 2\n", "image 2 has the class '4'"),
+        (f"{CUB}/train_test_split.txt", "1 1\n2 2\n3 0\n", "image 2 has the class '3' and the split '2'"),
         (f"{CUB}/classes.txt", None, r"classes\.txt: no such list"),
         (f"{SEGMENTATIONS}/{CLASSES[1]}/Laysan_Albatross_0002_10.png", None, "no such segmentation"),
         (f"{SEGMENTATIONS}/{CLASSES[1]}/Laysan_Albatross_0002_10.png", "x", "not a readable segmentation"),

@@ -73,7 +73,7 @@ def test_another_number_of_pictures_is_an_error_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda content: content.__setitem__(1, (content[1][0], content[1][1][:-1])), "picture 1: the mask is"),
+        (lambda content: content.__setitem__(1, (content[1][0], content[1][1][:-1])), "image 1: the mask is"),
         (lambda content: content.__setitem__(1, (content[1][0], content[1][1] * 2)), "values other than 0, 1 and -1"),
         (lambda content: content.__setitem__(1, (content[1][0] / 255, content[1][1])), "must be uint8"),
     ],
@@ -89,7 +89,7 @@ def test_a_file_at_fault_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gtsegs_ijcv\.mat: no such file"):
         prepare(tmp_path)
     root = raw(tmp_path, items(), broken=(2,))
-    with pytest.raises(DataError, match="picture 2: cannot be read"):
+    with pytest.raises(DataError, match="image 2: cannot be read"):
         prepare(root)
     (root / SOURCE).write_bytes(b"MATLAB 5.0")
     with pytest.raises(DataError, match="not a readable HDF5 file"):

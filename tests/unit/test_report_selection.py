@@ -14,7 +14,7 @@ from seedbed.evaluate.intervals import bootstrap_miou
 from seedbed.evaluate.scoring import ScoringSettings, score_heatmaps, score_masks
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore, write_heatmaps
 from seedbed.io.masks import MaskStore, encode_mask, write_masks
-from seedbed.papers.plan import Cell, Measurement
+from seedbed.papers.plan import Cell, MaskMeasurement
 from seedbed.papers.tables import Table
 from seedbed.report.gallery import Heat, Masks, Picture, Row, Section, Truth
 from seedbed.report.layers import LARGEST, open_images
@@ -83,7 +83,9 @@ def test_the_worst_come_first_and_no_image_is_both(split):
 
 
 def cell(row, metric="miou", path="m.json"):
-    return Cell(row, "miou", "measured", None, Measurement("masks", "d", "val", "vit", metric, "cam", "crf"), (path,))
+    return Cell(
+        row, "miou", "measured", None, MaskMeasurement("masks", "d", "val", "vit", metric, "cam", "crf"), (path,)
+    )
 
 
 def test_an_interval_belongs_to_the_number_that_the_same_images_give(split):

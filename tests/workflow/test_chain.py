@@ -1,9 +1,11 @@
 """The whole chain on the micro data set: what it leaves, and what makes it run again."""
 
 import csv
+import html
 import json
 import os
 import re
+import shlex
 import tarfile
 import zipfile
 from pathlib import Path
@@ -55,6 +57,21 @@ def test_report_says_it_is_the_demo_and_opens_offline(finished):
     assert "This is the demo run" in page and "not comparable" in page
     assert "44.60" in page and "data:image/png;base64," in page and "<svg" in page
     assert not re.search(r'(?:src|href)="https?://', page)
+    assert "Difference" not in page  # such numbers are not compared
+    assert len(page) < 15_000_000
+
+
+def test_the_command_behind_a_number_makes_its_file_and_no_other(copy_of_finished):
+    page = html.unescape((copy_of_finished / f"{TABLE}.html").read_text())
+    commands = [shlex.split(text) for text in re.findall(r'<pre [^>]*aria-label="Command[^>]*>(.*?)</pre>', page)]
+    assert len(commands) == 3
+    for command in commands:
+        assert command[:5] == ["snakemake", "--cores", "all", "--configfile", "tests/workflow/micro.yaml"]
+        *options, dashes, path = command[5:]
+        assert dashes == "--" and (copy_of_finished / path).is_file()
+        (copy_of_finished / path).unlink()
+        planned = run(copy_of_finished, "-n", *options, "--", path)
+        assert planned.returncode == 0 and sum(jobs_of(planned.stdout).values()) == 1, planned.stdout[-2000:]
 
 
 def test_tracking_record_was_sent_and_store_holds_a_child_a_row(finished):
@@ -139,7 +156,7 @@ def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     assert [row["x"] for row in rows] == ["1", "2", "3", "4"]
     assert [float(row["value"]) for row in rows] == pytest.approx([100 * m for m in layers["miou_per_layer"]], rel=1e-4)
     page = (root / "figures/exvit/figure8.html").read_text()
-    assert "data:image/png;base64," in page and "One seed (0)" in page and "not comparable" in page
+    assert 'class="plot"' in page and "figure8.svg" in page and "One seed (0)" in page and "not comparable" in page
     record = json.loads((copy_of_finished / folder / "submission.json").read_text())
     with tarfile.open(copy_of_finished / folder / "submission.tgz") as archive:
         assert len(archive.getnames()) == record["images"] == 6

@@ -74,10 +74,9 @@ def behind_cell(
         over_images: an interval of the first seed's number as a fraction, or None.
     """
     cell: Cell = value.cell
-    numbers = [_number(read(path).get(cell.measurement.metric)) * scale for path in cell.sources]
-    chain = vars(cell.measurement)  # a kind of measurement has the names that it needs
+    numbers = [_number(read(path).get(cell.measured.metric)) * scale for path in cell.sources]
     return Behind(
-        [(key, chain[key]) for key in CHAIN if chain.get(key)],
+        [(key, name) for key in CHAIN if (name := getattr(cell.measured, key, None))],
         [
             Source(path, number, f"{command} {path}" if command else "")
             for path, number in zip(cell.sources, numbers, strict=True)

@@ -126,7 +126,8 @@ def _layer(column: Column, row: Row, score: float | None) -> Layer:
         return Layer(column.title, "mask", _uri(_mask_image(column.masks[row.record.image])), score)
     if isinstance(column, Truth) and row.record.mask is not None:
         return Layer(column.title, "mask", _uri(_mask_image(truth_mask(row))), score)
-    return Layer(column.title, "drawing", _uri(Image.fromarray(column.draw(row))), score)
+    drawing = Image.fromarray(column.draw(row)).quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return Layer(column.title, "drawing", _uri(drawing), score)
 
 
 def _heat_image(heat: np.ndarray) -> Image.Image:

@@ -21,6 +21,7 @@ from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
 from seedbed.report.details import Behind, Interval, behind_cell, differing_parameters
 from seedbed.report.filled_tables import Value, decimals, show_measured, to_csv
+from seedbed.report.latex import to_latex
 from seedbed.report.layers import Images
 from seedbed.report.plots import Bars, Plot
 
@@ -116,8 +117,11 @@ def render_table(
             images=background.images,
             plots=[plot.plain() for plot in background.plots],
             archives=archives,
-            csv=_download(to_csv(table, list(values)), "text/csv"),
-            provenance=_json(background.provenance) if background.provenance else None,
+            downloads={
+                "csv": _download(to_csv(table, list(values)), "text/csv"),
+                "tex": _download(to_latex(table, values), "text/x-tex"),
+            },
+            provenance=_json(background.provenance),
             summary=summary,
         )
     )
@@ -131,6 +135,7 @@ def render_figure(
     notes: Sequence[str] = (),
     *,
     comparable: bool = True,
+    files: Sequence[str] = (),
     images: Images | None = None,
     plots: Sequence[Plot] = (),
     bars: Sequence[Bars] = (),
@@ -144,6 +149,7 @@ def render_figure(
         figure, drawing: the figure and its PNG, which is shown where there is nothing to switch or to hover.
         notes: what its panels show.
         comparable: whether measured numbers may be compared with the paper's.
+        files: paths of the figure as files, for a paper or slides.
         images, plots, bars: what the page draws itself.
         numbers: the drawn numbers, as ``seedbed.report.charts.chart_rows`` gives them.
         provenance: metrics file -> what made it.
@@ -158,13 +164,14 @@ def render_figure(
             paper=paper,
             figure=figure,
             comparable=comparable,
-            drawing=base64.b64encode(drawing).decode(),
+            drawing=None if images or plots or bars else base64.b64encode(drawing).decode(),
+            files=files,
             notes=notes,
             images=images,
             plots=[plot.plain() for plot in plots],
             bars=bars,
             numbers=numbers,
-            provenance=_json(provenance) if provenance else None,
+            provenance=_json(provenance),
             summary=summary,
         )
     )
@@ -188,7 +195,7 @@ def render_page(
             about=about,
             comparable=comparable,
             assets=assets(),
-            run=_json(run) if run is not None else None,
+            run=_json(run),
         )
     )
 
@@ -226,7 +233,7 @@ def _rows(
 
 def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot]) -> dict[str, Any]:
     reported, difference = value.cell.reported, value.difference
-    defined = difference is not None and difference == difference
+    defined = difference is not None and difference == difference  # NaN differs from itself
     spread = behind and (behind.over_seeds or behind.over_images)
     return {
         "id": f"{value.cell.row}-{value.cell.column}",
@@ -247,9 +254,11 @@ def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot
 
 def _concerns(plot: Plot, value: Value) -> bool:
     """Whether a plot shows a network or maps on the way to a number."""
-    part = value.cell.measurement
-    maps = f"{part.model}, {part.explainer}, "
-    return any(line.label in (part.model, part.segmenter) or line.label.startswith(maps) for line in plot.lines)
+    model, explainer, segmenter = (
+        getattr(value.cell.measured, key, None) for key in ("model", "explainer", "segmenter")
+    )
+    maps = f"{model}, {explainer}, "
+    return any(line.label in (model, segmenter) or line.label.startswith(maps) for line in plot.lines)
 
 
 def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Value]) -> dict[str, Any]:
@@ -259,7 +268,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
         counts[value.cell.status] = counts.get(value.cell.status, 0) + 1
     numbers = [
         {
-            "measurement": asdict(value.cell.measurement),
+            "measurement": asdict(value.cell.measured),
             "text": f"{titles[value.cell.column]} {show_measured(value, decimals(table, value.cell.column))}",
         }
         for value in values
@@ -271,14 +280,12 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
 
 def _numbers(summary: Mapping[str, Any], anchor: str, named: bool = False) -> list[Number]:
     """The numbers of a section for a drawing of chains; ``named`` by their section where there are many."""
-    before = f"{anchor}: " if named else ""
-    return [
-        Number(number["measurement"], before + number["text"], f"#{anchor}") for number in summary.get("numbers", ())
-    ]
+    before, found = f"{anchor}: " if named else "", summary.get("numbers", ())
+    return [Number(one["measurement"], before + one["text"], f"#{anchor}") for one in found]
 
 
-def _json(values: Any) -> str:
-    return json.dumps(values, indent=2, sort_keys=True)
+def _json(values: Any) -> str | None:
+    return json.dumps(values, indent=2, sort_keys=True) if values else None
 
 
 def _download(text: str, kind: str) -> str:

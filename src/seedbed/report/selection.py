@@ -106,9 +106,9 @@ def measured_backgrounds(
     labels = {row.id: row.label for row in table.rows}
     found: dict[str, float] = {}
     for cell in cells:
-        if not cell.sources or not is_miou(cell.measurement.metric):
+        if not cell.sources or not is_miou(cell.measured.metric):
             continue
-        key = "background_best" if cell.measurement.metric == "miou_best" else "background"
+        key = "background_best" if cell.measured.metric == "miou_best" else "background"
         if key in read(cell.sources[0]):
             found.setdefault(labels[cell.row], float(read(cell.sources[0])[key]))
     return found
@@ -127,9 +127,9 @@ def cell_intervals(
     found = {}
     for cell in cells:
         one = by_label.get(labels[cell.row])
-        if one is None or not cell.sources or not is_miou(cell.measurement.metric):
+        if one is None or not cell.sources or not is_miou(cell.measured.metric):
             continue
-        metrics, metric = read(cell.sources[0]), cell.measurement.metric
+        metrics, metric = read(cell.sources[0]), cell.measured.metric
         own = metric.removeprefix("miou_")
         convention = own if own in CONVENTIONS else metrics["provenance"]["parameters"]["scoring"]["miou"]
         # A row's columns may be measured on other images; what is shown belongs to the number beside it.
