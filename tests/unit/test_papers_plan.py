@@ -472,7 +472,7 @@ def test_ground_truth_as_masks_is_a_row_of_full_supervision():
     preset = Preset.model_validate({**PRESET.plain(), "refiners": refiners})
     bound = row(supervision="F", pipeline={"stage": "masks", "refiner": "truth"})
     (cell,) = table_cells(table([bound]), preset, LAYOUT, [3])
-    assert cell.sources == ("results/small/masks/shapes/train/vit/maps/truth/seed3/metrics.json",)
+    assert cell.sources == ("results/small/masks/shapes/train/none/none/truth/seed3/metrics.json",)
 
 
 def test_what_nothing_is_measured_for_has_no_measurement_to_ask_for():

@@ -150,7 +150,8 @@ def test_a_network_that_two_rows_train_on_other_masks_keeps_both_histories():
     found = pipeline().tables.histories(SimpleNamespace(paper="vit_affinity", table="table4"))
     masks = {"vit_hybrid/vit_affinity_cues/affinitynet", "none/none/truth"}
     deeplab = {name: path for name, path in found.items() if name.startswith("deeplab_v1_resnet38")}
-    assert list(deeplab) == ["deeplab_v1_resnet38", "deeplab_v1_resnet38, DeepLab on ground truth (beyond the paper)"]
+    labels = ("DeepLab on the refined masks (beyond the paper)", "DeepLab on ground truth (beyond the paper)")
+    assert list(deeplab) == [f"deeplab_v1_resnet38, {label}" for label in labels]
     assert set(deeplab.values()) == {
         f"results/demo/segmenters/shapes/{chain}/deeplab_v1_resnet38/seed0/history.csv" for chain in masks
     }

@@ -83,9 +83,8 @@ def test_the_worst_come_first_and_no_image_is_both(split):
 
 
 def cell(row, metric="miou", path="m.json"):
-    return Cell(
-        row, "miou", "measured", None, MaskMeasurement("masks", "d", "val", "vit", metric, "cam", "crf"), (path,)
-    )
+    measurement = MaskMeasurement("masks", "d", "val", "vit", metric, "cam", "crf")
+    return Cell(row, "miou", "measured", None, measurement, (path,))
 
 
 def test_an_interval_belongs_to_the_number_that_the_same_images_give(split):

@@ -1,7 +1,7 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from seedbed.errors import ParameterError
@@ -46,6 +46,10 @@ class Measurement:
         """JSON file that holds the number."""
         name = f"{self.stage}_{self.subset}" if self.subset else self.stage
         return f"{self.folder(layout, seed)}/{name}.json"
+
+    def names(self) -> dict[str, str]:
+        """What it is, by field: what it has of stage, data set, split, subset, metric and the names along its chain."""
+        return {key: value for key, value in asdict(self).items() if value and value != NONE}
 
 
 @dataclass(frozen=True)
@@ -307,6 +311,11 @@ def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: in
     if isinstance(measurement, SegmentationMeasurement) and "segmenter" in trained:
         found[measurement.segmenter] = f"{measurement.trained(layout, seed)}/history.csv"
     return found
+
+
+def history_of(network: str, row: str) -> str:
+    """Name of a network's training among others of the same network: with the label of the row that it is of."""
+    return f"{network}, {row}"
 
 
 def checkpoint_records(measurement: Measurement, preset: Preset, layout: Layout, seed: int) -> list[str]:

@@ -1,14 +1,12 @@
 """From tables to the files they need: cells, metrics, histories, records of checkpoints, archives for a server."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
-from seedbed.papers.layout import NONE
-from seedbed.papers.plan import Cell, checkpoint_records, histories
+from seedbed.papers.plan import Cell, checkpoint_records, histories, history_of
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
@@ -107,16 +105,17 @@ class PlannedTables:
     def histories(self, wildcards: Wildcards) -> dict[str, str]:
         """Training histories behind the first seed of every measured cell: network -> path.
 
-        A network that rows train on other masks stands under its name for the first of them, then with the row's label.
+        A network that rows train on other masks stands under its name and each row's label, the first that shows it.
         """
         names = (wildcards.paper, wildcards.table)
         labels, seed = {row.id: row.label for row in self.table(*names).rows}, self.seeds(*names)[0]
-        found: dict[str, str] = {}
+        found: dict[str, dict[str, str]] = {}
         for cell in self.measured(*names):
             for name, path in histories(cell.measured, self.preset, self.layout, seed).items():
-                if path not in found.values():
-                    found[name if name not in found else f"{name}, {labels[cell.row]}"] = path
-        return found
+                found.setdefault(name, {}).setdefault(path, history_of(name, labels[cell.row]))
+        return {
+            label if len(paths) > 1 else name: path for name, paths in found.items() for path, label in paths.items()
+        }
 
     def datasets(self, wildcards: Wildcards) -> list[str]:
         """Data sets that its numbers are measured on, sorted."""
@@ -187,16 +186,16 @@ class PlannedTables:
         """The parameter sections behind a row, by name."""
         part = cell.measured
         preset = self.names.on(part.dataset)
-        chain = {key: getattr(part, key, None) for key in ("model", "explainer", "refiner", "segmenter")}
+        names = part.names()
+        chain = {key: names.get(key) for key in ("model", "explainer", "refiner", "segmenter")}
         sections = {
             f"{key}s.{name}": self.names.parameters(getattr(preset, f"{key}s")[name])
             for key, name in chain.items()
-            if name and name != NONE
+            if name
         }
         walked = self.preset.network_of(chain["refiner"])
         if walked:
             sections[f"affinity_networks.{walked}"] = self.names.parameters(preset.affinity_networks[walked])
-        names = {key: value for key, value in asdict(part).items() if value and value != NONE}
         dataset = self.names.parameters(self.preset.datasets[part.dataset])
         return {"pipeline": names, "dataset": dataset, **sections}
 

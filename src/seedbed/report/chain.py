@@ -30,7 +30,7 @@ class Number:
     """A measured number in the drawing.
 
     Attributes:
-        measurement: its chain of names, as ``dataclasses.asdict`` gives `seedbed.papers.plan.Measurement`.
+        measurement: its chain of names, see `seedbed.papers.plan.Measurement.names`.
         text: what is written at its step.
         link: where the text leads, such as ``#exvit_table1``.
     """

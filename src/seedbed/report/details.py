@@ -74,9 +74,10 @@ def behind_cell(
         over_images: an interval of the first seed's number as a fraction, or None.
     """
     cell: Cell = value.cell
+    names = cell.measured.names()
     numbers = [_number(read(path).get(cell.measured.metric)) * scale for path in cell.sources]
     return Behind(
-        [(key, name) for key in CHAIN if (name := getattr(cell.measured, key, None))],
+        [(key, names[key]) for key in CHAIN if key in names],
         [
             Source(path, number, f"{command} {path}" if command else "")
             for path, number in zip(cell.sources, numbers, strict=True)

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seedbed.errors import DataError
-from seedbed.papers.plan import CITED
+from seedbed.papers.plan import CITED, history_of
 from seedbed.papers.tables import Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
@@ -205,6 +205,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     by_cell = {(value.cell.row, value.cell.column): value for value in values}
     differing = differing_parameters(background.settings)
+    labels = {row.id: row.label for row in table.rows}
     scales = {column.id: 100.0 if column.unit == "%" else 1.0 for column in table.columns}
 
     def cell(row: str, column: str) -> dict[str, Any]:
@@ -218,7 +219,8 @@ def _rows(
                 differing=differing.get(row, ()),
                 over_images=background.intervals.get((row, column)),
             )
-        return _cell(value, decimals(table, column), behind, background.plots)
+        shown = [k for k, plot in enumerate(background.plots) if behind and _concerns(plot, value, labels[row])]
+        return {**_cell(value, decimals(table, column), behind), "plots": shown}
 
     return [
         {
@@ -231,7 +233,7 @@ def _rows(
     ]
 
 
-def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot]) -> dict[str, Any]:
+def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
     reported, difference = value.cell.reported, value.difference
     defined = difference is not None and difference == difference  # NaN differs from itself
     spread = behind and (behind.over_seeds or behind.over_images)
@@ -248,17 +250,16 @@ def _cell(value: Value, places: int, behind: Behind | None, plots: Sequence[Plot
         "behind": behind,
         "places": places,
         "interval": f"{spread[0]:.{places}f} – {spread[1]:.{places}f}" if spread else None,
-        "plots": [k for k, plot in enumerate(plots) if _concerns(plot, value)] if behind else [],
     }
 
 
-def _concerns(plot: Plot, value: Value) -> bool:
-    """Whether a plot shows a network or maps on the way to a number."""
-    model, explainer, segmenter = (
-        getattr(value.cell.measured, key, None) for key in ("model", "explainer", "segmenter")
-    )
-    maps = f"{model}, {explainer}, "
-    return any(line.label in (model, segmenter) or line.label.startswith(maps) for line in plot.lines)
+def _concerns(plot: Plot, value: Value, row: str) -> bool:
+    """Whether a plot shows a network or maps on the way to a number of the row of that label."""
+    names = value.cell.measured.names()
+    networks = [names[key] for key in ("model", "segmenter") if key in names]
+    known = {*networks, *(history_of(network, row) for network in networks)}
+    maps = f"{names.get('model')}, {names.get('explainer')}, "
+    return any(line.label in known or line.label.startswith(maps) for line in plot.lines)
 
 
 def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Value]) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
         counts[value.cell.status] = counts.get(value.cell.status, 0) + 1
     numbers = [
         {
-            "measurement": asdict(value.cell.measured),
+            "measurement": value.cell.measured.names(),
             "text": f"{titles[value.cell.column]} {show_measured(value, decimals(table, value.cell.column))}",
         }
         for value in values
