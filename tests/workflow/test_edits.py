@@ -120,7 +120,7 @@ NOTHING = [
         "CHANGED = 1\n\n\nclass ExViT",
     ),  # code that this table does not use
     ("src/seedbed/settings/optimisation.py", r"^(    bf16: bool = True)$", r"\1\n    newcomer: float = 0.5"),
-    ("src/seedbed/params/segmenters.py", "^(    flip: bool = False)$", r"\1\n    newcomer: bool = False"),
+    ("src/seedbed/params/mask_prediction.py", "^(    flip: bool = False)$", r"\1\n    newcomer: bool = False"),
     ("src/seedbed/refine/crf.py", r"raise (\w+)\(", r'raise \1("Now: " + '),  # the words of a message
     ("src/seedbed/settings/optimisation.py", r"^(    loader_workers: .* = )0$", r"\g<1>2"),  # changes no result
 ]
@@ -165,7 +165,7 @@ def test_a_run_that_is_killed_edited_and_continued_ends_in_the_same_bytes(tmp_pa
     """An edit of comments and docstrings between a kill and the next run."""
     edited, whole = Project(tmp_path / "edited"), Project(tmp_path / "whole")
     process = subprocess.Popen(edited.command(), env=environment(edited.root), start_new_session=True)
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE
     while not list(edited.root.glob("results/demo/heatmaps/**/*.h5")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)

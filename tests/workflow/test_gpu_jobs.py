@@ -69,7 +69,7 @@ def snakemake(folder, content, visible, *arguments):
     program = [sys.executable, "-m", "snakemake", "--cores", "8", "--scheduler", "greedy", *arguments]
     variables = {**environment(folder), "CUDA_VISIBLE_DEVICES": visible, "SEEDBED_DEVICE_LOCKS": str(folder / "locks")}
     return subprocess.run(
-        program, cwd=folder, env=variables, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        program, cwd=folder, env=variables, timeout=600, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -147,11 +147,11 @@ def test_no_process_of_a_shared_training_outlives_a_killed_snakemake(tmp_path, m
         command(tmp_path, "--config", *changes, "--", target),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(tmp_path), start_new_session=True,
     )  # fmt: skip
-    wait_until(lambda: list(tmp_path.rglob("resume.pt")), 200)
+    wait_until(lambda: list(tmp_path.rglob("resume.pt")), 900)
     assert len(workers_in(tmp_path)) >= 4  # Snakemake, the launcher and two processes
     started.kill()
     started.wait()
-    wait_until(lambda: not workers_in(tmp_path), 30)
+    wait_until(lambda: not workers_in(tmp_path), 300)
     held = lease(2, pool=["0", "1"])
     assert held.devices == ("0", "1") and held.waited < 1
     held.give_back()
