@@ -219,3 +219,15 @@ def test_pydensecrf_is_needed_only_where_it_is_chosen(monkeypatch):
     image, scores = scene(10, 12, 3)
     with pytest.raises(UserError, match=r"pip install 'seedbed\[crf\]'"):
         dense_crf(image, scores, reference("psa"))
+
+
+def test_more_labels_than_are_filtered_at_once():
+    image, scores = scene(31, 36, 30)
+    assert len(scores) > 2 * mean_field.LABELS_AT_ONCE
+    ours, expected = (dense_crf(image, scores, field) for field in ("psa", reference("psa")))
+    assert np.abs(ours - expected).max() < 1e-5
+    assert np.array_equal(ours.argmax(0), expected.argmax(0))
+    together = dense_crf_many(image, [scores, scores**2], "psa")
+    assert np.array_equal(together[0], ours)
+    labels = scores.argmax(0)
+    assert np.array_equal(label_crf(image, labels, 30), label_crf(image, labels, 30, preset=reference("label_crf")))
