@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from seedbed.refine import (
     dense_crf_labels,
     dense_crf_many,
     label_crf,
+    mean_field_inference,
     permutohedral,
 )
 from seedbed.refine.permutohedral import Filters, build_lattice
@@ -182,9 +182,8 @@ def test_all_labels_absent():
 
 
 def test_runs_of_one_image_share_its_lattices(monkeypatch):
-    mean_field = import_module("seedbed.refine.mean_field_inference")  # the package gives the function of that name
-    built, build = [], mean_field.build_lattice
-    monkeypatch.setattr(mean_field, "build_lattice", lambda *features: built.append(1) or build(*features))
+    built, build = [], mean_field_inference.build_lattice
+    monkeypatch.setattr(mean_field_inference, "build_lattice", lambda *features: built.append(1) or build(*features))
     image, scores = scene(20, 23, 3)
     runs = [scores, scores**2, scene(20, 23, 2, 1)[1], np.concatenate([scores, 0 * scores])]
     field = CrfSettings(2.125, 3, 40, 13, 10, iterations=4)
@@ -223,7 +222,7 @@ def test_pydensecrf_is_needed_only_where_it_is_chosen(monkeypatch):
 
 def test_more_labels_than_are_filtered_at_once():
     image, scores = scene(31, 36, 30)
-    assert len(scores) > 2 * mean_field.LABELS_AT_ONCE
+    assert len(scores) > 2 * mean_field_inference.LABELS_AT_ONCE
     ours, expected = (dense_crf(image, scores, field) for field in ("psa", reference("psa")))
     assert np.abs(ours - expected).max() < 1e-5
     assert np.array_equal(ours.argmax(0), expected.argmax(0))
