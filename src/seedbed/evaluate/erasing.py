@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.explain.vit import evaluating
+from seedbed.explain.evaluated import evaluated
 
 Model = Callable[[Tensor], Tensor]
 
@@ -115,7 +114,7 @@ def erased_logits(
     """Classify every image with its first ``counts[s]`` pixels erased, for every s.
 
     Args:
-        model: gives logits [n, C] of images; a module is put in evaluation mode meanwhile.
+        model: gives logits [n, C] of images; a module as it evaluates, whatever its training flag says.
         images: [B, channels, H, W], as the model takes them, B > 0.
         rank: [B, H * W], see ``ranks``; sorted once for all steps.
         counts: S > 0 numbers of pixels.
@@ -127,6 +126,7 @@ def erased_logits(
     """
     if copies_at_once < 1:
         raise ParameterError(f"copies_at_once must be at least 1, not {copies_at_once}.")
+    network = evaluated(model, hooks=True) if isinstance(model, nn.Module) else model
     batch = len(images)
     limits = torch.tensor(list(counts), device=images.device)
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
@@ -134,13 +134,12 @@ def erased_logits(
     def logits(chunk: Tensor) -> Tensor:
         step, image = chunk // batch, chunk % batch
         erased = rank[image] < limits[step].view(-1, 1, 1, 1)
-        scores = model(torch.where(erased, fill, images[image]))
+        scores = network(torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
     found, fit = [], Fitting("copies of images")
-    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
-        for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
-            found.append(fit(logits, chunk))
+    for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
+        found.append(fit(logits, chunk))
     return torch.cat(found).unflatten(0, (len(counts), batch))
 
 
