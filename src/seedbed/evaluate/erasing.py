@@ -23,6 +23,7 @@ UNDEFINED_RULES = {
 
 # What an erased pixel becomes, as a value of [0, 1] before normalising; None is each channel's mean.
 FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
+HAIR = 1e-3  # by which resizing may leave the range
 
 
 class Pictures(NamedTuple):
@@ -40,7 +41,7 @@ def prepared(
     """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
-        DataError: shapes do not fit, or images or maps are not floating point.
+        DataError: shapes do not fit, images or maps are not floating point, or images do not lie in [0, 1].
         ParameterError: mean or std are not one number per channel.
     """
     for name, given in (("images", images), ("maps", maps)):
@@ -55,6 +56,9 @@ def prepared(
         )
     if not (images.is_floating_point() and maps.is_floating_point()):
         raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
+    if not ((images >= -HAIR) & (images <= 1 + HAIR)).all():
+        low, high = float(images.min()), float(images.max())
+        raise DataError(f"Images must lie in [0, 1], before normalising; these lie in {low:.4g}..{high:.4g}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)
@@ -127,6 +131,7 @@ def erased_logits(
     if copies_at_once < 1:
         raise ParameterError(f"copies_at_once must be at least 1, not {copies_at_once}.")
     network = evaluated(model, hooks=True) if isinstance(model, nn.Module) else model
+    images, fill = (given.to(_dtype(model, images.dtype)) for given in (images, fill))
     batch = len(images)
     limits = torch.tensor(list(counts), device=images.device)
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
@@ -141,6 +146,12 @@ def erased_logits(
     for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
         found.append(fit(logits, chunk))
     return torch.cat(found).unflatten(0, (len(counts), batch))
+
+
+def _dtype(model: Model, of_images: torch.dtype) -> torch.dtype:
+    """What a network's weights are in; of anything else, what its images are in."""
+    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((weight.dtype for weight in weights if weight.is_floating_point()), of_images)
 
 
 def of_labels(values: Tensor, labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import ABSENT, resolve
+from seedbed.explain.targets import ABSENT, check_classes, resolve
 from seedbed.models.exvit import Encoded, ExViT
 
 SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -173,7 +173,11 @@ def fused_layer_maps(model: ExViT, images: Tensor, targets: Tensor, *, relu: boo
 
     Returns:
         [B, L, K, h, w]: entry k - 1 fuses the last k layers, as the explainers do with ``fused_layers=k``.
+
+    Raises:
+        ParameterError: a target is no class of the network.
     """
+    check_classes(targets, model.num_classes)
     guided = model.head_kind == "attributes"
     model = evaluated(model, hooks=True)
     outputs, grid = model.layer_outputs(images, len(model.blocks))
