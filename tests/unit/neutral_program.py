@@ -13,8 +13,8 @@ import torch
 
 from seedbed.data.shapes import make_shapes
 from seedbed.data.views import InputView
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.io.masks import MaskStore, write_masks
 from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks
