@@ -18,8 +18,8 @@ with job(snakemake) as this:
     drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
     fragment = render_figure(
-        params.paper, figure, drawing, notes, files=[snakemake.output.picture], images=open_images(sections)
+        params.paper, figure, drawing, notes, files=[snakemake.output.image], images=open_images(sections)
     )
-    write_bytes(snakemake.output.picture, drawing)
+    write_bytes(snakemake.output.image, drawing)
     write_text(snakemake.output.fragment, fragment.html)
     write_text(snakemake.output.page, render_page(params.title, [fragment], **params.preset))

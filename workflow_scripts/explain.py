@@ -5,8 +5,8 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard, together
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import UnfinishedHeatMaps, write_heatmaps
 from seedbed.io.plain import from_plain
 from seedbed.io.progress import progress

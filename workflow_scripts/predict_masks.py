@@ -22,4 +22,4 @@ with job(snakemake) as this:
     record = this.provenance(read_checksum(root))
     with UnfinishedMasks.of_job(snakemake.output[0], records, record, weights=snakemake.input.weights) as kept:
         masks = kept.resume(records, lambda rest: predict_masks(model, index, rest, settings, crf, this.device))
-        write_masks(snakemake.output[0], progress(masks, len(records), "pictures"), kept.record(record))
+        write_masks(snakemake.output[0], progress(masks, len(records), "images"), kept.record(record))

@@ -302,7 +302,7 @@ def test_mistakes_are_named():
     [{"size": [8, 8], "counts": [64]}, [[0, 0, 7, 0, 7, 7]]],
 )
 def test_truth_of_another_size_is_refused(segmentation):
-    with pytest.raises(DataError, match=r"Picture 'a': a true instance of . x . pixels and maps of 4 x 4 differ"):
+    with pytest.raises(DataError, match=r"Image 'a': a true instance of . x . pixels and maps of 4 x 4 differ"):
         InstanceScores().update("a", np.eye(4)[None], [0], [1.0], [Instance(0, segmentation, 64.0)])
 
 

@@ -8,7 +8,7 @@ from exvit_toys import emha_by_hand, pictures, small
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import explain, supports
 from seedbed.explain.by_layer import maps_by_layer
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer
 

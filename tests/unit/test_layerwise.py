@@ -16,7 +16,7 @@ from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.evaluate.scoring import score_heatmaps
 from seedbed.explain.by_layer import maps_by_layer
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.params.stages import Scoring
 
 CPU = torch.device("cpu")

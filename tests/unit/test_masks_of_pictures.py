@@ -281,7 +281,7 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
         background=0.45,
         crf="c",
         crf_on="labels",
-        crf_picture=how,
+        crf_image=how,
     )
     rng = np.random.default_rng(2)
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)

@@ -79,7 +79,7 @@ def test_notes_of_a_figure():
     assert figure_notes(gallery, figure_panels(gallery, PRESET, LAYOUT), PRESET)[:-1] == [
         "ours by layer: shapes train, network vit, maps maps.",
         "Layers are counted from 1; of more than six, six at equal distances are shown.",
-        "Left out, since they are other people's pictures: SIPE [4].",
+        "Left out, since they are other people's images: SIPE [4].",
         "Seed 3.",
     ]
 

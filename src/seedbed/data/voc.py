@@ -40,14 +40,14 @@ def read_voc(root: Path, folder: str, splits: Mapping[str, str]) -> Iterator[Rec
     for image in sorted(members):
         objects = read_annotation(base / "Annotations" / f"{image}.xml")
         mask = base / "SegmentationClass" / f"{image}.png"
-        picture = base / "JPEGImages" / f"{image}.jpg"
+        file = base / "JPEGImages" / f"{image}.jpg"
         yield Record(
             image=image,
             splits=tuple(members[image]),
             labels=tuple(dict.fromkeys(box.label for box in objects)),
-            path=str(picture.relative_to(root)),
+            path=str(file.relative_to(root)),
             mask=str(mask.relative_to(root)) if mask.is_file() else None,
-            size=picture_size(picture),
+            size=picture_size(file),
             boxes=tuple(objects),
         )
 

@@ -68,7 +68,7 @@ class AttentionStatistics:
         self.images = 0
 
     def update(self, layers: Sequence[float]) -> None:
-        """Count one picture: a distance for each layer."""
+        """Count one image: a distance for each layer."""
         self._add(list(map(float, layers)), 1)
 
     def merge(self, other: AttentionStatistics) -> None:

@@ -18,7 +18,7 @@ from seedbed.models.outputs import logits_of
 
 
 def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
-    """Pictures to measure a classifier on; your own data may have none, a published data set always has the split."""
+    """Images to measure a classifier on; your own data may have none, a published data set always has the split."""
     return index.split(split) if split in index.splits() or split != "val" else ()
 
 
@@ -53,10 +53,10 @@ def predict_scores(
         ),
     )
 
-    def scores(pictures: Tensor) -> Tensor:
-        return logits_of(model(pictures.to(device))).float().cpu()
+    def scores(images: Tensor) -> Tensor:
+        return logits_of(model(images.to(device))).float().cpu()
 
-    return torch.cat([fit(scores, pictures) for pictures in _batched(views, batch)])
+    return torch.cat([fit(scores, images) for images in _batched(views, batch)])
 
 
 def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:

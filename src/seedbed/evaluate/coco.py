@@ -76,14 +76,14 @@ class InstanceScores:
         """
         maps = np.asarray(maps)
         if image in self._images:
-            raise DataError(f"Picture '{image}' was counted before.")
+            raise DataError(f"Image '{image}' was counted before.")
         if maps.ndim != 3 or not len(maps) == len(classes) == len(probabilities):
             raise DataError(
-                f"Picture '{image}': maps {maps.shape}, {len(classes)} classes and {len(probabilities)} probabilities "
+                f"Image '{image}': maps {maps.shape}, {len(classes)} classes and {len(probabilities)} probabilities "
                 "must be [K, H, W], K and K."
             )
         if not all(0 <= probability <= 1 for probability in probabilities):
-            raise DataError(f"Picture '{image}': probabilities must lie in 0..1; they are {list(probabilities)}.")
+            raise DataError(f"Image '{image}': probabilities must lie in 0..1; they are {list(probabilities)}.")
         check_sizes(image, truth, maps.shape[1:])
         self._images[image] = maps.shape[1:]
         self._truth += [_truth_entry(image, instance) for instance in truth]
@@ -101,7 +101,7 @@ class InstanceScores:
         if (other.medium, other.large, other.connectivity) != (self.medium, self.large, self.connectivity):
             raise DataError("Cannot merge instance scores of different settings.")
         if both := sorted(set(self._images) & set(other._images)):
-            raise DataError(f"Picture '{both[0]}' was counted twice.")
+            raise DataError(f"Image '{both[0]}' was counted twice.")
         self._images |= other._images
         self._truth += other._truth
         self._found += other._found

@@ -26,7 +26,7 @@ FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
 HAIR = 1e-3  # by which resizing may leave the range
 
 
-class Pictures(NamedTuple):
+class Prepared(NamedTuple):
     """Normalised images [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
 
     images: Tensor
@@ -37,7 +37,7 @@ class Pictures(NamedTuple):
 
 def prepared(
     images: Tensor, maps: Tensor, labels: Tensor, undefined: str, mean: Sequence[float], std: Sequence[float]
-) -> Pictures:
+) -> Prepared:
     """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
@@ -63,7 +63,7 @@ def prepared(
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)
     keep_images = keep.to(images.device)
-    return Pictures(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
+    return Prepared(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
 
 
 def channel_values(values: Sequence[float], images: Tensor) -> Tensor:

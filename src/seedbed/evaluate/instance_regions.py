@@ -60,7 +60,7 @@ def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) ->
             fits = all(most <= _SLACK * side + 1 for most, side in zip(found, size, strict=True))
         if not fits:
             raise DataError(
-                f"Picture '{image}': a true instance of {found[0]:g} x {found[1]:g} pixels and maps of {size[0]} x "
+                f"Image '{image}': a true instance of {found[0]:g} x {found[1]:g} pixels and maps of {size[0]} x "
                 f"{size[1]} differ in size."
             )
 

@@ -14,8 +14,8 @@ from seedbed.errors import DataError
 from seedbed.evaluate.scoring import ScoringSettings, ground_truth
 from seedbed.evaluate.thresholds import DEFAULT_THRESHOLDS, ThresholdSweep
 from seedbed.explain.by_layer import maps_by_layer
+from seedbed.explain.dataset_maps import explained_pictures
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import explained_pictures
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
 
@@ -57,7 +57,7 @@ class LayerGain:
         self.images = 0
 
     def update(self, maps: LayerMaps, labels: Sequence[int], truth: np.ndarray) -> None:
-        """Count one picture: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
+        """Count one image: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
         if len(maps.layers) != len(self.sweeps):
             raise DataError(f"Got maps of {len(maps.layers)} layers, expected {len(self.sweeps)}.")
         for sweep, layer in zip(self.sweeps, maps.layers, strict=True):
@@ -128,7 +128,7 @@ def layer_maps(
     """Yield (record, class indices, maps) of each image; every view takes one forward pass for all layers.
 
     Args:
-        model, index, records, device, block: as in ``seedbed.explain.pictures.picture_heatmaps``.
+        model, index, records, device, block: as in ``seedbed.explain.dataset_maps.picture_heatmaps``.
         settings: of a method that ``seedbed.explain.by_layer`` knows; each layer's maps are fused over the views as the
             method's own are.
     """
@@ -161,7 +161,7 @@ def count_layers(
 ) -> LayerGain:
     """Count each layer's maps of images against their ground truth, over a sweep of background scores.
 
-    ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``; ``begun`` is added to.
+    ``block`` as in ``seedbed.explain.dataset_maps.picture_heatmaps``; ``begun`` is added to.
 
     Raises:
         DataError: there are no images, or one has no ground truth.

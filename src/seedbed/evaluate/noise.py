@@ -75,7 +75,7 @@ class NoiseRobustness:
         if (other.levels, other.repeats, other.seed) != (self.levels, self.repeats, self.seed):
             raise DataError("Cannot merge noise measurements of different settings.")
         if both := set(self._scores) & set(other._scores):
-            raise DataError(f"Picture {min(both)} was counted twice.")
+            raise DataError(f"Image {min(both)} was counted twice.")
         self._scores |= other._scores
         self._undefined += other._undefined
 

@@ -57,7 +57,7 @@ def explain_picture(
 
     Args:
         model: classifier.
-        picture: uint8 [H, W, 3].
+        image: uint8 [H, W, 3].
         names: methods, or ``all`` for every one that can explain the network.
         top: how many classes.
         device: where to compute.

@@ -40,7 +40,7 @@ class Shapes(Section):
 
 
 class Folder(Section):
-    """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
+    """Your own images: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
 
     kind: Literal["folder"]
     path: str

@@ -103,7 +103,7 @@ def names_data_set(config: Mapping[str, Any], datasets: Mapping[str, Any]) -> bo
 
 
 def own_name(path: object, given: object = None) -> str:
-    """The data set name of a folder of your own pictures: after the folder, or after a name that is given."""
+    """The data set name of a folder of your own images: after the folder, or after a name that is given."""
     stem = str(given) if given else Path(str(path)).expanduser().resolve().name
     return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
 

@@ -83,7 +83,7 @@ def figure_notes(
     notes += [hint for shows, hint in _HINTS.items() if any(panel.shows == shows for panel in panels)]
     left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
     if left_out:
-        notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
+        notes.append(f"Left out, since they are other people's images: {', '.join(left_out)}.")
     counts = [len(panel.sources) for panel in panels]
     drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
     return [*notes, *drawn, *_comparability(preset)]

@@ -37,7 +37,7 @@ class WalkSettings(Protocol):
     @property
     def crf_on(self) -> str: ...
     @property
-    def crf_picture(self) -> str: ...
+    def crf_image(self) -> str: ...
     @property
     def crf_extent(self) -> str: ...
     @property
@@ -104,7 +104,7 @@ def random_walk_refiner(
         return random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
 
     def smoothed(image: np.ndarray, walked: np.ndarray, labels: np.ndarray, crf: CrfSettings) -> np.ndarray:
-        shown = picture_for_crf(image, settings.crf_picture, walked.shape[-2:])
+        shown = picture_for_crf(image, settings.crf_image, walked.shape[-2:])
         if settings.crf_on == "scores":
             return dense_crf_labels(shown, _distribution(walked), crf)
         return _smoothed_labels(shown, walked.argmax(0), labels, num_labels, crf)

@@ -15,7 +15,7 @@ def picture_for_crf(image: np.ndarray, how: str, size: tuple[int, int] | None = 
     """Return what published code shows its CRF instead of an image, uint8 [H, W, 3].
 
     Args:
-        picture: ``[H, W, 3]`` uint8.
+        image: ``[H, W, 3]`` uint8.
         how: ``own``, the image itself; ``rebuilt`` from pixels normalised in float32 (MCTformer, TransCAM's
             segmentation), or ``rebuilt_float64``, normalised in float64 and stored in float32 (TransCAM's walk). That
             decides which bytes come back one too low, see `picture_from_normalised`: a quarter of them, or nearly half.
@@ -36,7 +36,7 @@ def _unpadded(image: np.ndarray, how: str) -> np.ndarray:
         return picture_from_normalised(normalise(torch.from_numpy(image.copy()).permute(2, 0, 1), "imagenet").numpy())
     if how == "rebuilt_float64":
         return picture_from_normalised(((image / 255 - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1))
-    raise ParameterError(unknown_name("picture for the CRF", how, ("own", "rebuilt", "rebuilt_float64")))
+    raise ParameterError(unknown_name("image for the CRF", how, ("own", "rebuilt", "rebuilt_float64")))
 
 
 def picture_from_normalised(
@@ -48,7 +48,7 @@ def picture_from_normalised(
     kept because the published pseudo masks were made with it. Zero padding after normalisation becomes the mean colour.
 
     Args:
-        normalised: ``[3, H, W]`` float, ``(picture / scale - mean) / std``.
+        normalised: ``[3, H, W]`` float, ``(image / scale - mean) / std``.
         mean, std: per channel, in 0..1 (MCTformer, TransCAM), or in grey levels with ``scale=1`` (AFA: 123.675, 116.28,
             103.53 and 58.395, 57.12, 57.375).
         scale: from the units of ``mean`` to grey levels.

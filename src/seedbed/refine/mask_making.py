@@ -1,4 +1,4 @@
-"""Pseudo masks of whole pictures: heat maps through a refiner, down to one label a pixel."""
+"""Pseudo masks of whole images: heat maps through a refiner, down to one label a pixel."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -31,24 +31,24 @@ def pseudo_masks(
     """
     if len(index.classes) >= VOID:
         raise DataError(f"{index.root}: masks hold {VOID - 1} classes at most, not {len(index.classes)}.")
-    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
-    for record, picture in pictures:
+    images = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
+    for record, image in images:
         heat = at_picture_size(heatmaps[record.image])
-        if heat.size != picture.shape[:2]:
-            raise DataError(f"{record.path}: is {picture.shape[:2]}, but its heat maps were made for {heat.size}.")
+        if heat.size != image.shape[:2]:
+            raise DataError(f"{record.path}: is {image.shape[:2]}, but its heat maps were made for {heat.size}.")
         labels = np.concatenate([[0], heat.classes + 1]).astype(np.uint8)
-        positions = refine(picture, heat) if len(heat.classes) else np.zeros(picture.shape[:2], np.int64)
+        positions = refine(image, heat) if len(heat.classes) else np.zeros(image.shape[:2], np.int64)
         yield record.image, labels[positions]
 
 
 def argmax_refiner(background: float) -> RefineFunction:
     """The largest map, or background where none exceeds the constant."""
-    return lambda picture, heat: with_constant_background(heat.maps, background).argmax(0)
+    return lambda image, heat: with_constant_background(heat.maps, background).argmax(0)
 
 
 def crf_refiner(crf: CrfSettings, alpha: float | None, background: float | None) -> RefineFunction:
     """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the constant where alpha is None."""
-    return lambda picture, heat: dense_crf_labels(picture, score_stack(heat.maps, alpha, background), crf)
+    return lambda image, heat: dense_crf_labels(image, score_stack(heat.maps, alpha, background), crf)
 
 
 def score_stack(maps: np.ndarray, alpha: float | None, background: float | None) -> np.ndarray:

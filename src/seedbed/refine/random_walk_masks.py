@@ -9,7 +9,7 @@ import numpy as np
 from seedbed.data.index import Record
 from seedbed.io.notice import notice
 from seedbed.refine.refiners import Given, MakeMasks, Words, refiner, required
-from seedbed.settings.kinds import AboveZero, Count, CrfPicture, Fraction
+from seedbed.settings.kinds import AboveZero, Count, CrfImage, Fraction
 
 NAMED = 5  # images in a message
 
@@ -27,7 +27,7 @@ class RandomWalk:
         log2_steps: t = 2 ** log2_steps applications of the transition matrix.
         crf: name in `crf` of a CRF over the result.
         crf_on: the CRF sees the walk's scores, or only their winners, which it trusts by 0.7 (TransCAM).
-        crf_picture: what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32
+        crf_image: what the CRF sees; rebuilt from normalised pixels, grey levels cut off: normalised in float32
             (MCTformer's labels), or in float64 (TransCAM's segmentation).
         crf_extent: the CRF sees the image, or its copy padded to whole cells, and is cropped (TransCAM).
         shrink_radius: pairs reach (cells - 1) // 2 where a side has fewer than 2 radius + 1 cells (TransCAM).
@@ -40,7 +40,7 @@ class RandomWalk:
     background: Fraction | None = None
     crf: str | None = None
     crf_on: Literal["scores", "labels"] = "scores"
-    crf_picture: CrfPicture = "own"
+    crf_image: CrfImage = "own"
     crf_extent: Literal["image", "padded"] = "image"
     shrink_radius: bool = False
 

@@ -11,10 +11,10 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.evaluate.scoring import ScoringSettings, score_masks
 from seedbed.io.atomic import atomic_directory, write_json
 from seedbed.io.masks import VOID, encode_mask
-from seedbed.report.gallery import Column, Masks, Picture, Section, Truth, draw_gallery, rows_of
+from seedbed.report.gallery import Column, Masks, Original, Section, Truth, draw_gallery, rows_of
 
 SHOWN = 6
-"""Pictures on the overview."""
+"""Images on the overview."""
 
 
 class Exported(NamedTuple):
@@ -77,7 +77,7 @@ def export_masks(
         if judged:
             metrics = score_masks(index, judged, masks, scoring)
             write_json(temporary / "metrics.json", {**metrics, "provenance": dict(provenance)})
-        columns: list[Column] = [Picture(), Masks("mask", masks)]
+        columns: list[Column] = [Original(), Masks("mask", masks)]
         columns += [Truth("ground truth")] if judged else []
         rows = rows_of(index, judged or records, SHOWN)
         (temporary / "overview.png").write_bytes(draw_gallery([Section("", rows, columns)]))

@@ -63,7 +63,7 @@ class AffinitySettings:
 
 
 class ConfidentPictures(Dataset):
-    """Pictures with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
+    """Images with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
 
     Image and the two stacks of CRF posteriors go through the same random crop and mirror, the image still in raw
     grey levels, so that padding is black; then it is normalised, and the posteriors are pooled to cells and combined.
@@ -89,8 +89,8 @@ class ConfidentPictures(Dataset):
         record = self.records[position]
         low, high = self.low[record.image].maps, self.high[record.image].maps
         with seeded(seed):
-            picture = torch.from_numpy(read_picture(self.index.root / record.path).copy()).permute(2, 0, 1)
-            pixels = self.photometric(picture).float()
+            image = torch.from_numpy(read_picture(self.index.root / record.path).copy()).permute(2, 0, 1)
+            pixels = self.photometric(image).float()
             posteriors = _at_size(torch.from_numpy(np.concatenate([low, high])), pixels.shape[-2:])
             joint = self.geometric(torch.cat([pixels, posteriors]))
         margin = self._margin(joint.shape[-2:])
@@ -127,8 +127,8 @@ class AffinityObjective:
         self.radius, self.eps = radius, eps
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        pictures, labels = batch
-        terms = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
+        images, labels = batch
+        terms = affinity_loss(model(images).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
         parts = {"background": terms.background, "foreground": terms.foreground, "negative": terms.negative}
         return terms.total, {name: part.detach() for name, part in parts.items()}
 

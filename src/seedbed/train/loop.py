@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -81,7 +81,7 @@ def fit(
     if device.type == "cpu":
         identity["compute_threads"] = settings.compute_threads
     with training_fits(min(settings.batch_size, len(data))), joined(device) as ranks:
-        whole = _pictures_a_batch(settings, len(data), ranks)
+        whole = _images_a_batch(settings, len(data), ranks)
         run = Run(model, objective, settings, device, total, per_epoch, ranks)
         states = _States(run, state_path, identity)
         states.resume(circumstances or {})
@@ -145,7 +145,7 @@ class _States:
             self.saved_at = time.monotonic()
 
 
-def _pictures_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
+def _images_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
     whole = min(settings.batch_size, samples)
     if whole < ranks.size:
         raise ParameterError(
@@ -201,6 +201,10 @@ def _worker_deaths_explained(state_path: Path) -> Iterator[None]:
     except (RuntimeError, ConnectionError) as error:  # the latter while a batch is fetched from the dead
         if isinstance(error, RuntimeError) and not re.match(r"DataLoader worker \(pid", str(error)):
             raise
+        if isinstance(error, ConnectionError):
+            # PyTorch's signal handler raises once, a moment later: here, and not while the message is printed.
+            with suppress(RuntimeError):
+                time.sleep(1)
         raise UserError(
             f"A process that reads images died ({error}), most likely for want of memory. Give the rule more memory "
             f"(mem_mb), or lower loader_workers, and rerun: training goes on from {state_path}, where there is one."

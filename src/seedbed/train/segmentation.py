@@ -39,19 +39,19 @@ class PredictionSettings:
         fusion: of the scales, see `seedbed.refine.fusion`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
-        scaling: resize the 8-bit ``picture``; or normalised pixels: the ``tensor`` with aligned corners, or by
+        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by
             OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
-        crf_picture: what the CRF sees, see `picture_for_crf`.
+        crf_image: what the CRF sees, see `picture_for_crf`.
     """
 
     input: InputView
     fusion: str
     scales: Sequence[float] = (1.0,)
     flip: bool = False
-    scaling: Literal["picture", "tensor", "cv2_cubic"] = "picture"
+    scaling: Literal["image", "tensor", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
-    crf_picture: str = "own"
+    crf_image: str = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def predict_masks(
     crf: CrfSettings | None,
     device: torch.device,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF.
+    """Yield (image id, uint8 [H, W] label map) of each image: all scales and mirrored views fused, then the CRF.
 
     The network is one for segmentation, or a classifier that predicts masks itself, see `seedbed.models.registry`.
     """
@@ -118,25 +118,25 @@ def predict_masks(
     # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
     one = Fitting("scaled images")
-    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
+    images = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
     views = [(scale, flip) for scale in settings.scales for flip in flips]
-    for record, picture in pictures:
-        inputs = (_scaled(picture, settings, scale, flip) for scale, flip in views)
+    for record, image in images:
+        inputs = (_scaled(image, settings, scale, flip) for scale, flip in views)
         logits = (one(lambda x: scores(x.to(device)).float().cpu(), pixels[None])[0] for pixels in inputs)
-        fused = fuse_scales(logits, picture.shape[:2], settings.fusion, mirrored=[flip for _, flip in views]).numpy()
+        fused = fuse_scales(logits, image.shape[:2], settings.fusion, mirrored=[flip for _, flip in views]).numpy()
         if crf is None:
             yield record.image, fused.argmax(0).astype(np.uint8)
         else:
-            shown = picture_for_crf(picture, settings.crf_picture)
+            shown = picture_for_crf(image, settings.crf_image)
             yield record.image, dense_crf_labels(shown, fused, crf).astype(np.uint8)
 
 
-def _scaled(picture: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
+def _scaled(image: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
     """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
-    first = settings.scaling != "picture"
+    first = settings.scaling != "image"
     pixels = view(
-        picture,
+        image,
         size=settings.input.size,
         scale=1.0 if first else scale,
         flip=flip and not first,

@@ -35,7 +35,7 @@ class FoundInstances(Measurement):
         """See `Measurement`."""
         test = setting.counter(self.test)
         from seedbed.evaluate.classification import predict_scores
-        from seedbed.explain.pictures import picture_heatmaps
+        from seedbed.explain.dataset_maps import picture_heatmaps
 
         truth = _truth_of(setting.index)
         records, view = list(setting.records), setting.explainer.input

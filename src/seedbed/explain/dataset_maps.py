@@ -1,4 +1,4 @@
-"""Heat maps of whole pictures: scaled and mirrored views, explained in batches and fused to one map a class."""
+"""Heat maps of whole images: scaled and mirrored views, explained in batches and fused to one map a class."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -120,14 +120,14 @@ def explained_pictures(
 
 
 def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _Views:
-    picture = read_picture(index.root / record.path)
+    image = read_picture(index.root / record.path)
     options: dict[str, Any] = {
         "size": settings.input.size,
         "interpolation": settings.input.interpolation,
         "normalisation": settings.input.normalize,
     }
-    views = [view(picture, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]
-    return _Views(record, picture.shape[:2], views)
+    views = [view(image, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]
+    return _Views(record, image.shape[:2], views)
 
 
 def _grid(settings: HeatMapSettings) -> list[tuple[float, bool]]:
@@ -162,7 +162,7 @@ def _classes(
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]
     first = torch.stack([item.views[0] for item in batch])
-    logits = fit(lambda pictures: logits_of(model(pictures.to(device))), first)
+    logits = fit(lambda images: logits_of(model(images.to(device))), first)
     return [(int(label),) for label in logits.argmax(1)]
 
 
