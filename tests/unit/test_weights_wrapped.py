@@ -144,6 +144,28 @@ def test_a_running_average_is_taken_and_that_is_said(raw, average, tmp_path, cap
         assert same(found, state(1)) and result.taken == raw
 
 
+def test_averages_with_counters_of_their_own(tmp_path):
+    flat = {**under("net.", state(1)), **under("net_ema.module.", state(2)), "net_ema.n_averaged": torch.tensor(9)}
+    nested = {"state_dict": state(1), "ema_state_dict": {**under("module.", state(2)), "steps": torch.tensor(4)}}
+    for content in (flat, nested):
+        assert same(loaded(content, tmp_path)[1], state(2))
+
+
+def test_a_network_saved_by_its_parts(tmp_path):
+    parts = {"stem": {}, "norm": {}, "head": {}}
+    for name, tensor in state().items():
+        parts[name.partition(".")[0]][name.partition(".")[2]] = tensor
+    result, found = loaded({**parts, "optimizer": OPTIMISER, "epoch": 1}, tmp_path)
+    assert same(found, state()) and result.taken == ""
+
+
+def test_momentum_encoders_of_other_names_are_not_guessed(tmp_path):
+    content = {"state_dict": {**under("module.encoder_q."), **under("module.encoder_k.", state(2))}}
+    with pytest.raises(DataError, match=r"left over: encoder_"):
+        loaded(content, tmp_path)
+    assert same(loaded(content, tmp_path, subtree="encoder_q")[1], state(1))
+
+
 def test_averages_deep_within(tmp_path):
     content = {"checkpoint": {"model": {"student": under("module.backbone."), "teacher": under("backbone.", state(2))}}}
     result, found = loaded(content, tmp_path)

@@ -3,7 +3,7 @@ error lists all that do not fit."""
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,11 @@ def load_weights(
         raise ParameterError(f"grid: layout '{layout}' moves no positions to another grid; leave it out.")
     label = str(source) if isinstance(source, str | Path) else "the tensors given"
     state = model.state_dict()
-    found = read_checkpoint(source, subtree) if isinstance(source, str | Path) else _given(source, label, subtree)
+    parts = {name.partition(".")[0] for name in state}
+    if isinstance(source, str | Path):
+        found = read_checkpoint(source, subtree, parts)
+    else:
+        found = _given(source, label, subtree, parts)
     _say_which(found, label)
     tensors, dropped = _select(found, state, drop, label)
     converted = convert(tensors, model, **options)
@@ -94,10 +98,10 @@ def load_weights(
     )
 
 
-def _given(source: Mapping[str, Any], label: str, subtree: str) -> Found:
+def _given(source: Mapping[str, Any], label: str, subtree: str, parts: Collection[str]) -> Found:
     if all(isinstance(value, Tensor) for value in source.values()):
         return Found(dict(source), "", (), subtree)
-    return find_weights(source, label, subtree)
+    return find_weights(source, label, subtree, parts)
 
 
 def _spelled_place(found: Found, subtree: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import struct
+from collections.abc import Collection
 from pathlib import Path, PosixPath, PurePosixPath
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -37,8 +38,8 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     return read_checkpoint(path).tensors
 
 
-def read_checkpoint(path: Path | str, subtree: str = "") -> Found:
-    """`read_weights`, and which entry of the file the weights are; ``subtree`` names another, see `find_weights`.
+def read_checkpoint(path: Path | str, subtree: str = "", parts: Collection[str] = ()) -> Found:
+    """`read_weights`, and which entry of the file the weights are; ``subtree`` and ``parts`` as in `find_weights`.
 
     Raises:
         ParameterError, DataError: as `read_weights`, or there is no such subtree.
@@ -51,7 +52,7 @@ def read_checkpoint(path: Path | str, subtree: str = "") -> Found:
     content = _content(path)
     if isinstance(content, dict) and not content:
         raise DataError(f"{path} holds no tensors.")
-    return find_weights(content, str(path), subtree)
+    return find_weights(content, str(path), subtree, parts)
 
 
 def _content(path: Path) -> Any:

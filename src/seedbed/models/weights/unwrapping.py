@@ -1,7 +1,7 @@
 """Which of a checkpoint's entries are the weights, and what wrappers have put before their names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     rest: str
 
 
-def find_weights(content: Any, source: str, subtree: str = "") -> Found:
+def find_weights(content: Any, source: str, subtree: str = "", parts: Collection[str] = ()) -> Found:
     """Find the named tensors in a checkpoint's content.
 
     A running average is taken before the raw weights beside it, as timm does, and a teacher before its student: it is
@@ -48,6 +48,7 @@ def find_weights(content: Any, source: str, subtree: str = "") -> Found:
         content: what a file held.
         source: the file, for errors.
         subtree: entry, or entries joined by dots, to take instead; what follows names modules within it.
+        parts: names of the network's modules: entries that are all among them (``backbone``, ``head``) belong together.
 
     Raises:
         DataError: there are no named tensors, or several and none is known to be the one.
@@ -65,6 +66,9 @@ def find_weights(content: Any, source: str, subtree: str = "") -> Found:
         entry = _entry_of(content, rest)
         if entry:
             rest = rest.removeprefix(entry).removeprefix(".")
+        elif len(entries) > 1 and set(entries) <= set(parts) and all(_is_state(content[key]) for key in entries):
+            content = {f"{key}.{name}": value for key in entries for name, value in content[key].items()}
+            continue
         else:
             entry = _chosen(entries, _at(source, place), content)
             beside += [".".join((*place, key)) for key in entries if key != entry]
@@ -84,12 +88,14 @@ def find_weights(content: Any, source: str, subtree: str = "") -> Found:
 def cleaned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Named tensors without the names of wrappers: those between modules, and a ``module.`` before every name.
 
-    The counter of PyTorch's averaged models, which is no weight, goes with its ``module.``.
+    The counters of averaged models (``n_averaged``, ``steps``), which are no weights, go with their ``module.``.
     """
     result = {".".join(p for p in name.split(".") if p not in INNER_WRAPPERS): t for name, t in tensors.items()}
-    while (names := set(result) - {"n_averaged"}) and all(name.startswith("module.") for name in names):
-        result = {name.removeprefix("module."): result[name] for name in result if name in names}
-    return result
+    while True:
+        names = [name for name, tensor in result.items() if tensor.ndim or "." in name]
+        if not names or not all(name.startswith("module.") for name in names):
+            return result
+        result = {name.removeprefix("module."): result[name] for name in names}
 
 
 def common_prefix(names: Sequence[str], wanted: Mapping[str, Any]) -> str:
@@ -147,16 +153,18 @@ def _chosen(entries: Sequence[str], source: str, content: Mapping) -> str:
 
 def _average_within(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
     """Of two copies of one network among the tensors (``student.*``, ``teacher.*``), the running average alone."""
-    below: dict[str, set[str]] = {}
-    for name in tensors:
-        first, _, rest = name.partition(".")
-        below.setdefault(first, set()).add(rest)
-    for average in filter(lambda one: AVERAGE.search(one.lower()), below):
-        copies = [one for one, names in below.items() if one != average and names == below[average] and any(names)]
-        if copies:
-            gone = (f"{average}.", *(f"{one}." for one in copies))
+    below: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        first, dot, rest = name.partition(".")
+        if dot:
+            below.setdefault(first, {})[rest] = tensor
+    copies = {first: cleaned(inner) for first, inner in below.items()}
+    for average in filter(lambda one: AVERAGE.search(one.lower()), copies):
+        raw = [one for one in copies if one != average and copies[one].keys() == copies[average].keys()]
+        if raw:
+            gone = (f"{average}.", *(f"{one}." for one in raw))
             kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(gone)}
-            return {rest: tensors[f"{average}.{rest}"] for rest in below[average]} | kept, average, copies
+            return copies[average] | kept, average, raw
     return tensors, "", []
 
 
