@@ -135,6 +135,13 @@ def test_a_twin_shares_weights_and_what_is_in_two_places():
     assert "none" in network
 
 
+def test_a_part_that_is_compiled_is_run_as_it_was_written():
+    model, images = timm.create_model("resnet10t", num_classes=4).eval(), torch.randn(1, 3, 64, 64)
+    expected = explain(model, images, [1], "cam")
+    model.layer1 = torch.compile(model.layer1)
+    assert torch.equal(explain(model.train(), images, [1], "cam"), expected)
+
+
 def test_hooks_are_kept_where_they_are_asked_for():
     network, seen = nn.Sequential(nn.Linear(2, 2)), []
     network[0].register_forward_hook(lambda *_: seen.append(1))

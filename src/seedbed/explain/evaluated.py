@@ -37,6 +37,9 @@ def _twin(module: Any, twins: dict[int, nn.Module], hooks: bool) -> Any:
     """A copy of one module and of those below; a module that is in two places stays one."""
     if id(module) in twins:
         return twins[id(module)]
+    if type(module).__name__ == "OptimizedModule":  # what torch.compile made of it leads to the original's flags
+        twins[id(module)] = _twin(module._orig_mod, twins, hooks)
+        return twins[id(module)]
     twin: Any = object.__new__(type(module))
     own = twin.__dict__
     own.update(module.__dict__)
