@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 from functools import wraps
+from inspect import signature
 
 from snakemake.iocontainers import Snakemake
 
@@ -16,6 +17,8 @@ from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
+
+SIGNATURES = {}
 
 
 def said(call):
@@ -31,6 +34,9 @@ def said(call):
             return {key: said(value) if callable(value) else value for key, value in result.items()}
         return result
 
+    # Found once a function: Snakemake asks for it at each of a rule's jobs.
+    key = getattr(call, "__code__", call), hasattr(call, "__self__")
+    called.__signature__ = SIGNATURES.get(key) or SIGNATURES.setdefault(key, signature(call))
     return called
 
 
