@@ -18,6 +18,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView, view
 from seedbed.errors import DataError
 from seedbed.explain.attention_cams import patch_attention
+from seedbed.explain.evaluated import evaluated
 
 
 def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tensor:
@@ -127,7 +128,7 @@ def count_attention(
         renormalise: as in `hellinger_distances`.
         begun: statistics of other images, which these are added to.
     """
-    model, statistics = model.to(device).eval(), begun or AttentionStatistics()
+    model, statistics = evaluated(model.to(device), hooks=True), begun or AttentionStatistics()
     for pixels in _inputs(index, records, settings):
         layers = patch_attention(model, pixels[None].to(device))
         distances = torch.cat([mean_hellinger(layer, renormalise=renormalise) for layer in layers])
@@ -144,7 +145,7 @@ def attention_matrices(
     Args:
         model, index, records, settings, device: as in `count_attention`.
     """
-    model = model.to(device).eval()
+    model = evaluated(model.to(device), hooks=True)
     views = zip(records, _inputs(index, records, settings), strict=True)
     return {
         record.image: torch.cat(patch_attention(model, pixels[None].to(device))).float().cpu().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from seedbed.devices.memory import Fitting
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.explain.vit import evaluating
+from seedbed.explain.evaluated import evaluated
 
 Model = Callable[[Tensor], Tensor]
 
@@ -24,6 +23,7 @@ UNDEFINED_RULES = {
 
 # What an erased pixel becomes, as a value of [0, 1] before normalising; None is each channel's mean.
 FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
+HAIR = 1e-3  # by which resizing may leave the range
 
 
 class Prepared(NamedTuple):
@@ -41,7 +41,7 @@ def prepared(
     """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
-        DataError: shapes do not fit, or images or maps are not floating point.
+        DataError: shapes do not fit, images or maps are not floating point, or images do not lie in [0, 1].
         ParameterError: mean or std are not one number per channel.
     """
     for name, given in (("images", images), ("maps", maps)):
@@ -56,6 +56,9 @@ def prepared(
         )
     if not (images.is_floating_point() and maps.is_floating_point()):
         raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
+    if not ((images >= -HAIR) & (images <= 1 + HAIR)).all():
+        low, high = float(images.min()), float(images.max())
+        raise DataError(f"Images must lie in [0, 1], before normalising; these lie in {low:.4g}..{high:.4g}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)
@@ -115,7 +118,7 @@ def erased_logits(
     """Classify every image with its first ``counts[s]`` pixels erased, for every s.
 
     Args:
-        model: gives logits [n, C] of images; a module is put in evaluation mode meanwhile.
+        model: gives logits [n, C] of images; a module as it evaluates, whatever its training flag says.
         images: [B, channels, H, W], as the model takes them, B > 0.
         rank: [B, H * W], see ``ranks``; sorted once for all steps.
         counts: S > 0 numbers of pixels.
@@ -127,6 +130,8 @@ def erased_logits(
     """
     if copies_at_once < 1:
         raise ParameterError(f"copies_at_once must be at least 1, not {copies_at_once}.")
+    network = evaluated(model, hooks=True) if isinstance(model, nn.Module) else model
+    images, fill = (given.to(_dtype(model, images.dtype)) for given in (images, fill))
     batch = len(images)
     limits = torch.tensor(list(counts), device=images.device)
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
@@ -134,14 +139,19 @@ def erased_logits(
     def logits(chunk: Tensor) -> Tensor:
         step, image = chunk // batch, chunk % batch
         erased = rank[image] < limits[step].view(-1, 1, 1, 1)
-        scores = model(torch.where(erased, fill, images[image]))
+        scores = network(torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
     found, fit = [], Fitting("copies of images")
-    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
-        for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
-            found.append(fit(logits, chunk))
+    for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
+        found.append(fit(logits, chunk))
     return torch.cat(found).unflatten(0, (len(counts), batch))
+
+
+def _dtype(model: Model, of_images: torch.dtype) -> torch.dtype:
+    """What a network's weights are in; of anything else, what its images are in."""
+    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((weight.dtype for weight in weights if weight.is_floating_point()), of_images)
 
 
 def of_labels(values: Tensor, labels: Tensor) -> Tensor:

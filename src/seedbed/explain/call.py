@@ -7,19 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.hooks import hooked, require_unchanged
 from seedbed.explain.method_registry import implementation_for
 from seedbed.explain.targets import ABSENT, as_targets, check_classes
-from seedbed.explain.vit import evaluating
 
 
 @torch.no_grad()
 def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None, method: str, **options: Any) -> Tensor:
     """Explain what in each image speaks for a class.
 
-    The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, and is left
-    exactly as it was. Maps of an image never depend on the other images of its batch. Half-precision Transformers are
-    explained in float32 from their tokens on. Surrounding autocast is suspended.
+    The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, on a twin
+    that shares its weights: nothing of the model changes at any time, so other threads may use and even train it. Maps
+    of an image never depend on the other images of its batch. Half-precision Transformers are explained in float32 from
+    their tokens on. Surrounding autocast is suspended.
 
     Args:
         model: a classifier; what it must be depends on the method, see ``supports``.
@@ -53,12 +54,13 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
         others = hooked(model)
         if others and len(cast):
             require_unchanged(model, cast, others)
+        twin = evaluated(model)
         try:
             if implementation.class_specific:
-                maps = implementation.run(model, cast, checked, **options)
+                maps = implementation.run(twin, cast, checked, **options)
             else:
-                _check_range(model, checked)
-                maps = _for_every_class(implementation.run(model, cast, **options), checked)
+                _check_range(twin, checked)
+                maps = _for_every_class(implementation.run(twin, cast, **options), checked)
         except (RuntimeError, AssertionError, ValueError, IndexError) as error:
             if not others:
                 _require_usable(model, cast, error)
@@ -71,8 +73,7 @@ def _require_usable(model: nn.Module, images: Tensor, error: Exception) -> None:
     if isinstance(error, torch.OutOfMemoryError):
         return
     try:
-        with evaluating(model):
-            model(images[:1])
+        evaluated(model)(images[:1])
     except (RuntimeError, AssertionError, ValueError, IndexError) as own:
         if not isinstance(own, torch.OutOfMemoryError):
             reason = (str(own).splitlines() or [type(own).__name__])[0]

@@ -14,6 +14,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.explain.call import explain
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.targets import ABSENT
 from seedbed.explain.view_fusion import fuse_views
@@ -102,7 +103,7 @@ def explained_pictures(
         model, index, records, settings, device, block: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
-    model, fit = model.to(device).eval(), Fitting("views of images")
+    model, fit = evaluated(model.to(device), hooks=True), Fitting("views of images")
 
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from seedbed.data.views import InputView, view
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.call import explain
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.map_scaling import min_max, upsample
 from seedbed.explain.method_registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
@@ -69,7 +70,7 @@ def explain_picture(
             can.
     """
     device = device or torch.device("cpu")
-    model = model.to(device).eval()
+    model = evaluated(model.to(device), hooks=True)
     inputs = network_input(model, image, how).to(device, next(model.parameters()).dtype)
     with torch.no_grad():
         logits = logits_of(model(inputs))[0].float().cpu()

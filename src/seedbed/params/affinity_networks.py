@@ -45,7 +45,7 @@ class AffinityNetwork(Trained):
     classifier: str | None = Field(
         None, description="name in `models` of that classifier, trained on the same data set; null: the row's own"
     )
-    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
+    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh, grid")
     radius: Positive = 5
     stride: Positive = Field(8, description="pixels a cell, at the network's input size")
     labels: AffinityLabels

@@ -14,6 +14,7 @@ class Checkpoint(Section):
     dataset: str | None = Field(None, description="data set whose classes it knows; null: every one")
     layout: str = Field("checkpoint", description="how it names its tensors; see seedbed.models.weights.layouts")
     drop: list[str] = Field([], description="modules of the file that the network has not, on purpose")
+    subtree: str = Field("", description="entry of the file, or module in it, that holds the network: student")
 
     @model_validator(mode="before")
     @classmethod

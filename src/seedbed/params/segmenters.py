@@ -16,6 +16,6 @@ class Segmenter(Trained, MaskPrediction):
     architecture: str
     options: dict[str, Any] = {}
     weights: str | None = None
-    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
+    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh, grid")
     train: Training
     input: NetworkInput

@@ -100,7 +100,8 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
     """Whose weights a number was measured with, from the record of a published checkpoint."""
-    what = f"{Path(record['file']).name} (sha256 {record['sha256']})"
+    entry = f", its entry {record['taken']}" if record.get("taken") else ""
+    what = f"{Path(record['file']).name} (sha256 {record['sha256']}{entry})"
     return f"{record['network']} on {record['dataset']}: the weights of {what}, not trained here."
 
 

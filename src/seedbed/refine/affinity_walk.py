@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
-from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.confident import mean_pool
@@ -74,7 +73,8 @@ def random_walk_refiner(
     """Refiner for ``pseudo_masks``: walk of the pooled maps, enlarged to the image ([Re], section 4.3; PSA, 3.4).
 
     With an input size, image and maps are squashed to it; else the image is padded to a multiple of the stride, and
-    the result is cropped: before the CRF, or after it (TransCAM).
+    the result is cropped: before the CRF, or after it (TransCAM). Maps of too few cells for a pair stay as they are,
+    see `can_walk`; the published codes end there.
 
     Args:
         settings, network, model: the walk, its affinity network's parameters and the network.
@@ -88,16 +88,20 @@ def random_walk_refiner(
     def refine(image: np.ndarray, heat: HeatMaps) -> np.ndarray:
         scores = score_stack(heat.maps, settings.alpha, settings.background)
         pixels, cells = _cells(image, scores, network)
-        radius = _radius(cells.shape[-2:], network.radius) if settings.shrink_radius else network.radius
-        pairs = one(lambda x: _pairs(model, x.to(device), radius, network), pixels[None])[0].double().cpu().numpy()
-        walked = random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
-        walked = _enlarge(walked, network, image.shape[:2])
+        walked = _enlarge(walk(pixels, cells), network, image.shape[:2])
         height, width = image.shape[:2]
         if crf is None or settings.crf_extent == "image":
             walked = walked[:, :height, :width]
         labels = np.concatenate([[0], heat.classes + 1])
         winners = walked.argmax(0) if crf is None else smoothed(image, walked, labels, crf)
         return winners[:height, :width]
+
+    def walk(pixels: Tensor, cells: np.ndarray) -> np.ndarray:
+        radius = _radius(cells.shape[-2:], network.radius, settings.shrink_radius)
+        if not radius:
+            return cells
+        pairs = one(lambda x: _pairs(model, x.to(device), radius, network), pixels[None])[0].double().cpu().numpy()
+        return random_walk(cells, pairs, settings.beta, 2**settings.log2_steps)
 
     def smoothed(image: np.ndarray, walked: np.ndarray, labels: np.ndarray, crf: CrfSettings) -> np.ndarray:
         shown = picture_for_crf(image, settings.crf_image, walked.shape[-2:])
@@ -115,12 +119,18 @@ def _pairs(model: Any, pixels: Tensor, radius: int, network: WalkedNetwork) -> T
     return pair_affinities(model.features(pixels), radius)
 
 
-def _radius(cells: tuple[int, int], radius: int) -> int:
-    """The radius that TransCAM's code uses on a grid of so many cells."""
-    shrunk = shrink_radius(*cells, radius)
-    if shrunk < 2:
-        raise DataError(f"An image of {cells[0]} x {cells[1]} cells has no pairs to walk over: needs 5 cells a side.")
-    return shrunk
+def can_walk(size: tuple[int, int], network: WalkedNetwork, shrink: bool) -> bool:
+    """Whether an image of ``size`` (height, width) has a pair of cells: 5 x 9 cells, or 5 x 5 where radii shrink."""
+    height, width = (-(-side // network.stride) for side in network.input.size or size)
+    return bool(_radius((height, width), network.radius, shrink))
+
+
+def _radius(cells: tuple[int, ...], radius: int, shrink: bool) -> int:
+    """Radius of the pairs on a grid of so many cells, shrunk as TransCAM's code does; 0 where none fits."""
+    height, width = cells
+    if shrink:
+        radius = shrink_radius(height, width, radius)
+    return radius if radius > 1 and height >= radius and width >= 2 * radius - 1 else 0
 
 
 def _cells(image: np.ndarray, scores: np.ndarray, network: WalkedNetwork) -> tuple[Tensor, np.ndarray]:

@@ -32,7 +32,7 @@ def with_background(cams: Maps, alpha: float) -> Maps:
         ``[..., K + 1, h, w]``, background first, dtype of ``cams``.
 
     Raises:
-        DataError: ``cams`` has fewer than three axes, or a value above 1, where the formula has no meaning.
+        DataError: ``cams`` has fewer than three axes, or a value above 1 or NaN, where the formula has no meaning.
     """
     if not alpha > 0:
         raise ParameterError(f"alpha must be above 0, got {alpha}.")
@@ -40,7 +40,7 @@ def with_background(cams: Maps, alpha: float) -> Maps:
     if cams.shape[-3] == 0:
         return _prepend(1.0, cams)
     peak = cams.max(axis=-3, keepdims=True) if isinstance(cams, np.ndarray) else cams.amax(dim=-3, keepdim=True)
-    if (peak > 1 + 1e-5).any():
+    if not (peak <= 1 + 1e-5).all():
         raise DataError(
             f"Class maps must lie in 0..1 for a power background; the largest value is {float(peak.max()):.6g}."
         )
