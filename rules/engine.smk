@@ -6,12 +6,13 @@ import pickle
 import re
 from functools import wraps
 
+from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
-from seedbed.plan.command import file_command
+from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
 
@@ -45,6 +46,11 @@ class Said:
         if callable(found):
             return said(found)
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
+
+
+def as_typed(config):
+    """The configuration with names and paths as the command line has them; Snakemake reads 007 as a number."""
+    return names_as_written(config, workflow.config_settings.config_args or (), parse_config)
 
 
 def command_of_a_file():
