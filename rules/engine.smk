@@ -15,6 +15,7 @@ from seedbed.io.filelock import Lock, lock
 from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
+from seedbed.tracking import default_uri, waiting_line
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
 
@@ -118,6 +119,21 @@ def lift_job_rate_limit():
 
 onstart:
     lift_job_rate_limit()
+
+
+def say_what_waits():
+    """After a run, what MLflow did not take: the log of a rule alone would know it."""
+    folder = Path(LAYOUT.results)
+    if line := waiting_line(folder, default_uri(folder)):
+        print(f"\n{line}\n", file=sys.stderr, flush=True)
+
+
+onsuccess:
+    say_what_waits()
+
+
+onerror:
+    say_what_waits()
 
 
 def request_generic_resources(name):

@@ -30,7 +30,7 @@ def read_params(path: str | Path) -> dict[str, Any]:
         ParameterError: the file is missing or not YAML.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"{path}: no such parameter file.") from None
     except yaml.YAMLError as error:
@@ -191,4 +191,5 @@ def _explain(error: ValidationError, preset: str, values: Mapping[str, Any], wri
 
 
 def _bases(path: Sequence[Any], written: Mapping[str, Any]) -> list[str]:
-    return bases(written[path[0]], path[1], "") if len(path) > 1 and path[0] in NAMED else []
+    entries = written.get(path[0]) if len(path) > 1 and path[0] in NAMED else None
+    return bases(entries, path[1], "") if entries and path[1] in entries else []  # your own data set stands in no file
