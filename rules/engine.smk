@@ -7,14 +7,16 @@ import re
 from functools import wraps
 from inspect import signature
 
+from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
-from seedbed.plan.command import file_command
+from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
+from seedbed.tracking import default_uri, waiting_line
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
 
@@ -51,6 +53,11 @@ class Said:
         if callable(found):
             return said(found)
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
+
+
+def as_typed(config):
+    """The configuration with names and paths as the command line has them; Snakemake reads 007 as a number."""
+    return names_as_written(config, workflow.config_settings.config_args or (), parse_config)
 
 
 def command_of_a_file():
@@ -118,6 +125,21 @@ def lift_job_rate_limit():
 
 onstart:
     lift_job_rate_limit()
+
+
+def say_what_waits():
+    """After a run, what MLflow did not take: the log of a rule alone would know it."""
+    folder = Path(LAYOUT.results)
+    if line := waiting_line(folder, default_uri(folder)):
+        print(f"\n{line}\n", file=sys.stderr, flush=True)
+
+
+onsuccess:
+    say_what_waits()
+
+
+onerror:
+    say_what_waits()
 
 
 def request_generic_resources(name):

@@ -15,6 +15,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import logits_of
+from seedbed.settings.checked import checked
 
 
 def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
@@ -67,6 +68,7 @@ def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
     return labels
 
 
+@checked
 def classification_metrics(
     scores: np.ndarray, labels: np.ndarray, names: Sequence[str] | None = None
 ) -> dict[str, Any]:

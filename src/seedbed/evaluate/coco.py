@@ -19,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.instance_regions import Instance, check_connectivity, check_sizes, map_instances
+from seedbed.settings.checked import checked
 
 METRICS = ("ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large")
 MOST_INSTANCES = 100  # of a class in an image that COCO counts, the best first
@@ -37,6 +38,7 @@ class InstanceScores:
         ParameterError: an area range or the connectivity is none.
     """
 
+    @checked
     def __init__(
         self,
         medium: tuple[float, float] = (32**2, 96**2),
@@ -53,6 +55,7 @@ class InstanceScores:
         self._found: list[dict[str, Any]] = []
         self._undefined = 0
 
+    @checked
     def update(
         self,
         image: str,

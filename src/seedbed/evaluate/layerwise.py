@@ -18,6 +18,7 @@ from seedbed.explain.dataset_maps import explained_pictures
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.checked import checked
 
 
 class LayerMaps(NamedTuple):
@@ -43,6 +44,7 @@ class LayerGain:
         convention: of the mean, as in `ConfusionMatrix.miou`.
     """
 
+    @checked
     def __init__(
         self,
         num_classes: int,
@@ -56,6 +58,7 @@ class LayerGain:
         self.beside = {name: ThresholdSweep(num_classes, thresholds) for name in beside}
         self.images = 0
 
+    @checked
     def update(self, maps: LayerMaps, labels: Sequence[int], truth: np.ndarray) -> None:
         """Count one image: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
         if len(maps.layers) != len(self.sweeps):

@@ -192,7 +192,7 @@ def read_papers(folder: str | Path) -> dict[str, Paper]:
     papers = {}
     for path in sorted(Path(folder).glob("*.yaml")):
         try:
-            content = yaml.safe_load(path.read_text())
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
             paper = Paper.model_validate(content)
         except yaml.YAMLError as error:
             raise ParameterError(f"{path}: not valid YAML: {error}") from None

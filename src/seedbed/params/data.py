@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from seedbed.io.registrations import registered_names, registrations
-from seedbed.params.base import Positive, Section, Seed
+from seedbed.params.base import InputPath, Positive, Section, Seed, UserPath
 
 
 class Shapes(Section):
@@ -43,7 +43,7 @@ class Folder(Section):
     """Your own images: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
 
     kind: Literal["folder"]
-    path: str
+    path: UserPath
     longest_side: Positive | None = Field(
         None, description="work on copies of at most so many pixels a side; null: on the images as they are"
     )
@@ -69,7 +69,9 @@ class Published(Section):
     """A published data set; its files stand in the table of sources."""
 
     kind: Literal[registered_names(*PUBLISHED)]  # type: ignore[valid-type]
-    path: str | None = Field(None, description="folder that already holds its files, packed or unpacked; else fetched")
+    path: InputPath | None = Field(
+        None, description="folder that already holds its files, packed or unpacked; else fetched"
+    )
     optional: list[str] = Field([], description="optional files of the table of sources that are wanted as well")
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
 
@@ -116,7 +118,7 @@ class FetchedWeights(Section):
 
     kind: Literal["fetched"]
     source: str
-    path: str | None = Field(None, description="where the file already lies; fetched when null")
+    path: InputPath | None = Field(None, description="where the file already lies; fetched when null")
 
 
 Weights = Annotated[ShippedWeights | TimmWeights | FetchedWeights, Field(discriminator="kind")]

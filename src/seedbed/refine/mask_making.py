@@ -13,6 +13,7 @@ from seedbed.io.masks import VOID
 from seedbed.refine.background import with_background, with_constant_background
 from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.checked import checked
 from seedbed.settings.dense_crf import CrfSettings
 
 RefineFunction = Callable[[np.ndarray, HeatMaps], np.ndarray]
@@ -41,16 +42,19 @@ def pseudo_masks(
         yield record.image, labels[positions]
 
 
+@checked
 def argmax_refiner(background: float) -> RefineFunction:
     """The largest map, or background where none exceeds the constant."""
     return lambda image, heat: with_constant_background(heat.maps, background).argmax(0)
 
 
+@checked
 def crf_refiner(crf: CrfSettings, alpha: float | None, background: float | None) -> RefineFunction:
     """Dense CRF over the maps and a background of ``(1 - max map) ** alpha``, or the constant where alpha is None."""
     return lambda image, heat: dense_crf_labels(image, score_stack(heat.maps, alpha, background), crf)
 
 
+@checked
 def score_stack(maps: np.ndarray, alpha: float | None, background: float | None) -> np.ndarray:
     """Maps [K, H, W] clipped to 0..1 under a background channel, [K + 1, H, W]."""
     maps = np.clip(maps, 0, 1)
