@@ -199,15 +199,10 @@ def tell_what_is_planned():
     """Hand the plan to the plugin that shows a run's progress, where a profile asks for it."""
     for handler in workflow.logger_manager.get_log_handlers():
         if hasattr(handler, "begin"):
-            handler.begin(
-                RunPlan(
-                    tuple(planned_jobs()),
-                    stages_of_rules(),
-                    PIPELINE.tables.numbers(),
-                    planned_limit("_cores") if workflow.local_exec else None,
-                    planned_limit("gpu"),
-                )
-            )
+            jobs = tuple(planned_jobs())
+            numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
+            cores = planned_limit("_cores") if workflow.local_exec else None
+            handler.begin(RunPlan(jobs, stages_of_rules(), numbers, cores, planned_limit("gpu")))
 
 
 def write_job(file):

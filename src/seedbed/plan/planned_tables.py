@@ -1,6 +1,6 @@
 """From tables to the files they need: cells, metrics, histories, records of checkpoints, archives for a server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -103,10 +103,15 @@ class PlannedTables:
         cells = self.measured(wildcards.paper, wildcards.table)
         return list(dict.fromkeys(path for cell in cells for path in cell.sources))
 
-    def numbers(self) -> dict[str, Number]:
-        """Every file of metrics -> the first number of a table that it holds; of several seeds, each seed's own."""
+    def numbers(self, made: Collection[str] = ()) -> dict[str, Number]:
+        """Every file of metrics -> the first number of a table that it holds; of several seeds, each seed's own.
+
+        Args:
+            made: files that a run makes; numbers are told by the tables among them where there are some.
+        """
         found: dict[str, Number] = {}
-        for target, names in self.targets.items():
+        later = lambda names: f"{self.layout.table(*names)}.csv" not in made  # noqa: E731
+        for target, names in sorted(self.targets.items(), key=lambda item: later(item[1])):
             table = self.table(*names)
             rows = {row.id: row.label for row in table.rows}
             columns = {column.id: column for column in table.columns}
