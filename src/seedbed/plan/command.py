@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from shlex import join
 
-UNCONCERNED = ("gres", "of", "plan")
+UNCONCERNED = ("container", "gres", "of", "plan")
 """Settings of a run that change no file."""
 
 
