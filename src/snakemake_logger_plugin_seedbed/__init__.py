@@ -11,14 +11,16 @@ import threading
 import time
 from dataclasses import dataclass, field
 from logging import WARNING, LogRecord
+from typing import TYPE_CHECKING
 
 from snakemake.logging import ColorizingTextHandler
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from seedbed.io.footer import Footer
-from seedbed.plan.run_state import RunPlan, RunState
+if TYPE_CHECKING:  # every start of Snakemake imports every plugin, of other projects too: it must cost nothing
+    from seedbed.io.footer import Footer
+    from seedbed.plan.run_state import RunPlan, RunState
 
 SHOWN = ("auto", "progress", "lines", "all")
 _DETAILS = {
@@ -70,8 +72,11 @@ class LogHandler(LogHandlerBase):
 
     # -- what rules/engine.smk tells before the first job
 
-    def begin(self, plan: RunPlan) -> None:
+    def begin(self, plan: "RunPlan") -> None:
         """Take the plan of the run, and start the display if there is one."""
+        from seedbed.io.footer import Footer
+        from seedbed.plan.run_state import RunState
+
         if self._shown == "all" or not plan.jobs:
             return
         with self._guard:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -146,3 +147,10 @@ def test_a_dumb_terminal_has_lines(monkeypatch):
     shown.begin(PLAN)
     run_one(shown)
     assert text.getvalue() == "1 of 1 jobs done, about 0 s left: Explaining\n"
+
+
+def test_snakemake_starts_without_the_library():
+    """Snakemake imports every plugin that it finds, in any project, and in each of its jobs."""
+    program = "import sys, snakemake_logger_plugin_seedbed; print([name for name in sys.modules if 'seedbed.' in name])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "[]"

@@ -137,7 +137,12 @@ def draw_grid(
         bar.set_label(scale, fontsize=7)
         bar.ax.tick_params(labelsize=6)
     if colours:
-        patches = [Patch(color=(r / 255, g / 255, b / 255), label=as_it_is(n)) for n, (r, g, b) in colours.items()]
+        patches = [
+            Patch(
+                facecolor=(red / 255, green / 255, blue / 255), edgecolor="black", linewidth=0.5, label=as_it_is(name)
+            )
+            for name, (red, green, blue) in colours.items()
+        ]
         figure.legend(handles=patches, loc="outside lower center", ncols=2 * width, fontsize=7, frameon=False)
     return saved(figure, kind)
 
