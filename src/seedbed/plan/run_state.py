@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from seedbed.plan.jobs import PlannedJob
 from seedbed.plan.status import spell
 
 ASK_AGAIN = 5.0
-"""Seconds for which a forecast stands, but for the clock."""
+"""Seconds for which a forecast stands, but for the clock; longer where thousands of jobs make it slow."""
+SHARE = 0.02
+"""Largest share of the time that forecasts may take."""
 BAR = 24
 
 
@@ -75,6 +78,7 @@ class RunState:
         self._done: Counter[str] = Counter()
         self._forecast = Forecast(plan.jobs, plan.cores, plan.gpus) if plan.cores else None
         self._left: tuple[float, float | None] | None = None
+        self._pause = ASK_AGAIN
 
     @property
     def total(self) -> int:
@@ -116,9 +120,11 @@ class RunState:
         """The forecast, which runs down between two looks; None where there is none."""
         if self._forecast is None:
             return None
-        if self._left is None or self._left[1] is None or now - self._left[0] >= ASK_AGAIN:
+        if self._left is None or self._left[1] is None or now - self._left[0] >= self._pause:
+            began = time.perf_counter()
             running = {job.id: now - since for since, job, _, _ in self._running.values()}
             self._left = now, self._forecast.left(self._ended, running)
+            self._pause = max(ASK_AGAIN, (time.perf_counter() - began) / SHARE)
         at, seconds = self._left
         return None if seconds is None else max(0.0, seconds - (now - at))
 
