@@ -18,8 +18,8 @@ help: ## show this
 
 install: $(VENV)/installed ## the environment in .venv, from the lock
 
-demo: $(VENV)/installed ## environment, then the headline tables on the built-in data and their report
-	$(BIN)/snakemake --cores $(CORES)
+demo: $(VENV)/installed ## environment, then the headline tables on the built-in data and their report; V=1 shows all
+	$(BIN)/snakemake --cores $(CORES) $(if $(V),--logger-seedbed-show all)
 	@$(BIN)/python -m seedbed.report.terminal results/demo
 
 test: $(VENV)/installed ## environment, then the tests

@@ -16,6 +16,7 @@ from seedbed.io.filelock import Lock, lock
 from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import DiskForecast, cost_lines
 from seedbed.plan.jobs import PlannedJob, write_plan
+from seedbed.plan.run_state import RunPlan
 from seedbed.tracking import default_uri, waiting_line
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
@@ -125,6 +126,7 @@ def lift_job_rate_limit():
 
 onstart:
     lift_job_rate_limit()
+    tell_what_is_planned()
 
 
 def say_what_waits():
@@ -214,6 +216,21 @@ def planned_jobs():
             wildcards=names,
             room=tuple(disk.room(job.rule.name, names)),
         )
+
+
+def stages_of_rules():
+    """Rule -> its file in rules/, which is its stage, in the order in which the Snakefile includes them."""
+    return {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
+
+
+def tell_what_is_planned():
+    """Hand the plan to the plugin that shows a run's progress, where a profile asks for it."""
+    for handler in workflow.logger_manager.get_log_handlers():
+        if hasattr(handler, "begin"):
+            jobs = tuple(planned_jobs())
+            numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
+            cores = planned_limit("_cores") if workflow.local_exec else None
+            handler.begin(RunPlan(jobs, stages_of_rules(), numbers, cores, planned_limit("gpu")))
 
 
 def write_job(file):

@@ -146,6 +146,20 @@ def test_a_table_needs_the_metrics_of_every_measured_cell_and_seed():
     assert all(name.endswith(".json") for name in one)
 
 
+def test_a_number_is_told_by_a_table_that_the_run_makes():
+    tables = pipeline().tables
+    shared = {}
+    for target, names in tables.targets.items():
+        for cell in tables.cells(*names):
+            for file in cell.sources:
+                shared.setdefault(file, {}).setdefault(target, names)
+    file, (first, second, *_) = next((file, list(made)) for file, made in shared.items() if len(made) > 1)
+    assert set(tables.numbers()) == set(shared)
+    assert tables.numbers()[file].label.startswith(f"{first}, ")
+    made = tables.files([shared[file][second]], ".csv")
+    assert tables.numbers(made)[file].label.startswith(f"{second}, ")
+
+
 def test_a_network_that_two_rows_train_on_other_masks_keeps_both_histories():
     found = pipeline().tables.histories(SimpleNamespace(paper="vit_affinity", table="table4"))
     masks = {"vit_hybrid/vit_affinity_cues/affinitynet", "none/none/truth"}

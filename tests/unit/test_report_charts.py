@@ -95,6 +95,9 @@ def test_a_drawing_is_the_same_each_time_and_shows_every_axis():
     assert svg == draw_chart(drawn, "svg").decode()
     groups = [g.get("id", "") for g in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")]
     assert sum(name.startswith("axes_") for name in groups) == 3
+    pdf = draw_chart(drawn, "pdf")
+    assert pdf.startswith(b"%PDF") and pdf == draw_chart(drawn, "pdf")
+    assert b"/FontFile2" in pdf and b"/CreationDate" not in pdf  # TrueType, as journals ask
     png = draw_chart(drawn, "png")
     assert png == draw_chart(drawn, "png")
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

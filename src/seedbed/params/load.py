@@ -15,7 +15,8 @@ from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres", "of", "plan", "job"),
+    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres"),
+    *("container", "of", "plan", "job"),
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-UNCONCERNED = ("gres", "of", "plan")
+UNCONCERNED = ("container", "gres", "of", "plan")
 """Settings of a run that change no file."""
 
 

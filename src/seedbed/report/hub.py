@@ -40,7 +40,7 @@ def write_model_folder(folder: str | Path, weights: str | Path, card: str | Path
         DataError: the file was not written by a training of Seedbed, or belongs to other data than the card.
     """
     weights, data = Path(weights), read_json(card)
-    config = _config(weights, data)
+    config = network_config(weights, data)
     metrics = {path: read_json(path) for path in sorted(weights.parent.glob("**/metrics.json"))}
     with atomic_directory(folder) as temporary:
         shutil.copyfile(weights, temporary / "model.safetensors")
@@ -50,8 +50,17 @@ def write_model_folder(folder: str | Path, weights: str | Path, card: str | Path
         )
 
 
-def _config(weights: Path, data: Mapping[str, Any]) -> dict[str, Any]:
-    """How the network is built and what it is shown."""
+def network_config(weights: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """How a trained network is built and what it is shown: ``architecture``, ``options``, ``task``, ``num_classes``,
+    ``classes``, ``input`` with ``mean`` and ``std``, and the ``provenance`` of its weights.
+
+    Args:
+        weights: of a classifier or segmentation network trained here.
+        data: content of ``card.json`` of the data set it was trained on.
+
+    Raises:
+        DataError: the file was not written by a training of Seedbed, or belongs to other data than the card.
+    """
     made = read_weights_provenance(weights)
     found = [kind for kind in _TASKS if kind in made.get("parameters", {})]
     if not found:

@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +57,7 @@ def track(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
 
 def sync(folder: Path, uri: str) -> tuple[int, int]:
     """Send what waits in the folders ``tracking`` below ``folder``; returns how many records were sent, and left."""
-    with contextlib.suppress(OSError, sqlite3.Error), _one_at_a_time(uri):
+    with contextlib.suppress(OSError, sqlite3.Error), one_at_a_time(uri):
         pass  # opens the store, so that a moved one finds its artifacts though nothing waits
     sent = left = 0
     for entry in sorted(folder.rglob(f"tracking/**/{WAITING}/*/record.json")):
@@ -168,21 +167,21 @@ def _send(payload: Mapping[str, Any], uri: str) -> dict[str, str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    with _one_at_a_time(uri):
+    with one_at_a_time(uri):
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri)
-        experiment = _experiment(client, payload["experiment"], uri)
-        parent = _log_run(client, experiment, payload, payload["key"], parent=None)
+        where = experiment(client, payload["experiment"], uri)
+        parent = _log_run(client, where, payload, payload["key"], parent=None)
         runs = {payload["name"]: parent}
         for child in payload["children"]:
             key = f"{payload['key']}/{child['name']}"
-            runs[child["name"]] = _log_run(client, experiment, child, key, parent)
+            runs[child["name"]] = _log_run(client, where, child, key, parent)
         return runs
 
 
 @contextlib.contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
+def one_at_a_time(uri: str) -> Iterator[None]:
     """Open a store of files to one writer at a time; two that create it at once would leave it broken."""
     database = _database(uri)
     path = database or _folder(uri)
@@ -229,13 +228,19 @@ def _follow(database: Path) -> None:
                 new = f"{here}{(uri or '').removeprefix(old)}"
                 if (uri or "").startswith(f"{old}/") and _path(new).exists():
                     store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [new, run])
+            for table, column in (("logged_models", "artifact_location"), ("model_versions", "storage_location")):
+                store.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} LIKE ? || '/%'",
+                    [here, len(old) + 1, old],
+                )
 
 
 def _path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
 
 
-def _experiment(client: Any, name: str, uri: str) -> str:
+def experiment(client: Any, name: str, uri: str) -> str:
+    """Id of an experiment, which is made where it is missing; artifacts of a SQLite store lie beside it."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id
@@ -288,9 +293,3 @@ def _dataset(entry: Mapping[str, str]) -> Any:
 
 def _key(payload: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:32]
-
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
-    done, waiting = sync(folder, default_uri(folder))
-    print(f"Sent {done} waiting record(s) to MLflow; {waiting} still wait.")
