@@ -78,9 +78,10 @@ class LayerGain:
         """Fractions, by layer and beside.
 
         Returns:
-            ``miou_per_layer``, ``fp_per_layer``, ``fn_per_layer`` (over unions, of all classes),
-            ``fp_over_tp_per_layer``, ``fn_over_tp_per_layer`` (over true positives, of the foreground) and ``background_per_layer`` (lists),
-            ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what is scored beside, ``images``.
+            ``miou_per_layer``, ``background_per_layer``, ``fp_per_layer`` and ``fn_per_layer`` (over unions, of all
+            classes), ``fp_over_tp_per_layer`` and ``fn_over_tp_per_layer`` (over true positives, of the foreground;
+            None where nothing is found), all lists; ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what
+            is scored beside, ``images``.
         """
         best = [sweep.best("full_scan", self.convention) for sweep in self.sweeps]
         matrices = [sweep.confusions()[one.index] for sweep, one in zip(self.sweeps, best, strict=True)]

@@ -126,7 +126,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
-        parts.append(f"then {measurement.segmenter} ({_prediction(segmenter.input, segmenter, preset)})")
+        trained = preset.trained_segmenter(measurement.segmenter)
+        parts.append(f"then {trained} ({_prediction(segmenter.input, segmenter, preset)})")
     elif isinstance(measurement, PredictionMeasurement):
         given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
         parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")

@@ -158,11 +158,11 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
     low, high = _visible(drawn)
     for one, colour in zip(drawn, _COLOURS * len(drawn), strict=False):
         series, x = one.series, one.xs
-        style: dict[str, Any] = {"color": colour, "label": _plain(series.label)}
+        look: dict[str, Any] = {"color": colour, "label": _plain(series.label)}
         if series.places:
-            axes.errorbar(x, one.means, yerr=one.deviations, fmt="D", markersize=5, capsize=3, **style)
+            axes.errorbar(x, one.means, yerr=one.deviations, fmt="D", markersize=5, capsize=3, **look)
         else:
-            axes.plot(x, one.means, "o-", linewidth=1.5, markersize=4, **style)
+            axes.plot(x, one.means, "o-", linewidth=1.5, markersize=4, **look)
         if one.deviations and not series.places:
             axes.fill_between(x, *_band(one), color=colour, alpha=0.18, linewidth=0)
         if one.level is not None:
