@@ -55,6 +55,16 @@ def test_ground_truth_as_masks_reads_the_data_set_alone():
     assert masks == ["results/demo/masks/shapes/trainaug/none/none/truth/seed0/1-of-1.zip"]
 
 
+def test_a_network_tested_in_another_way_is_the_one_that_was_trained():
+    names = {"split": "val", "refiner": "affinitynet", "scatteritem": "1-of-1"}
+    job = path(segmenter="deeplab_v2_resnet38_multi_scale", **names)
+    chain = "shapes/vit_hybrid/vit_affinity_cues/affinitynet"
+    weights = f"results/demo/segmenters/{chain}/deeplab_v2_resnet38/seed0/model.safetensors"
+    assert pipeline().inputs.segment(job)["weights"] == weights
+    assert pipeline().inputs.segment(path(segmenter="deeplab_v2_resnet38", **names))["weights"] == weights
+    assert pipeline().parameters.segment()["segmenter"](job)["scales"] == [0.75, 1.0, 1.25]
+
+
 SINGLE = SimpleNamespace(
     dataset="shapes", split="val", model="resnet38_single_stage", seed="0", scatteritem="1-of-1"
 )  # fmt: skip

@@ -115,6 +115,17 @@ class ConfusionMatrix:
         true = self._counts.sum(axis=1)
         return float(np.nan_to_num(self._over_union(true - self._intersection())).mean())
 
+    def false_positives_over_true(self) -> float | None:
+        """SEAM's FP: pixels wrongly given to a class over those rightly given, mean over the foreground classes.
+
+        Labels from 1 up count. One without a rightly given pixel has no such ratio and is left out; None if all are.
+        """
+        return self._over_true_positives(self.counts.sum(axis=0))
+
+    def false_negatives_over_true(self) -> float | None:
+        """SEAM's FN: missed pixels of a class over those found, taken as `false_positives_over_true` is."""
+        return self._over_true_positives(self._counts.sum(axis=1))
+
     def true_pixels(self) -> np.ndarray:
         """Pixels of each class in the ground truth, ``[num_classes]`` int64, those predicted void among them."""
         return self._counts.sum(axis=1)
@@ -154,6 +165,12 @@ class ConfusionMatrix:
 
     def _intersection(self) -> np.ndarray:
         return np.diagonal(self._counts)
+
+    def _over_true_positives(self, pixels: np.ndarray) -> float | None:
+        self._total()
+        found = self._intersection()[1:]
+        wrong = pixels[1:] - found
+        return float((wrong[found > 0] / found[found > 0]).mean()) if found.any() else None
 
     def _over_union(self, pixels: np.ndarray) -> np.ndarray:
         self._total()

@@ -67,18 +67,24 @@ def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) ->
 
 
 @checked
-def map_instances(heat: np.ndarray, connectivity: int = 8) -> list[tuple[dict[str, Any], float]] | None:
+def map_instances(
+    heat: np.ndarray, connectivity: int = 8, *, whole: bool = False
+) -> list[tuple[dict[str, Any], float]] | None:
     """Cut a map into regions: run lengths and mean relevance in 0..1 of each; None if the map is undefined.
 
     Args:
         heat: [H, W] floating, any range; it is scaled to [0, 1] by its extremes.
         connectivity: 4 or 8.
+        whole: all that lies above the threshold is one region, connected or not.
     """
     check_connectivity(connectivity)
     scaled = unit_range(heat)
     if scaled is None:
         return None
-    regions, count = ndimage.label(scaled > otsu_threshold(scaled), structure=_NEIGHBOURS[connectivity])
+    above = scaled > otsu_threshold(scaled)
+    if whole:
+        return [(_run_lengths(above), float(scaled[above].mean()))]
+    regions, count = ndimage.label(above, structure=_NEIGHBOURS[connectivity])
     means = ndimage.mean(scaled, regions, np.arange(1, count + 1))
     return [(_run_lengths(regions == k + 1), float(means[k])) for k in range(count)]
 

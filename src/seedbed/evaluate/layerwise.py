@@ -81,8 +81,10 @@ class LayerGain:
         """Fractions, by layer and beside.
 
         Returns:
-            ``miou_per_layer``, ``fp_per_layer``, ``fn_per_layer`` and ``background_per_layer`` (lists), ``best_miou``
-            and ``best_layer`` (from 0), ``miou_<name>`` of what is scored beside, ``images``.
+            ``miou_per_layer``, ``background_per_layer``, ``fp_per_layer`` and ``fn_per_layer`` (over unions, of all
+            classes), ``fp_over_tp_per_layer`` and ``fn_over_tp_per_layer`` (over true positives, of the foreground;
+            None where nothing is found), all lists; ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what
+            is scored beside, ``images``.
         """
         best = [sweep.best("full_scan", self.convention) for sweep in self.sweeps]
         matrices = [sweep.confusions()[one.index] for sweep, one in zip(self.sweeps, best, strict=True)]
@@ -91,6 +93,8 @@ class LayerGain:
             "miou_per_layer": [one.miou for one in best],
             "fp_per_layer": [matrix.false_positive_rate() for matrix in matrices],
             "fn_per_layer": [matrix.false_negative_rate() for matrix in matrices],
+            "fp_over_tp_per_layer": [matrix.false_positives_over_true() for matrix in matrices],
+            "fn_over_tp_per_layer": [matrix.false_negatives_over_true() for matrix in matrices],
             "background_per_layer": [one.threshold for one in best],
             "best_miou": best[winner].miou,
             "best_layer": winner,

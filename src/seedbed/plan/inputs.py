@@ -146,7 +146,11 @@ class Inputs:
         return {**self._dataset(wildcards), "masks": self.names.shards(self.layout.masks(*chain), "zip")}
 
     def segment(self, wildcards: Wildcards) -> Files:
-        return {**self._dataset(wildcards), "weights": f"{self._segmenter(wildcards)}/model.safetensors"}
+        """The network that this segmenter trains, or that of another which it tests in its own way."""
+        trained = self.preset.trained_segmenter(wildcards.segmenter)
+        model, explainer, refiner = wildcards.model, wildcards.explainer, wildcards.refiner
+        folder = self.layout.segmenter(wildcards.dataset, model, explainer, refiner, trained, wildcards.seed)
+        return {**self._dataset(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_segmentation(self, wildcards: Wildcards) -> Files:
         folder = f"{self._segmenter(wildcards)}/{wildcards.split}"

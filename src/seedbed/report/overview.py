@@ -42,7 +42,7 @@ def draw_overview(index: DataIndex, records: Sequence[Record], masks: Mapping[st
         record = known[image]
         photo = read_picture(index.root / record.path)
         layers = [masks[image], *([ground_truth(index, record)] if judged else [])]
-        rows.append([photo, *(overlay_mask(picture, layer) for layer in layers)])
+        rows.append([photo, *(overlay_mask(photo, layer) for layer in layers)])
         shown |= {int(value) for layer in layers for value in np.unique(layer)}
         score = f"\nmIoU {100 * scores.miou(image):.1f} %" if image in scores.matrices else ""
         labels.append(f"{named[image]}: {image}{score}")
