@@ -58,4 +58,6 @@ class RandomWalk:
         labels = len(given.index.classes) + 1
         refine = random_walk_refiner(self, network, model, given.crf, given.device, labels)
         maps = required(given.heatmaps, "heat maps")
-        return lambda records: pseudo_masks(given.index, records, maps, refine)
+        return lambda records: pseudo_masks(
+            given.index, records, maps, refine.walk, see=refine.see, workers=given.workers
+        )
