@@ -38,6 +38,10 @@ class Shapes(Section):
         """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""
         return what in ("boxes", "masks") or self.single_object
 
+    def one_train(self) -> bool:
+        """Whether ``train`` and ``trainaug`` are the same images."""
+        return self.train == self.trainaug
+
 
 class Folder(Section):
     """Your own images: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
@@ -59,6 +63,10 @@ class Folder(Section):
     def offers(self, what: str) -> bool | None:
         """None: only the folder knows."""
         return None
+
+    def one_train(self) -> None:
+        """None: only the folder knows."""
+        return
 
 
 PUBLISHED = ("seedbed.data.published", "published")
@@ -89,7 +97,11 @@ class Published(Section):
         """Whether each image of its usual splits has ``boxes``, ``masks``, or exactly one label (``single_label``)."""
         return what in self._declared("offers").split()
 
-    def _declared(self, what: str) -> str:
+    def one_train(self) -> bool:
+        """Whether ``train`` and ``trainaug`` are the same images."""
+        return bool(self._declared("one_train"))
+
+    def _declared(self, what: str) -> Any:
         (entry,) = registrations(*PUBLISHED)[self.kind]
         return entry.keywords.get(what, "")
 

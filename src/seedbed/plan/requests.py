@@ -83,7 +83,7 @@ class OwnImages:
         """Masks by the chain that ``own`` in the parameters names."""
         own, dataset = self.preset.own, wildcards.dataset
         chain = (own.model, own.explainer, own.refiner, self.preset.seeds[0])
-        masks = self.layout.masks(dataset, wildcards.split, *chain)
+        masks = self.layout.masks(dataset, self.names.stored_split(dataset, wildcards.split), *chain)
         files = {"index": self.layout.index(dataset), "card": self.layout.card(dataset)}
         return {**files, "masks": self.names.shards(masks, "zip")}
 
