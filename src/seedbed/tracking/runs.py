@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,6 +76,12 @@ def sync(folder: Path, uri: str) -> tuple[int, int]:
             done = _send_record(record, payload, uri)
             sent, left = sent + done, left + (not done)
     return sent, left
+
+
+def say_what_waits(folder: Path) -> None:
+    """Print, after a run, what its MLflow did not take: the log of a rule alone would know it."""
+    if line := waiting_line(folder, default_uri(folder)):
+        print(f"\n{line}\n", file=sys.stderr, flush=True)
 
 
 def waiting_line(folder: Path, uri: str) -> str | None:
