@@ -22,6 +22,12 @@ include: "rules/common.smk"
 report: "rules/report/workflow.rst"
 
 
+# An image with the environment of requirements.lock, in which jobs run where `--sdm apptainer` is given.
+if config.get("container"):
+
+    container: str(config["container"])
+
+
 # -- stages -----------------------------------------------------------------------------------------------------------
 
 

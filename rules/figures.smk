@@ -13,6 +13,7 @@ rule draw_figure:
             category="Figures",
             labels={"paper": "{paper}", "figure": "{figure}"},
         ),
+        document=f"{FIGURE}.pdf",
         page=f"{FIGURE}.html",
         fragment=f"{FIGURE}.fragment.html",
     log:
@@ -46,6 +47,7 @@ rule draw_chart:
         ),
         drawing=f"{FIGURE}.svg",
         numbers=f"{FIGURE}.csv",
+        document=f"{FIGURE}.pdf",
         page=f"{FIGURE}.html",
         fragment=f"{FIGURE}.fragment.html",
     log:

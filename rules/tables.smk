@@ -10,6 +10,7 @@ rule make_table:
         csv=f"{TABLE}.csv",
         markdown=f"{TABLE}.md",
         metrics=f"{TABLE}.json",
+        latex=f"{TABLE}.tex",
     log:
         LAYOUT.log(TABLE),
     benchmark:

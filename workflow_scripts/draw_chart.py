@@ -21,7 +21,7 @@ with job(snakemake):
         image,
         params.notes,
         comparable=comparable,
-        files=[output.drawing, output.image, output.numbers],
+        files=[output.document, output.drawing, output.image, output.numbers],
         plots=figure_plots(drawn, comparable=comparable),
         bars=figure_bars(drawn),
         numbers=rows,
@@ -29,6 +29,7 @@ with job(snakemake):
     )
     write_bytes(output.image, image)
     write_bytes(output.drawing, draw_chart(drawn, "svg"))
+    write_bytes(output.document, draw_chart(drawn, "pdf"))
     write_text(output.numbers, to_csv(rows))
     write_text(output.fragment, fragment.html)
     write_text(output.page, render_page(params.title, [fragment], **params.preset))

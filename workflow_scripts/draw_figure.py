@@ -12,14 +12,16 @@ from seedbed.report.page import render_figure, render_page
 from seedbed.report.panels import open_sections
 
 with job(snakemake) as this:
-    params, figure = snakemake.params, Figure.model_validate(snakemake.params.figure)
+    params, output = snakemake.params, snakemake.output
+    figure = Figure.model_validate(params.figure)
     indices = [read_index(Path(path).parent) for path in snakemake.input.indices]
     sections = open_sections(params.groups, indices, 8 // len(params.groups), this.device)
     drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
     fragment = render_figure(
-        params.paper, figure, drawing, notes, files=[snakemake.output.image], images=open_images(sections)
+        params.paper, figure, drawing, notes, files=[output.document, output.image], images=open_images(sections)
     )
-    write_bytes(snakemake.output.image, drawing)
-    write_text(snakemake.output.fragment, fragment.html)
-    write_text(snakemake.output.page, render_page(params.title, [fragment], **params.preset))
+    write_bytes(output.image, drawing)
+    write_bytes(output.document, draw_gallery(sections, "pdf"))
+    write_text(output.fragment, fragment.html)
+    write_text(output.page, render_page(params.title, [fragment], **params.preset))

@@ -9,6 +9,7 @@ from seedbed.papers.tables import Table
 from seedbed.plan.describe import checkpoint_note
 from seedbed.report.counted import counted_notes
 from seedbed.report.filled_tables import fill_table, to_csv, to_markdown, to_metrics
+from seedbed.report.latex import to_latex
 
 with job(snakemake):
     table = Table.model_validate(snakemake.params.table)
@@ -20,3 +21,4 @@ with job(snakemake):
     write_text(snakemake.output.csv, to_csv(table, values))
     write_text(snakemake.output.markdown, to_markdown(table, values, notes))
     write_json(snakemake.output.metrics, to_metrics(values))
+    write_text(snakemake.output.latex, to_latex(table, values))

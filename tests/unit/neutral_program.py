@@ -69,9 +69,8 @@ def main(folder):
 
     masks = MaskStore([folder / "crf.zip"])
     loss = training("pixel_cross_entropy")
-    settings = SegmenterSettings(
-        input=InputView("half"), fusion="mean_logits", architecture="deeplab_v1_resnet38_tiny", train=loss
-    )
+    architecture = "deeplab_v1_resnet38_tiny"
+    settings = SegmenterSettings(architecture=architecture, input=InputView("half"), fusion="mean_logits", train=loss)
     segmenter = train_segmenter(index, masks, settings, state_path=folder / "segmenter.pt", **run)
     predicted = dict(predict_masks(segmenter.model.eval(), index, index.split("val"), settings, None, CPU))
     artifacts = {

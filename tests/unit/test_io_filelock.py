@@ -7,12 +7,12 @@ import os
 
 import pytest
 
-from seedbed import tracking
 from seedbed.data.raw.lock import DataLock, Pin, exclusive
 from seedbed.devices.lease import lease
 from seedbed.errors import UserError
 from seedbed.io import filelock
 from seedbed.io.filelock import Lock, held, lock
+from seedbed.tracking import runs
 
 
 @pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
@@ -59,7 +59,7 @@ def test_everybody_who_locks_goes_on(no_locks, tmp_path):
     assert DataLock(tmp_path / "lock.json").get("x").bytes == 1
     with exclusive(tmp_path / "x.lock", "fetching"):
         pass
-    with tracking._one_at_a_time(f"sqlite:///{tmp_path}/mlflow.db"):
+    with runs.one_at_a_time(f"sqlite:///{tmp_path}/mlflow.db"):
         pass
     found = lease(2, pool=["0", "1", "2"], folder=tmp_path)
     assert len(set(found.devices)) == 2 and set(found.devices) <= {"0", "1", "2"}

@@ -16,6 +16,7 @@ from torch import nn
 from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex
 from seedbed.data.views import view
+from seedbed.data.workers import Workers
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.weights import write_weights
@@ -258,6 +259,24 @@ def test_the_random_walk_refiner_by_hand(size, background):
     clear = margin[-1] - margin[-2] > 1e-6
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(found[clear], expected.argmax(0)[clear])
+
+
+@pytest.mark.parametrize("crf", [None, CRF])
+def test_processes_beside_the_network_change_nothing(shapes, crf):
+    settings = RandomWalk(network="n", beta=2, log2_steps=3, alpha=2)
+    refine = random_walk_refiner(settings, network(None), Pairs(3, 4), crf, CPU, 7)
+    rng, records = np.random.default_rng(3), shapes.split("val")[:5]
+    heat = {
+        record.image: HeatMaps(np.arange(number), rng.random((number, *record.size), np.float32), record.size)
+        for number, record in enumerate(records)  # the first has no class
+    }
+    alone = list(pseudo_masks(shapes, records, heat, refine))
+    with Workers(2) as workers:
+        beside = list(pseudo_masks(shapes, records, heat, refine.walk, see=refine.see, workers=workers))
+    assert [image for image, _ in alone] == [image for image, _ in beside] == [record.image for record in records]
+    for (_, one), (_, other) in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(mask.any() for _, mask in alone)
 
 
 def test_the_crf_after_the_walk_sees_a_distribution():

@@ -169,6 +169,8 @@ def test_a_gallery_is_a_picture_and_the_same_each_time(shapes):
     section = Section("", rows_of(shapes, shapes.split("val"), 2), columns)
     png = draw_gallery([section])
     assert png == draw_gallery([section])
+    document = draw_gallery([section], "pdf")
+    assert document.startswith(b"%PDF") and document == draw_gallery([section], "pdf")
     assert decoded(png).std() > 10
     taller = decoded(draw_gallery([section._replace(label="first"), section._replace(label="second")]))
     assert taller.shape[0] > decoded(png).shape[0]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from seedbed import tracking
 from seedbed.io.atomic import read_json, write_json
 from seedbed.tracking import KEY, default_uri, flatten, sync, track
+from seedbed.tracking import runs as sending
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 DOWN = "http://127.0.0.1:9"
@@ -247,7 +247,7 @@ def test_the_record_is_written_before_anything_is_sent(tmp_path, monkeypatch):
     def send(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking, "_send", send)
+    monkeypatch.setattr(sending, "_send", send)
     with pytest.raises(KeyboardInterrupt):
         track(tmp_path / "t.json", payload("x"), DOWN)
     assert read_json(tmp_path / "t.json")["status"] == "pending"
@@ -277,7 +277,7 @@ def test_where_runs_go(tmp_path, monkeypatch):
 
 
 def test_the_key_knows_all_that_is_logged(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "_send", lambda *_: {})
+    monkeypatch.setattr(sending, "_send", lambda *_: {})
     keys = set()
     changes = ({}, {"name": "other"}, {"metrics": {}}, {"children": []}, {"tags": {"a": "b"}}, {"experiment": "y"})
     for number, change in enumerate(changes):
@@ -293,7 +293,7 @@ def test_a_lock_that_is_held_is_waited_for(tmp_path):
     order = []
 
     def hold(name, seconds):
-        with tracking._one_at_a_time(f"sqlite:///{tmp_path / 'x' / 'mlflow.db'}"):
+        with sending.one_at_a_time(f"sqlite:///{tmp_path / 'x' / 'mlflow.db'}"):
             order.append(f"{name} in")
             time.sleep(seconds)
             order.append(f"{name} out")

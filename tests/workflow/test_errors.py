@@ -1,8 +1,15 @@
 """What a user gets to read after a mistake: the key, file or name at fault, and what to do."""
 
+import contextlib
+import fcntl
+import os
+import struct
+import subprocess
+import termios
+
 import pytest
 import yaml
-from snakemake_runs import REPOSITORY, run
+from snakemake_runs import PATIENCE, REPOSITORY, command, environment, run
 
 pytestmark = pytest.mark.workflow
 
@@ -97,10 +104,27 @@ def test_results_folder_that_cannot_be_written(tmp_path):
 
 
 def test_changed_shipped_weights_are_refused(tmp_path):
+    """On a terminal, whose display of the run hides nothing of it and is taken away."""
     digest = "a" * 64
-    failed = run(
-        tmp_path, "--config", f"weights__vit_tiny_r_s8__sha256={digest}", "--", "data/weights/vit_tiny_r_s8.safetensors"
-    )
-    assert failed.returncode != 0
-    assert "vit_tiny_r_s8.safetensors: its sha256 is" in failed.stdout
-    assert not (tmp_path / "data/weights/vit_tiny_r_s8.safetensors").exists()
+    weights = "data/weights/vit_tiny_r_s8.safetensors"
+    code, said = on_a_terminal(tmp_path, "--config", f"weights__vit_tiny_r_s8__sha256={digest}", "--", weights)
+    assert code != 0
+    assert "vit_tiny_r_s8.safetensors: its sha256 is" in said and "Error in rule provide_shipped_weights:" in said
+    assert "0 of 1 jobs done" in said and "weights\u00a00/1" in said
+    assert "0 of 1 jobs done, 1 failed, in" in said[said.rindex("\x1b[r") :], "the display is gone"
+    assert not (tmp_path / weights).exists()
+
+
+def on_a_terminal(workdir, *arguments):
+    """Run Snakemake on a pseudo-terminal; its exit code, and everything that it wrote there."""
+    reader, writer = os.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    shown = {**environment(workdir), "TERM": "xterm"}
+    started = subprocess.Popen(command(workdir, *arguments), stdout=writer, stderr=writer, env=shown)
+    os.close(writer)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+        while found := os.read(reader, 65536):
+            said += found
+    os.close(reader)
+    return started.wait(PATIENCE), said.decode()

@@ -96,7 +96,8 @@ def test_the_wheel_is_the_library_with_its_data(archives):
     shipped = {str(path.relative_to(library)) for path in library.rglob("*") if path.suffix in (".py", ".yaml", ".j2")}
     names = set(zipfile.ZipFile(wheel).namelist())
     assert shipped <= names
-    assert {name.partition("/")[0] for name in names} == {"seedbed", f"seedbed-{seedbed.__version__}.dist-info"}
+    packages = {"seedbed", "snakemake_logger_plugin_seedbed", f"seedbed-{seedbed.__version__}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == packages
 
 
 def test_the_wheel_explains_from_an_environment_of_its_own(archives, tmp_path):

@@ -93,7 +93,7 @@ def write_voc_item(base: Path, image: str, pixels: np.ndarray, mask: np.ndarray,
     Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     (base / "JPEGImages" / f"{image}.jpg").write_bytes(buffer.getvalue())
     (base / "SegmentationClass" / f"{image}.png").write_bytes(encode_mask(mask))
-    (base / "Annotations" / f"{image}.xml").write_text(_annotation(image, pixels.shape, boxes))
+    (base / "Annotations" / f"{image}.xml").write_text(_annotation(image, pixels.shape, boxes), encoding="utf-8")
 
 
 def write_image_lists(base: Path, lists: Mapping[str, Iterable[str]]) -> None:
@@ -101,7 +101,7 @@ def write_image_lists(base: Path, lists: Mapping[str, Iterable[str]]) -> None:
     for name, images in lists.items():
         path = base / "ImageSets" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{image}\n" for image in images))
+        path.write_text("".join(f"{image}\n" for image in images), encoding="utf-8")
 
 
 def make_voc_folders(base: Path) -> None:

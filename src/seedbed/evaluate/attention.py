@@ -19,8 +19,10 @@ from seedbed.data.views import InputView, view
 from seedbed.errors import DataError
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.explain.evaluated import evaluated
+from seedbed.settings.checked import checked
 
 
+@checked
 def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tensor:
     """Hellinger distance between every two rows (equation 6), from one matrix product.
 
@@ -34,7 +36,12 @@ def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tens
 
     Returns:
         [..., N, N] float64, symmetric, 0 on the diagonal; in 0..1 for distributions.
+
+    Raises:
+        DataError: a value is negative or not finite.
     """
+    if attention.ndim < 2 or not (attention.isfinite() & (attention >= 0)).all():
+        raise DataError(f"Attention must be [..., N, M], finite and not negative; it is {tuple(attention.shape)}.")
     exact = attention.double()
     if renormalise:
         exact = exact / exact.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -46,6 +53,7 @@ def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tens
     return distances
 
 
+@checked
 def mean_hellinger(attention: Tensor, *, renormalise: bool = False) -> Tensor:
     """Mean Hellinger distance over the pairs of different rows: [..., N, M] -> [...] float64.
 

@@ -17,6 +17,7 @@ from seedbed.devices.memory import Fitting
 from seedbed.errors import ParameterError
 from seedbed.models.input_size import misplaced
 from seedbed.models.outputs import logits_of
+from seedbed.settings.checked import checked
 
 
 def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
@@ -71,6 +72,7 @@ def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
     return labels
 
 
+@checked
 def classification_metrics(
     scores: np.ndarray, labels: np.ndarray, names: Sequence[str] | None = None
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seedbed.devices.memory import Fitting
+from seedbed.devices.memory import Fitting, is_out_of_memory
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.explain.evaluated import evaluated
 
@@ -47,7 +47,7 @@ def prepared(
     for name, given in (("images", images), ("maps", maps)):
         if not isinstance(given, Tensor):
             raise DataError(f"The {name} must be a torch.Tensor, not {type(given).__name__}.")
-    labels = torch.as_tensor(labels, device=images.device)
+    labels = _as_labels(labels, images)
     shape = (len(images), *images.shape[2:])
     if images.ndim != 4 or tuple(maps.shape) != shape or tuple(labels.shape) != shape[:1]:
         raise DataError(
@@ -56,14 +56,28 @@ def prepared(
         )
     if not (images.is_floating_point() and maps.is_floating_point()):
         raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
+    if not images.isfinite().all():
+        raise DataError("Images in [0, 1] must be finite; these hold NaN or infinity.")
     if not ((images >= -HAIR) & (images <= 1 + HAIR)).all():
         low, high = float(images.min()), float(images.max())
         raise DataError(f"Images must lie in [0, 1], before normalising; these lie in {low:.4g}..{high:.4g}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
+    if not (scale > 0).all():
+        raise ParameterError(f"std must be above 0 in each channel, not {list(std)}.")
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)
     keep_images = keep.to(images.device)
     return Prepared(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
+
+
+def _as_labels(labels: object, images: Tensor) -> Tensor:
+    try:
+        found = torch.as_tensor(labels, device=images.device)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.tensor(torch.nan)
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise DataError(f"Labels must be class indices, one whole number for each image, not {labels!r:.60}.")
+    return found
 
 
 def channel_values(values: Sequence[float], images: Tensor) -> Tensor:
@@ -139,7 +153,7 @@ def erased_logits(
     def logits(chunk: Tensor) -> Tensor:
         step, image = chunk // batch, chunk % batch
         erased = rank[image] < limits[step].view(-1, 1, 1, 1)
-        scores = network(torch.where(erased, fill, images[image]))
+        scores = _classified(network, torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
     found, fit = [], Fitting("copies of images")
@@ -152,6 +166,21 @@ def _dtype(model: Model, of_images: torch.dtype) -> torch.dtype:
     """What a network's weights are in; of anything else, what its images are in."""
     weights = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((weight.dtype for weight in weights if weight.is_floating_point()), of_images)
+
+
+def _classified(model: Model, images: Tensor) -> Tensor:
+    """Logits [n, C] of images."""
+    try:
+        scores = model(images)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {reason}") from error
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ParameterError(f"The model must give logits [n, classes] of {len(images)} images, not {found}.")
+    return scores
 
 
 def of_labels(values: Tensor, labels: Tensor) -> Tensor:

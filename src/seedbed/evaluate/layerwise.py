@@ -18,6 +18,7 @@ from seedbed.explain.dataset_maps import explained_pictures
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.checked import checked
 
 
 class LayerMaps(NamedTuple):
@@ -43,6 +44,7 @@ class LayerGain:
         convention: of the mean, as in `ConfusionMatrix.miou`.
     """
 
+    @checked
     def __init__(
         self,
         num_classes: int,
@@ -56,6 +58,7 @@ class LayerGain:
         self.beside = {name: ThresholdSweep(num_classes, thresholds) for name in beside}
         self.images = 0
 
+    @checked
     def update(self, maps: LayerMaps, labels: Sequence[int], truth: np.ndarray) -> None:
         """Count one image: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
         if len(maps.layers) != len(self.sweeps):
@@ -78,8 +81,10 @@ class LayerGain:
         """Fractions, by layer and beside.
 
         Returns:
-            ``miou_per_layer``, ``fp_per_layer``, ``fn_per_layer`` and ``background_per_layer`` (lists), ``best_miou``
-            and ``best_layer`` (from 0), ``miou_<name>`` of what is scored beside, ``images``.
+            ``miou_per_layer``, ``background_per_layer``, ``fp_per_layer`` and ``fn_per_layer`` (over unions, of all
+            classes), ``fp_over_tp_per_layer`` and ``fn_over_tp_per_layer`` (over true positives, of the foreground;
+            None where nothing is found), all lists; ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what
+            is scored beside, ``images``.
         """
         best = [sweep.best("full_scan", self.convention) for sweep in self.sweeps]
         matrices = [sweep.confusions()[one.index] for sweep, one in zip(self.sweeps, best, strict=True)]
@@ -88,6 +93,8 @@ class LayerGain:
             "miou_per_layer": [one.miou for one in best],
             "fp_per_layer": [matrix.false_positive_rate() for matrix in matrices],
             "fn_per_layer": [matrix.false_negative_rate() for matrix in matrices],
+            "fp_over_tp_per_layer": [matrix.false_positives_over_true() for matrix in matrices],
+            "fn_over_tp_per_layer": [matrix.false_negatives_over_true() for matrix in matrices],
             "background_per_layer": [one.threshold for one in best],
             "best_miou": best[winner].miou,
             "best_layer": winner,

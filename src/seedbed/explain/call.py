@@ -36,7 +36,7 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
 
     Raises:
         ParameterError: unknown method or option, targets or images of the wrong shape or type (or of channels or a size
-            that the model cannot take), a class out of range.
+            that the model cannot take), not finite, or a class out of range.
         UserError: the method cannot explain this model; the text says why and which methods can. Or hooks and patched
             forwards change what the model answers, which maps would not show; those that only watch are harmless.
     """
@@ -48,6 +48,8 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
     parameter = next(model.parameters())
     if images.device != parameter.device:
         raise ParameterError(f"The images are on {images.device} and the model is on {parameter.device}.")
+    if not images.isfinite().all():
+        raise ParameterError("Images must be finite; these hold NaN or infinity.")
     checked, several = as_targets(targets, images)
     with torch.autocast(images.device.type, enabled=False):
         cast = images.to(parameter.dtype)

@@ -64,6 +64,7 @@ def picture_heatmaps(
     settings: HeatMapSettings,
     device: torch.device,
     block: int | None = None,
+    threads: int = 2,
 ) -> Iterator[tuple[str, HeatMaps]]:
     """Yield (image id, heat maps) of each image, in order.
 
@@ -74,6 +75,7 @@ def picture_heatmaps(
         settings: method, views, fusion, which classes, and the resolution of the stored maps.
         device: where to compute.
         block: batches end after so many images, see ``seedbed.data.index.together``; None if there are no shards.
+        threads: read images ahead of the network, and as many fuse maps behind it.
 
     Raises:
         DataError: an image cannot be read.
@@ -83,8 +85,12 @@ def picture_heatmaps(
     def run(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         return explain(model, images, targets, settings.method, **settings.options)
 
-    for item in explained_pictures(model, index, records, settings, device, run, block):
-        yield item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
+    def fused(item: Explained) -> tuple[str, HeatMaps]:
+        return item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
+
+    yield from read_ahead(
+        explained_pictures(model, index, records, settings, device, run, block, threads), fused, threads
+    )
 
 
 @torch.no_grad()
@@ -96,11 +102,12 @@ def explained_pictures(
     device: torch.device,
     run: Callable[[nn.Module, Tensor, Tensor], Tensor],
     block: int | None = None,
+    threads: int = 2,
 ) -> Iterator[Explained]:
     """Run something on all views of each image, in batches, and yield its maps of the image's own classes.
 
     Args:
-        model, index, records, settings, device, block: as in `picture_heatmaps`.
+        model, index, records, settings, device, block, threads: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
     model, fit = evaluated(model.to(device), hooks=True), Fitting("views of images")
@@ -108,7 +115,7 @@ def explained_pictures(
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()
 
-    loaded = read_ahead(records, lambda record: _views(index, record, settings))
+    loaded = read_ahead(records, lambda record: _views(index, record, settings), threads)
     for batch in _batches(loaded, settings.batch_size, block or max(1, len(records))):
         classes = _classes(model, index, batch, settings, device, fit)
         targets = _padded(classes, device)

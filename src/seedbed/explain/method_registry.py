@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.wrappers import network_within, wrapped_in
+from seedbed.settings.checked import check_options
 
 Capability = Callable[[nn.Module], str | None]
 
@@ -28,11 +29,13 @@ class Implementation:
     class_specific: bool
 
     def check_options(self, method: str, options: dict) -> None:
+        """Raise ParameterError where an option is unknown, or of another kind than its annotation."""
         parameters = inspect.signature(self.run).parameters.values()
         known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         for name in options:
             if name not in known:
                 raise ParameterError(unknown_name(f"option of '{method}'", name, known))
+        check_options(self.run, options)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def methods() -> tuple[Method, ...]:
 
 def get_method(name: str) -> Method:
     """Return the method of that name; ``ParameterError`` with the nearest match if there is none."""
-    if name not in _METHODS:
+    if not isinstance(name, str) or name not in _METHODS:
         raise ParameterError(unknown_name("explanation method", name, _METHODS))
     return _METHODS[name]
 

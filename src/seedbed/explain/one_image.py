@@ -16,6 +16,7 @@ from seedbed.explain.map_scaling import min_max, upsample
 from seedbed.explain.method_registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
+from seedbed.settings.checked import checked
 
 ALL = "all"
 LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take a gigabyte
@@ -43,6 +44,7 @@ class Explained(NamedTuple):
     refused: dict[str, str]
 
 
+@checked
 def explain_picture(
     model: nn.Module,
     image: np.ndarray,
@@ -94,6 +96,7 @@ def explain_picture(
     )
 
 
+@checked
 def signed_range(maps: Tensor, share: float = 0.99) -> Tensor:
     """Scale signed maps [..., h, w] to [0, 1]: 0 becomes 0.5, the ends are a quantile of the magnitudes.
 

@@ -57,7 +57,7 @@ class PageInputs:
         """The table's files, and all that its numbers come from."""
         base = self.layout.table(wildcards.paper, wildcards.table)
         return {
-            "table": [f"{base}.{suffix}" for suffix in ("csv", "md", "json", "html", "png")],
+            "table": [f"{base}.{suffix}" for suffix in ("csv", "md", "json", "tex", "html", "png")],
             **self.make_table(wildcards),
             "histories": list(self.tables.histories(wildcards).values()),
             "cards": [self.layout.card(name) for name in self.tables.datasets(wildcards)],

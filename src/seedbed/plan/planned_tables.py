@@ -1,6 +1,6 @@
 """From tables to the files they need: cells, metrics, histories, records of checkpoints, archives for a server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,7 @@ from seedbed.papers.plan import Cell, checkpoint_records, histories, history_of
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
+from seedbed.plan.run_state import Number
 
 
 class PlannedTables:
@@ -101,6 +102,25 @@ class PlannedTables:
         """Metrics of every measured cell and seed."""
         cells = self.measured(wildcards.paper, wildcards.table)
         return list(dict.fromkeys(path for cell in cells for path in cell.sources))
+
+    def numbers(self, made: Collection[str] = ()) -> dict[str, Number]:
+        """Every file of metrics -> the first number of a table that it holds; of several seeds, each seed's own.
+
+        Args:
+            made: files that a run makes; numbers are told by the tables among them where there are some.
+        """
+        found: dict[str, Number] = {}
+        later = lambda names: f"{self.layout.table(*names)}.csv" not in made  # noqa: E731
+        for target, names in sorted(self.targets.items(), key=lambda item: later(item[1])):
+            table = self.table(*names)
+            rows = {row.id: row.label for row in table.rows}
+            columns = {column.id: column for column in table.columns}
+            for cell in self.cells(*names):
+                for path in cell.sources:
+                    column = columns[cell.column]
+                    label = f"{target}, {rows[cell.row]}, {column.title}"
+                    found.setdefault(path, Number(label, cell.measured.metric, column.unit == "%"))
+        return found
 
     def histories(self, wildcards: Wildcards) -> dict[str, str]:
         """Training histories behind the first seed of every measured cell: network -> path.

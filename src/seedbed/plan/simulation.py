@@ -14,7 +14,7 @@ from seedbed.plan.jobs import PlannedJob
 def recorded_seconds(path: str | Path) -> float | None:
     """Mean wall time of a benchmark record, or None if there is none yet or it was cut off."""
     try:
-        with Path(path).open(newline="") as stream:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
             times = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
     except (OSError, KeyError, TypeError, ValueError):
         return None
@@ -25,23 +25,33 @@ class Durations:
     """What jobs take: a job's own record, else the mean record of its rule, else the runtime that its rule declares."""
 
     def __init__(self, jobs: Iterable[PlannedJob]) -> None:
-        own = {job.id: recorded_seconds(job.benchmark) for job in jobs if job.benchmark}
-        self._own = {key: seconds for key, seconds in own.items() if seconds is not None}
-        records = defaultdict(list)
+        self._own: dict[int, float] = {}
+        self._records: defaultdict[str, dict[int, float]] = defaultdict(dict)
         for job in jobs:
-            if job.id in self._own:
-                records[job.rule].append(self._own[job.id])
-        self._of_rule = {rule: fmean(times) for rule, times in records.items()}
+            self.learn(job)
+
+    def learn(self, job: PlannedJob, seconds: float | None = None) -> None:
+        """Take in what a job took, by its record where no seconds are given."""
+        if seconds is None and job.benchmark:
+            seconds = recorded_seconds(job.benchmark)
+        if seconds is not None:
+            self._own[job.id] = self._records[job.rule][job.id] = seconds
+
+    def mean(self, rule: str) -> float:
+        """Mean record of a rule that has one, in seconds."""
+        return fmean(self._records[rule].values())
 
     def measured(self, job: PlannedJob) -> bool:
         """Whether a record, its own or of its rule, is behind the number."""
-        return job.rule in self._of_rule
+        return job.rule in self._records
 
     def seconds(self, job: PlannedJob) -> float:
         """Seconds that the job takes, or took."""
         if not job.benchmark:
             return 0.0  # targets do nothing
-        return self._own.get(job.id, self._of_rule.get(job.rule, 60.0 * job.minutes))
+        if job.id in self._own:
+            return self._own[job.id]
+        return self.mean(job.rule) if self.measured(job) else 60.0 * job.minutes
 
 
 @dataclass(frozen=True)

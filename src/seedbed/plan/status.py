@@ -38,13 +38,13 @@ def lines_of_status(
         lines.append(_counts(rule, members, running, seconds, durations))
     lines.append(_counts("all", jobs, running, seconds, durations))
 
-    lines += [f"running for {_spell(now - since[job.id])}: {job.rule} {job.output}" for job in running]
+    lines += [f"running for {spell(now - since[job.id])}: {job.rule} {job.output}" for job in running]
     interrupted = [job for job in left if job.started is not None and not at_work]
     lines += [f"interrupted: {job.rule} {job.output}" for job in interrupted]
     if not left:
         return [*lines, "Everything is done."]
     machine = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
-    lines.append(f"About {_spell(length(simulate(left, seconds, cores, gpus)))} left on {machine}.")
+    lines.append(f"About {spell(length(simulate(left, seconds, cores, gpus)))} left on {machine}.")
     guessed = {job.rule for job in left if not durations.measured(job)}
     if guessed:
         lines.append(f"~ no record yet, so the declared runtime counts, an upper bound: {', '.join(sorted(guessed))}")
@@ -61,7 +61,7 @@ def _counts(
     left = [job for job in members if job.needed]
     at_work = sum(job in running for job in members)
     mark = "~" if any(not durations.measured(job) for job in left) else ""
-    work = mark + _spell(sum(seconds[job.id] for job in left)) if left else ""
+    work = mark + spell(sum(seconds[job.id] for job in left)) if left else ""
     return _line(name, len(members) - len(left), at_work or "", len(left) - at_work or "", work)
 
 
@@ -69,7 +69,7 @@ def _line(name: object, done: object, running: object, left: object, work: objec
     return f"{name!s:<28}{done!s:>6}{running!s:>9}{left!s:>6}{work!s:>12}".rstrip()
 
 
-def _spell(seconds: float) -> str:
+def spell(seconds: float) -> str:
     """A duration in its largest unit, as ``45 s``, ``12 min`` or ``3.5 h``."""
     seconds = max(0.0, seconds)
     if seconds < 90:

@@ -77,6 +77,6 @@ class RandomWalk:
                     network.stride,
                     ", ".join(small[:NAMED]) + (", ..." if len(small) > NAMED else ""),
                 )
-            yield from pseudo_masks(given.index, records, maps, refine)
+            yield from pseudo_masks(given.index, records, maps, refine.walk, see=refine.see, workers=given.workers)
 
         return make

@@ -10,6 +10,7 @@ from typing import Any
 
 from seedbed.errors import UserError
 from seedbed.papers.figures import Series
+from seedbed.report.drawing import as_it_is, saved
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -23,7 +24,7 @@ class Drawn:
 
     Attributes:
         series: what is drawn.
-        means: its numbers, one for a bar; NaN where undefined. Curves start at x = 1.
+        means: its numbers, one for a bar; NaN where undefined.
         deviations: sample standard deviations over seeds, or None where there is one seed.
         level: mean of the number that is drawn across, or None.
     """
@@ -32,6 +33,11 @@ class Drawn:
     means: tuple[float, ...]
     deviations: tuple[float, ...] | None
     level: float | None
+
+    @property
+    def xs(self) -> tuple[float, ...]:
+        """Where its numbers stand: points at their places, a curve's from 1 on."""
+        return self.series.places or tuple(range(1, len(self.means) + 1))
 
 
 def read_series(series: Sequence[Series], read: Callable[[str], Mapping[str, Any]]) -> list[Drawn]:
@@ -44,31 +50,26 @@ def read_series(series: Sequence[Series], read: Callable[[str], Mapping[str, Any
 
 
 def draw_chart(drawn: Sequence[Drawn], kind: str) -> bytes:
-    """Return a PNG or an SVG (``kind``): axes side by side, each with its legend; same numbers, same bytes."""
-    import matplotlib
+    """Return a ``png``, ``svg`` or ``pdf``: axes side by side, each with its legend; same numbers, same bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     titles = list(dict.fromkeys(one.series.axes for one in drawn))
-    with matplotlib.rc_context({"svg.hashsalt": "seedbed", "svg.fonttype": "path"}):
-        figure = Figure(figsize=(4.4 * len(titles) + 0.2, 3.9), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
-        for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
-            own = [one for one in drawn if one.series.axes == title]
-            (_draw_bars if own[0].series.shows == "bars" else _draw_curves)(axes, own)
-            axes.set_title(_plain(title), fontsize=10)
-            axes.set_ylabel(_titled(own[0]), fontsize=9)
-            axes.tick_params(labelsize=8)
-            axes.grid(alpha=0.25, axis="y")
-            axes.set_axisbelow(True)
-            for side in ("top", "right"):
-                axes.spines[side].set_visible(False)
-            if len(axes.get_legend_handles_labels()[1]) > 1:
-                axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
-        buffer = io.BytesIO()
-        unstamped = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-        figure.savefig(buffer, format=kind, metadata=unstamped[kind])
-    return buffer.getvalue()
+    figure = Figure(figsize=(4.4 * len(titles) + 0.2, 3.9), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, title in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles, strict=True):
+        own = [one for one in drawn if one.series.axes == title]
+        (_draw_bars if own[0].series.shows == "bars" else _draw_curves)(axes, own)
+        axes.set_title(as_it_is(title), fontsize=10)
+        axes.set_ylabel(_titled(own[0]), fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25, axis="y")
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        if len(axes.get_legend_handles_labels()[1]) > 1:
+            axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    return saved(figure, kind)
 
 
 def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
@@ -78,8 +79,8 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
         series = one.series
         head = {"axes": series.axes, "label": series.label, "quantity": series.y.title, "unit": series.y.unit}
         deviations = one.deviations or [None] * len(one.means)
-        for number, (mean, deviation) in enumerate(zip(one.means, deviations, strict=True), start=1):
-            x = str(number) if series.shows == "curve" else ""
+        for place, mean, deviation in zip(one.xs, one.means, deviations, strict=True):
+            x = "" if series.shows == "bars" else f"{place:g}"
             rows.append({**head, "x": x, "what": "measured", **_numbers(mean, deviation), "seeds": _count(series)})
         if one.level is not None:
             what = f"measured, {level_words(series.level or '')}"
@@ -87,7 +88,7 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
         x = f"{series.reported['x']:g}" if "x" in series.reported else ""
         for name, value in series.reported.items():
             if name != "x":
-                what = f"paper, {name}" if series.shows == "curve" else "paper"
+                what = "paper" if series.shows == "bars" else f"paper, {name}"
                 rows.append({**head, "x": x, "what": what, **_numbers(value), "seeds": ""})
     return rows
 
@@ -103,7 +104,10 @@ def to_csv(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _filled(series: Series, read: Callable[[str], Mapping[str, Any]]) -> Drawn:
     scale = 100.0 if series.y.unit == "%" else 1.0
-    seeds = [_list(read(path), series.metric, series.shows, path) for path in series.sources]
+    found = [_list(read(path), series.metric, series.shows, path) for path in series.sources]
+    seeds = found
+    if series.places:  # one number a file: those of each seed stand at equal distances
+        seeds = [[number for (number,) in found[seed :: series.seeds]] for seed in range(series.seeds)]
     if len({len(one) for one in seeds}) > 1:
         raise UserError(f"{', '.join(series.sources)}: '{series.metric}' has another length in each. Remake them.")
     points = [[scale * number for number in point] for point in zip(*seeds, strict=True)]
@@ -119,7 +123,7 @@ def _list(metrics: Mapping[str, Any], key: str, shows: str, path: str) -> list[f
         raise UserError(f"{path}: has no metric '{key}'; it has {', '.join(sorted(metrics))}.")
     value = metrics[key]
     if isinstance(value, list) != (shows == "curve"):
-        wanted = "one number" if shows == "bars" else "a list"
+        wanted = "a list" if shows == "curve" else "one number"
         raise UserError(f"{path}: '{key}' is {value!r}, but {wanted} is drawn.")
     numbers = value if isinstance(value, list) else [value]
     return [math.nan if number is None else float(number) for number in numbers]
@@ -142,20 +146,24 @@ def _draw_bars(axes: Any, drawn: Sequence[Drawn]) -> None:
         hollow = {"color": "none", "edgecolor": _INK, "linestyle": "--", "label": "paper"}
         paper = axes.bar([x for x, _ in printed], [value for _, value in printed], 0.38, **hollow)
         axes.bar_label(paper, [_shown(value, drawn[0].series) for _, value in printed], fontsize=8, padding=2)
-    axes.set_xticks(list(places), [_plain(one.series.label.replace(", ", "\n")) for one in drawn])
+    axes.set_xticks(list(places), [as_it_is(one.series.label.replace(", ", "\n")) for one in drawn])
     axes.margins(y=0.12)
 
 
 def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
     low, high = _visible(drawn)
     for one, colour in zip(drawn, _COLOURS * len(drawn), strict=False):
-        series, x = one.series, list(range(1, len(one.means) + 1))
-        axes.plot(x, one.means, "o-", color=colour, linewidth=1.5, markersize=4, label=_plain(series.label))
-        if one.deviations:
+        series, x = one.series, one.xs
+        look: dict[str, Any] = {"color": colour, "label": as_it_is(series.label)}
+        if series.places:
+            axes.errorbar(x, one.means, yerr=one.deviations, fmt="D", markersize=5, capsize=3, **look)
+        else:
+            axes.plot(x, one.means, "o-", linewidth=1.5, markersize=4, **look)
+        if one.deviations and not series.places:
             axes.fill_between(x, *_band(one), color=colour, alpha=0.18, linewidth=0)
         if one.level is not None:
             named = f"{series.label}, {level_words(series.level or '')}: {_shown(one.level, series)}"
-            axes.axhline(one.level, color=colour, linestyle="--", linewidth=1.1, label=_plain(named))
+            axes.axhline(one.level, color=colour, linestyle="--", linewidth=1.1, label=as_it_is(named))
         place = series.reported.get("x")
         printed = {name: value for name, value in series.reported.items() if name != "x"}
         for (name, value), style in zip(printed.items(), _STYLES * len(printed), strict=False):
@@ -163,15 +171,15 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
             named = f"{series.label}, paper's {name}: {_shown(value, series)}"
             named += f" at {series.x.title} = {place:g}" if place is not None else ""
             named += "" if inside else " (off scale)"
-            line = {"color": colour, "linestyle": style, "linewidth": 1.1, "alpha": 0.7, "label": _plain(named)}
-            mark = {"color": _INK, "linestyle": "none", "marker": "*", "markersize": 10, "label": _plain(named)}
+            line = {"color": colour, "linestyle": style, "linewidth": 1.1, "alpha": 0.7, "label": as_it_is(named)}
+            mark = {"color": _INK, "linestyle": "none", "marker": "*", "markersize": 10, "label": as_it_is(named)}
             if not inside:
                 axes.plot([], [], **(line if place is None else mark))  # in the legend alone
             elif place is None:
                 axes.axhline(value, **line)
             else:
                 axes.plot([place], [value], **mark)
-    axes.set_xlabel(_plain(drawn[0].series.x.title), fontsize=9)
+    axes.set_xlabel(as_it_is(drawn[0].series.x.title), fontsize=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -193,7 +201,7 @@ def _band(one: Drawn) -> tuple[list[float], list[float]]:
 
 def _titled(drawn: Drawn) -> str:
     y = drawn.series.y
-    return _plain(f"{y.title} (%)" if y.unit == "%" else y.title)
+    return as_it_is(f"{y.title} (%)" if y.unit == "%" else y.title)
 
 
 def _shown(value: float, series: Series) -> str:
@@ -210,9 +218,4 @@ def _numbers(value: float, deviation: float | None = None) -> dict[str, str]:
 
 
 def _count(series: Series) -> str:
-    return str(len(series.sources))
-
-
-def _plain(text: str) -> str:
-    """Text as it is: a dollar sign would start a formula."""
-    return text.replace("$", r"\$")
+    return str(series.seeds)

@@ -91,8 +91,10 @@ def draw_grid(
     labels: Sequence[str],
     changed: Mapping[int, Sequence[str]] = MappingProxyType({}),
     scale: str = "",
+    colours: Mapping[str, tuple[int, int, int]] = MappingProxyType({}),
+    kind: str = "png",
 ) -> bytes:
-    """Return a PNG: one row an image, one titled column a kind of image.
+    """Return a PNG or a PDF: one row an image, one titled column a kind of image; same images, same bytes.
 
     Args:
         rows: images, uint8 [h, w, 3]; rows may differ in length.
@@ -100,14 +102,18 @@ def draw_grid(
         labels: of the rows.
         changed: other titles, by the row above which they stand.
         scale: what the colours of heat maps go from and to; a bar of them stands at the bottom, unless empty.
+        colours: what a colour means -> red, green, blue, 0..255; a legend below, unless empty.
+        kind: ``png``, or ``pdf`` whose text stays text and whose images keep their pixels.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
-    height = 1.75 * len(rows) + (1.0 if scale else 0.5)
     width = max(map(len, rows))
+    legend_lines = -(-len(colours) // (2 * width))
+    height = 1.75 * len(rows) + (1.0 if scale else 0.5) + 0.22 * legend_lines
     figure = Figure(figsize=(1.9 * width + 0.3, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), width, squeeze=False)
@@ -117,7 +123,7 @@ def draw_grid(
             unused.set_axis_off()
         for column, image in enumerate(line):
             axis = axes[row][column]
-            axis.imshow(_enlarged(image), interpolation="nearest")
+            axis.imshow(_enlarged(image), interpolation="nearest" if kind == "png" else "none")
             axis.set_xticks([])
             axis.set_yticks([])
             for side in axis.spines.values():
@@ -126,11 +132,19 @@ def draw_grid(
                 axis.set_title(headings[row][column], fontsize=8, wrap=True, parse_math=False)
         axes[row][0].set_ylabel(labels[row], fontsize=7, parse_math=False)
     if scale:
-        colours = ScalarMappable(Normalize(0, 1), HEAT_COLOURS)
-        bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.02)
+        heat = ScalarMappable(Normalize(0, 1), HEAT_COLOURS)
+        bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.4, aspect=40, pad=0.02)
         bar.set_label(scale, fontsize=7)
         bar.ax.tick_params(labelsize=6)
-    return _png(figure)
+    if colours:
+        patches = [
+            Patch(
+                facecolor=(red / 255, green / 255, blue / 255), edgecolor="black", linewidth=0.5, label=as_it_is(name)
+            )
+            for name, (red, green, blue) in colours.items()
+        ]
+        figure.legend(handles=patches, loc="outside lower center", ncols=2 * width, fontsize=7, frameon=False)
+    return saved(figure, kind)
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
@@ -145,7 +159,22 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     )
 
 
-def _png(figure: "Figure") -> bytes:
+def saved(figure: "Figure", kind: str) -> bytes:
+    """A figure as ``png``, ``svg`` or ``pdf``, without the time and the program that would make bytes differ."""
+    import matplotlib
+
+    unstamped: dict[str, dict[str, None]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    # Text of a PDF as TrueType, which journals ask for; of an SVG as shapes, which look alike everywhere.
+    with matplotlib.rc_context({"svg.hashsalt": "seedbed", "svg.fonttype": "path", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=kind, metadata=unstamped[kind])
     return buffer.getvalue()
+
+
+def as_it_is(text: str) -> str:
+    """Text for a legend, a title or an axis: a dollar sign would start a formula."""
+    return text.replace("$", r"\$")

@@ -11,10 +11,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.evaluate.scoring import ScoringSettings, score_masks
 from seedbed.io.atomic import atomic_directory, write_json
 from seedbed.io.masks import VOID, encode_mask
-from seedbed.report.gallery import Column, Masks, Original, Section, Truth, draw_gallery, rows_of
-
-SHOWN = 6
-"""Images on the overview."""
+from seedbed.report.overview import draw_overview
 
 
 class Exported(NamedTuple):
@@ -46,7 +43,7 @@ def export_masks(
     - ``masks/<image>.png``: PASCAL VOC's palette; 0 background, k + 1 class k, 255 void.
     - ``coco.json``: see `coco_annotations`.
     - ``classes.txt``: class names; line k is value k of the masks.
-    - ``overview.png``: the first images, their masks, and ground truth where there is some.
+    - ``overview.png``: see `seedbed.report.overview`.
     - ``metrics.json``: see `seedbed.evaluate.scoring.score_masks`, over the images that have ground truth; only where
       there is some.
 
@@ -77,10 +74,7 @@ def export_masks(
         if judged:
             metrics = score_masks(index, judged, masks, scoring)
             write_json(temporary / "metrics.json", {**metrics, "provenance": dict(provenance)})
-        columns: list[Column] = [Original(), Masks("mask", masks)]
-        columns += [Truth("ground truth")] if judged else []
-        rows = rows_of(index, judged or records, SHOWN)
-        (temporary / "overview.png").write_bytes(draw_gallery([Section("", rows, columns)]))
+        (temporary / "overview.png").write_bytes(draw_overview(index, records, masks))
     return Exported(len(covered), sum(covered) / len(covered), sum(share == 0 for share in covered), metrics)
 
 

@@ -120,8 +120,8 @@ class Section(NamedTuple):
     columns: Sequence[Column]
 
 
-def draw_gallery(sections: Sequence[Section]) -> bytes:
-    """Return a PNG of all sections below one another; titles stand above the first row and where they change."""
+def draw_gallery(sections: Sequence[Section], kind: str = "png") -> bytes:
+    """Return a PNG or PDF of all sections below one another; titles stand above the first row and where they change."""
     images, labels, titles = [], [], []
     for section in sections:
         for row in section.rows:
@@ -130,7 +130,7 @@ def draw_gallery(sections: Sequence[Section]) -> bytes:
             titles.append([column.title for column in section.columns])
     changed = {k: titles[k] for k in range(1, len(titles)) if titles[k] != titles[k - 1]}
     heat = any(isinstance(column, Heat) for section in sections for column in section.columns)
-    return draw_grid(images, titles[0], labels, changed, HEAT_SCALE if heat else "")
+    return draw_grid(images, titles[0], labels, changed, HEAT_SCALE if heat else "", kind=kind)
 
 
 def interleave(sections: Sequence[Section]) -> list[Section]:

@@ -40,16 +40,27 @@ def write_model_folder(folder: str | Path, weights: str | Path, card: str | Path
         DataError: the file was not written by a training of Seedbed, or belongs to other data than the card.
     """
     weights, data = Path(weights), read_json(card)
-    config = _config(weights, data)
+    config = network_config(weights, data)
     metrics = {path: read_json(path) for path in sorted(weights.parent.glob("**/metrics.json"))}
     with atomic_directory(folder) as temporary:
         shutil.copyfile(weights, temporary / "model.safetensors")
         write_json(temporary / "config.json", config)
-        (temporary / "README.md").write_text(_model_card(Path(folder).name, config, data, metrics, weights, licence))
+        (temporary / "README.md").write_text(
+            _model_card(Path(folder).name, config, data, metrics, weights, licence), encoding="utf-8"
+        )
 
 
-def _config(weights: Path, data: Mapping[str, Any]) -> dict[str, Any]:
-    """How the network is built and what it is shown."""
+def network_config(weights: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """How a trained network is built and what it is shown: ``architecture``, ``options``, ``task``, ``num_classes``,
+    ``classes``, ``input`` with ``mean`` and ``std``, and the ``provenance`` of its weights.
+
+    Args:
+        weights: of a classifier or segmentation network trained here.
+        data: content of ``card.json`` of the data set it was trained on.
+
+    Raises:
+        DataError: the file was not written by a training of Seedbed, or belongs to other data than the card.
+    """
     made = read_weights_provenance(weights)
     found = [kind for kind in _TASKS if kind in made.get("parameters", {})]
     if not found:
@@ -166,8 +177,10 @@ def write_masks_folder(folder: str | Path, export: str | Path, card: str | Path,
             elif (export / name).exists():
                 shutil.copyfile(export / name, temporary / name)
         lines = (json.dumps({"file_name": name, "image": name.removesuffix(".png")}) + "\n" for name in names)
-        (temporary / "masks" / "metadata.jsonl").write_text("".join(lines))
-        (temporary / "README.md").write_text(_masks_card(Path(folder).name, export, data, len(names), licence))
+        (temporary / "masks" / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+        (temporary / "README.md").write_text(
+            _masks_card(Path(folder).name, export, data, len(names), licence), encoding="utf-8"
+        )
 
 
 def _masks_card(name: str, export: Path, data: Mapping[str, Any], count: int, licence: str) -> str:

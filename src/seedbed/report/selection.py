@@ -82,7 +82,7 @@ def score_panels(
     for panel in panels if chosen else ():
         label = panel["label"]
         if panel["shows"] in ("mask", "prediction"):
-            matrices = _of_masks(MaskStore(panel["shards"]), index, chosen)
+            matrices = matrices_of_masks(MaskStore(panel["shards"]), index, chosen)
         elif panel["shows"] == "stored" and label in backgrounds:
             matrices = _of_heatmaps(HeatMapStore(panel["shards"]), index, chosen, backgrounds[label])
         else:
@@ -146,11 +146,14 @@ def shown_scores(scores: Sequence[Scores], images: Iterable[str]) -> dict[str, d
     return {one.label: {image: one.miou(image) for image in images if image in one.matrices} for one in scores}
 
 
-def _of_masks(store: MaskStore, index: DataIndex, records: Sequence[Record]) -> dict[str, ConfusionMatrix]:
+def matrices_of_masks(
+    masks: Mapping[str, np.ndarray], index: DataIndex, records: Sequence[Record]
+) -> dict[str, ConfusionMatrix]:
+    """Counts by image id of masks, uint8 [H, W], against the truth."""
     found = {}
     for record in records:
         matrix = ConfusionMatrix(len(index.classes) + 1)
-        matrix.update(store[record.image], ground_truth(index, record), void="miss")
+        matrix.update(masks[record.image], ground_truth(index, record), void="miss")
         found[record.image] = matrix
     return found
 

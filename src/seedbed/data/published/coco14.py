@@ -36,7 +36,7 @@ SPLITS = {"train": ("train", "trainaug"), "val": ("val",)}
 EXPECTED = MappingProxyType({"train": 82081, "trainaug": 82081, "val": 40137})
 
 
-@published("coco14", splits="train trainaug val", offers="boxes masks")
+@published("coco14", splits="train trainaug val", offers="boxes masks", one_train=True)
 def prepare_coco14(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:

@@ -108,7 +108,7 @@ def _read_labels(path: Path, synsets: tuple[Synset, ...]) -> dict[str, str]:
     """Image name -> class name; line i of the file labels image i."""
     by_number = {synset.number: synset.name for synset in synsets}
     try:
-        numbers = [int(line) for line in path.read_text().split()]
+        numbers = [int(line) for line in path.read_text(encoding="utf-8").split()]
         return {f"ILSVRC2012_val_{i:08d}": by_number[number] for i, number in enumerate(numbers, start=1)}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Unpack the devkit.") from None
