@@ -5,6 +5,7 @@ import os
 import pickle
 from functools import wraps
 from inspect import signature
+from shlex import quote
 
 from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
@@ -64,6 +65,10 @@ def command_of_a_file():
     """What makes one file of this run again when its path is put behind it."""
     settings = workflow.config_settings
     return file_command(settings.config_args or (), settings.configfiles, BASE.resolve())
+
+
+# Snakemake puts the interpreter's path into shell commands as it is: one with a blank in it must stand in quotes.
+sys.executable = quote(sys.executable)
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------
