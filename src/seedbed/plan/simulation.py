@@ -22,26 +22,42 @@ def recorded_seconds(path: str | Path) -> float | None:
 
 
 class Durations:
-    """What jobs take: a job's own record, else the mean record of its rule, else the runtime that its rule declares."""
+    """What jobs take: a job's own record; else its forecast, corrected by the records of its rule; else, without a
+    forecast, the mean of those records; else the limit that its rule declares."""
 
     def __init__(self, jobs: Iterable[PlannedJob]) -> None:
         own = {job.id: recorded_seconds(job.benchmark) for job in jobs if job.benchmark}
         self._own = {key: seconds for key, seconds in own.items() if seconds is not None}
-        records = defaultdict(list)
+        recorded: defaultdict[str, list[PlannedJob]] = defaultdict(list)
         for job in jobs:
             if job.id in self._own:
-                records[job.rule].append(self._own[job.id])
-        self._of_rule = {rule: fmean(times) for rule, times in records.items()}
+                recorded[job.rule].append(job)
+        self._of_rule = {rule: fmean(self._own[job.id] for job in found) for rule, found in recorded.items()}
+        self._correction = {rule: self._ratio(found) for rule, found in recorded.items()}
+
+    def _ratio(self, recorded: Sequence[PlannedJob]) -> float | None:
+        """Recorded over forecast time of a rule's jobs; None where none of them has a forecast."""
+        both = [(self._own[job.id], job.seconds) for job in recorded if job.seconds]
+        return sum(own for own, _ in both) / sum(forecast for _, forecast in both) if both else None
 
     def measured(self, job: PlannedJob) -> bool:
         """Whether a record, its own or of its rule, is behind the number."""
         return job.rule in self._of_rule
 
+    def limited(self, job: PlannedJob) -> bool:
+        """Whether the declared limit is all that is known."""
+        return bool(job.benchmark) and not self.measured(job) and job.seconds is None
+
     def seconds(self, job: PlannedJob) -> float:
         """Seconds that the job takes, or took."""
         if not job.benchmark:
             return 0.0  # targets do nothing
-        return self._own.get(job.id, self._of_rule.get(job.rule, 60.0 * job.minutes))
+        if job.id in self._own:
+            return self._own[job.id]
+        correction = self._correction.get(job.rule)
+        if job.seconds is not None and (correction is not None or not self.measured(job)):
+            return job.seconds * (correction or 1.0)
+        return self._of_rule.get(job.rule, 60.0 * job.minutes)
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,14 @@ def simulate(jobs: Sequence[PlannedJob], seconds: Mapping[int, float], cores: in
 def length(slots: Iterable[Slot]) -> float:
     """When the last job of a schedule ends, in seconds; 0 without jobs."""
     return max((slot.end for slot in slots), default=0.0)
+
+
+def longest_chain(jobs: Iterable[PlannedJob], seconds: Mapping[int, float]) -> float:
+    """Seconds of the longest chain of jobs that wait for each other; each job stands after those it waits for."""
+    ends: dict[int, float] = {}
+    for job in jobs:
+        ends[job.id] = seconds[job.id] + max((ends.get(other, 0.0) for other in job.waits_for), default=0.0)
+    return max(ends.values(), default=0.0)
 
 
 def gpu_use(slots: Iterable[Slot], gpus: int, until: float) -> float:
