@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from seedbed.explain.pictures import Explained
+from seedbed.explain.dataset_maps import Explained
 
 from scenes import made_index, made_maps, scene
 from seedbed.data.datasets import LabelledPictures, MaskedPictures
@@ -120,8 +120,8 @@ def _store(spec: Spec, folder: Path) -> Step:
 def _label(spec: Spec, folder: Path) -> Step:
     """The posteriors of both CRF runs, stored."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], spec["labels"])
-    fields = ("alpha_low", "alpha_high", "constants", "picture", "store_stride")
-    settings = PosteriorSettings(**{name: spec[name] for name in fields})
+    fields = ("alpha_low", "alpha_high", "constants", "store_stride")
+    settings = PosteriorSettings(image=spec["crf_image"], **{name: spec[name] for name in fields})
     maps, crf = {"0": _heat(spec["image"], spec["labels"])}, CrfSettings(**spec["crf"])
 
     def step() -> None:
@@ -207,7 +207,7 @@ def _smooth(spec: Spec, folder: Path) -> Step:
         return lambda: encode_mask(objects)
     coarse = 4 * torch.rand(1, spec["classes"] + 1, spec["image"][0] // CELL, spec["image"][1] // CELL)
     fused = torch.nn.functional.interpolate(coarse, image.shape[:2], mode="bilinear")[0].softmax(0).numpy()
-    smooth = Smoothing(CrfSettings(**spec["crf"]), spec["crf_picture"])
+    smooth = Smoothing(CrfSettings(**spec["crf"]), spec["crf_image"])
     return lambda: encode_mask(smooth(("0", image, fused))[1])
 
 

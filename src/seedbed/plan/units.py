@@ -119,7 +119,8 @@ class Units:
     def labelling(self, names: Mapping[str, str]) -> Unit:
         """The two CRFs behind an image's confident labels."""
         labels = self.on(names["dataset"]).affinity_networks[names["network"]].labels
-        spec = {**labels.plain(), "crf": self._crf(labels.crf), **self._masked(names["dataset"])}
+        spec = {**labels.plain(), "crf_image": labels.image, "crf": self._crf(labels.crf)}
+        spec |= self._masked(names["dataset"])  # whose `image` is a size
         return Unit("label", _about(names, "dataset", "network"), spec)
 
     def refining(self, names: Mapping[str, str]) -> Unit:
@@ -170,7 +171,7 @@ class Units:
         views = {**shown, **{key: getattr(how, key) for key in ("scales", "flip", "scaling", "rounding")}}
         network = {**self._network(entry, typical.classes), "segmenter": segmenter, "fusion": how.fusion}
         smoothed = {"image": _size(typical), "classes": typical.classes, "crf": self._crf(how.crf)}
-        smooth = Unit("smooth", about, {**smoothed, "crf_picture": how.crf_picture})
+        smooth = Unit("smooth", about, {**smoothed, "crf_image": how.crf_image})
         return Unit("segment", about, {**network, **views}), Unit("scale", about, views), smooth
 
     def _network(self, entry: Any, classes: int | None) -> dict[str, Any]:
