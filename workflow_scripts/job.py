@@ -188,6 +188,11 @@ def job(snakemake: Any, shared: bool = False) -> Iterator[Job]:
             raise SystemExit(1) from None
         except SystemExit:
             raise
+        except KeyboardInterrupt:
+            traceback.print_exc()
+            print(f"\nRule {snakemake.rule}: interrupted.\n", file=terminal, flush=True)
+            sys.stderr = terminal
+            raise SystemExit(130) from None
         except BaseException:
             traceback.print_exc()
             print(f"\nError in rule {snakemake.rule}; the log is {snakemake.log}.\n", file=terminal, flush=True)

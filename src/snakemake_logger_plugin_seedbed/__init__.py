@@ -38,8 +38,8 @@ class LogHandlerSettings(LogHandlerSettingsBase):
         default="auto",
         metadata={
             "help": "What to show of a run: 'progress' (a display at the bottom of the terminal), 'lines' (a line for "
-            "each job that has ended), 'all' (what Snakemake shows by itself), or 'auto': 'all' with --verbose and in "
-            "dry runs, else 'progress' on a terminal and 'lines' elsewhere.",
+            "each job that has ended), 'all' (what Snakemake shows by itself), or 'auto': 'all' with --verbose or "
+            "--quiet and in dry runs, else 'progress' on a terminal and 'lines' elsewhere.",
             "choices": SHOWN,
         },
     )
@@ -65,7 +65,7 @@ class LogHandler(LogHandlerBase):
         common, asked = self.common_settings, getattr(self.settings, "show", "auto")
         if asked != "auto":
             return asked
-        if common.dryrun or common.verbose or common.debug_dag:
+        if common.dryrun or common.verbose or common.debug_dag or common.quiet:
             return "all"
         terminal = self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         return "progress" if terminal else "lines"
@@ -85,8 +85,12 @@ class LogHandler(LogHandlerBase):
                 return
             self._state = state
             if self._shown == "progress":
-                self._footer = Footer(self._stream.fileno())
-                threading.Thread(target=self._tick, daemon=True).start()
+                footer = Footer(self._stream.fileno())
+                if footer.fits(lambda width: state.lines(width, time.monotonic())):
+                    self._footer = footer
+                    threading.Thread(target=self._tick, daemon=True).start()
+                else:
+                    self._shown = "lines"
 
     def _tick(self) -> None:
         """Draw twice a second, so that the clock runs on while no job ends."""
@@ -95,10 +99,11 @@ class LogHandler(LogHandlerBase):
                 self._draw()
 
     def _draw(self) -> None:
-        if self._footer is None or self._state is None or self._over.is_set():
+        state = self._state
+        if self._footer is None or state is None or self._over.is_set():
             return
         try:
-            self._footer.show(self._state.lines(self._footer.width - 1, time.monotonic()))
+            self._footer.show(lambda width: state.lines(width, time.monotonic()))
         except OSError:  # the terminal is gone; the run is not
             self._footer = None
 

@@ -97,6 +97,26 @@ def test_errors_warnings_and_notices_are_shown(handler):
     assert "explain.log (check log file(s) for error details)" in said
 
 
+def test_a_terminal_without_room_has_lines(monkeypatch):
+    reader, writer = os.openpty()  # 0 x 0, as some programs give
+    with os.fdopen(writer, "w", buffering=1) as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        shown = ready(LogHandler(MockOutputSettings(), LogHandlerSettings()))
+        shown.begin(PLAN)
+        run_one(shown)
+        shown.close()
+        assert os.read(reader, 65536).decode().strip() == "1 of 1 jobs done, about 0 s left: Explaining"
+    os.close(reader)
+
+
+def test_what_is_to_be_quiet_is_snakemakes_affair(handler):
+    shown, text = handler(quiet=["progress"])
+    shown.begin(PLAN)
+    run_one(shown)
+    assert "Job 3: Explaining" in text.getvalue() and "jobs done" not in text.getvalue()
+
+
 @pytest.mark.parametrize("asked", [{"show": "all"}, {"verbose": True}, {"dryrun": True}, {"debug_dag": True}])
 def test_all_is_what_snakemake_shows(handler, asked):
     shown, text = handler(**asked)

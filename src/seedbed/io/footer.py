@@ -4,11 +4,15 @@ The terminal itself keeps the lines apart (its scrolling region), so that whatev
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _SAVE, _BACK, _WHOLE, _BELOW = "\x1b7", "\x1b8", "\x1b[r", "\x1b[J"
 ROOM = 8
 """Lines of text that must be left above; a smaller terminal has no footer."""
+NARROWEST = 40
+"""Columns that it needs."""
+Lines = Callable[[int], Sequence[str]]
+"""Gives the lines, none longer than the width that it is told."""
 
 
 class Footer:
@@ -22,17 +26,18 @@ class Footer:
         self.stream = stream
         self._held: tuple[int, int, int] | None = None  # columns and rows of the terminal, lines of the footer
 
-    @property
-    def width(self) -> int:
-        """Columns of the terminal."""
-        return os.get_terminal_size(self.stream).columns
-
-    def show(self, lines: Sequence[str]) -> None:
-        """Draw the lines, each shorter than the terminal is wide, in the place of those before."""
+    def fits(self, lines: Lines) -> bool:
+        """Whether the terminal has room for the lines."""
         columns, rows = os.get_terminal_size(self.stream)
-        if rows < len(lines) + ROOM:
+        return columns >= NARROWEST and rows >= len(lines(columns - 1)) + ROOM
+
+    def show(self, text_of: Lines) -> None:
+        """Draw the lines in the place of those before; none where they do not fit any more."""
+        if not self.fits(text_of):
             self.remove()
             return
+        columns, rows = os.get_terminal_size(self.stream)
+        lines = text_of(columns - 1)
         text = ""
         if self._held != (columns, rows, len(lines)):
             text = self._release() + self._claim(rows, len(lines))
