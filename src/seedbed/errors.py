@@ -16,6 +16,10 @@ class ParameterError(UserError):
     """A parameter is unknown, ill-typed or out of range."""
 
 
+class ImageSizeError(ParameterError):
+    """A network does not take images of a size."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is not in a registry: the nearest match first, then all that are known."""
     known = sorted(known)

@@ -119,6 +119,18 @@ def test_half_precision_refuses_what_float32_refuses(dtype):
     torch.testing.assert_close(half, exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_faint_features_beside_a_large_bias_are_explained(dtype):
+    """The logits are rounded by the size of the bias, not of the features."""
+    torch.manual_seed(0)
+    model = timm.create_model("resnet10t", num_classes=4).eval()
+    with torch.no_grad():
+        model.fc.bias.fill_(3.7)
+        model.fc.weight.mul_(1e-3)
+    assert supports(model.to(dtype), "cam")
+    assert explain(model, torch.randn(2, 3, 64, 64, dtype=dtype), [1, 2], "cam").shape == (2, 2, 2)
+
+
 @pytest.mark.parametrize(("wrap", "inner"), [(torch.nn.DataParallel, "module"), (torch.compile, "_orig_mod")])
 def test_wrapped_networks_name_the_remedy(wrap, inner):
     model = wrap(timm.create_model("resnet10t", num_classes=4).eval())

@@ -117,6 +117,17 @@ def test_pictures_of_different_sizes(mixed, cnn):
         np.testing.assert_allclose(heat.maps, alone.maps, atol=1e-5)
 
 
+def test_images_of_a_size_that_the_network_does_not_take_are_named(mixed, vit):
+    own_size = {"input": {"normalize": "half"}}
+    mct = create_model("mctformerv2_tiny", 3, patch_size=40, img_size=80, depth=3, embed_dim=12, num_heads=3)
+    with pytest.raises(
+        ParameterError, match=r"^e: An image of 33 x 57 is smaller than a patch of 40\. Give .* input\.size"
+    ):
+        maps_of(mct, mixed, settings(method="mct_refined", **own_size))
+    with pytest.raises(ParameterError, match=r"^a, b: The model does not take images of shape \(2, 3, 40, 48\)"):
+        maps_of(vit, mixed, settings(method="rollout", **own_size))
+
+
 def test_a_batch_without_any_label(mixed, cnn):
     found = maps_of(cnn, mixed, on_cnn(batch_size=1))
     assert found["b"].maps.shape == (0, 40, 48)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError
+from seedbed.errors import ImageSizeError, ParameterError
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.hooks import hooked, require_unchanged
 from seedbed.explain.method_registry import implementation_for
@@ -79,7 +79,7 @@ def _require_usable(model: nn.Module, images: Tensor, error: Exception) -> None:
     except (RuntimeError, AssertionError, ValueError, IndexError) as own:
         if not isinstance(own, torch.OutOfMemoryError):
             reason = (str(own).splitlines() or [type(own).__name__])[0]
-            raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {reason}") from error
+            raise ImageSizeError(f"The model does not take images of shape {tuple(images.shape)}: {reason}") from error
 
 
 def _check_range(model: nn.Module, targets: Tensor | None) -> None:

@@ -193,5 +193,6 @@ def _is_linear(features: Tensor, head: Linear, logits: Tensor) -> bool:
     weight, bias = head.weight.float(), 0 if head.bias is None else head.bias.float()
     exact = features.float() if precision.bits < 32 else features
     from_pooled = head(features.mean((2, 3))) if precision.bits >= 32 else exact.mean((2, 3)) @ weight.T + bias
-    tolerance = steps * precision.eps * (exact.abs().mean((2, 3)) @ head.weight.to(exact).abs().T).amax()
+    offset = 0 if head.bias is None else head.bias.to(exact).abs()
+    tolerance = steps * precision.eps * (exact.abs().mean((2, 3)) @ head.weight.to(exact).abs().T + offset).amax()
     return not ((from_pooled - logits).abs() > tolerance + precision.tiny).any()  # undefined images prove nothing

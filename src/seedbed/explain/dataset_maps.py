@@ -1,6 +1,7 @@
 """Heat maps of whole images: scaled and mirrored views, explained in batches and fused to one map a class."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
+from seedbed.errors import ImageSizeError
 from seedbed.explain.call import explain
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.heatmap_settings import HeatMapSettings
@@ -117,13 +119,24 @@ def explained_pictures(
 
     loaded = read_ahead(records, lambda record: _views(index, record, settings), threads)
     for batch in _batches(loaded, settings.batch_size, block or max(1, len(records))):
-        classes = _classes(model, index, batch, settings, device, fit)
-        targets = _padded(classes, device)
-        stacks = map(torch.stack, zip(*(item.views for item in batch), strict=True))
-        maps = [fit(maps_of, stack, targets) for stack in stacks]
+        with _misfits_named(batch):
+            classes = _classes(model, index, batch, settings, device, fit)
+            targets = _padded(classes, device)
+            stacks = map(torch.stack, zip(*(item.views for item in batch), strict=True))
+            maps = [fit(maps_of, stack, targets) for stack in stacks]
         for position, (item, own) in enumerate(zip(batch, classes, strict=True)):
             views = [layer[position][..., : len(own), :, :] for layer in maps]
             yield Explained(item.record, item.size, own, views)
+
+
+@contextmanager
+def _misfits_named(batch: list[_Views]) -> Iterator[None]:
+    """Name the images whose size the network does not take."""
+    try:
+        yield
+    except ImageSizeError as error:
+        names = ", ".join(item.record.image for item in batch[:3]) + (", ..." if len(batch) > 3 else "")
+        raise ImageSizeError(f"{names}: {error} Give the explainer an input.size, or leave them out.") from error
 
 
 def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _Views:

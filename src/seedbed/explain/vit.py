@@ -15,7 +15,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from seedbed.errors import ParameterError
+from seedbed.errors import ImageSizeError, ParameterError
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.layers import Linear, Norm, cast
 from seedbed.explain.support import unreadable
@@ -107,7 +107,7 @@ def patch_grid(model: Any, images: Tensor) -> tuple[int, int]:
     """
     embed = model.patch_embed
     if wrong := misplaced(model, (images.shape[-2], images.shape[-1])):
-        raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {wrong}.")
+        raise ImageSizeError(f"The model does not take images of shape {tuple(images.shape)}: {wrong}.")
     if type(embed) is PatchEmbed or model.dynamic_img_size or not embed.strict_img_size:
         height, width = embed.dynamic_feat_size((images.shape[-2], images.shape[-1]))
     else:
@@ -161,7 +161,7 @@ class ViT:
         try:
             patches = self._stem(lambda model, x: model.patch_embed(x), images)
         except AssertionError as error:  # timm's checks of the image size
-            raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {error}") from error
+            raise ImageSizeError(f"The model does not take images of shape {tuple(images.shape)}: {error}") from error
         laid_out = patches.ndim == 4
         return patches, (patches.shape[1], patches.shape[2]) if laid_out else patch_grid(self.model, images)
 

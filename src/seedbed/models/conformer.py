@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError
+from seedbed.errors import ImageSizeError, ParameterError
 from seedbed.models.registry import register
 from seedbed.models.transformer import (
     AttentionRecord,
@@ -226,7 +226,7 @@ class Conformer(nn.Module):
         """The last feature map [B, 4 * width, h, w] and the last tokens [B, 1 + h * w, dim]."""
         height, width = images.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
-            raise ParameterError(
+            raise ImageSizeError(
                 f"Conformer takes images whose sides are multiples of {self.patch_size}, not {height} x {width}; "
                 "resize or pad them."
             )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError, unknown_name
+from seedbed.errors import ImageSizeError, ParameterError, unknown_name
 from seedbed.models.emha import ExplainableAttention
 from seedbed.models.exvit_attributes import AttributeExplainer, attribute_features
 from seedbed.models.mctformer import PatchEmbedding
@@ -228,7 +228,7 @@ class ExViT(nn.Module):
     def _checked(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         if min(height, width) < self.patch_size:
-            raise ParameterError(f"An image of {height} x {width} is smaller than a patch of {self.patch_size}.")
+            raise ImageSizeError(f"An image of {height} x {width} is smaller than a patch of {self.patch_size}.")
         return images
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError
+from seedbed.errors import ImageSizeError
 from seedbed.models.registry import register
 from seedbed.models.transformer import (
     AttentionRecord,
@@ -143,7 +143,7 @@ class MCTformer(nn.Module):
         """Class tokens [B, C, dim] and patch tokens [B, dim, h, w] after the last block."""
         height, width = images.shape[-2:]
         if min(height, width) < self.patch_size:
-            raise ParameterError(f"An image of {height} x {width} is smaller than a patch of {self.patch_size}.")
+            raise ImageSizeError(f"An image of {height} x {width} is smaller than a patch of {self.patch_size}.")
         patches = self.patch_embed(images)
         grid = patches.shape[-2:]
         class_tokens = self.cls_token.expand(len(images), -1, -1)
