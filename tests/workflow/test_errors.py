@@ -1,8 +1,12 @@
 """What a user gets to read after a mistake: the key, file or name at fault, and what to do."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 import yaml
-from snakemake_runs import REPOSITORY, run
+from snakemake_runs import PATIENCE, REPOSITORY, command, environment, run
 
 pytestmark = pytest.mark.workflow
 
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.workflow
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
         (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
         (["--config", "dataset=/no/such/folder"], ["/no/such/folder", "is not a folder"]),
+        (["--config", "dataset=007"], ["'007' is not a folder"]),
     ],
 )
 def test_parameters(tmp_path, arguments, expected):
@@ -104,3 +109,24 @@ def test_changed_shipped_weights_are_refused(tmp_path):
     assert failed.returncode != 0
     assert "vit_tiny_r_s8.safetensors: its sha256 is" in failed.stdout
     assert not (tmp_path / "data/weights/vit_tiny_r_s8.safetensors").exists()
+
+
+def test_an_interpreter_whose_path_holds_a_blank_and_a_record_that_waits_for_mlflow(tmp_path):
+    """As in a clone below "my projects"; what waits is said at the end, once."""
+    folder = tmp_path / "my venv"
+    folder.symlink_to(sys.prefix)
+    record = tmp_path / "results/demo/tracking/one/table1.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"status": "pending", "payload": {"key": "k", "name": "one_table1"}}))
+    (_, *arguments) = command(tmp_path, "--", "data/shapes/index.csv")
+    done = subprocess.run(
+        [str(folder / "bin/python"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.stdout.count("did not take 1 record(s), which wait (one_table1") == 1 and "make ui" in done.stdout
