@@ -53,7 +53,8 @@ class RuleResources:
         """Of the largest image of your own data set; 0 for others, whose resources are set for them."""
         entry = self.preset.datasets.get(dataset)
         if dataset not in self._largest:
-            own = isinstance(entry, Folder)
-            found = largest_megapixels(self.layout.index(dataset), entry.path, entry.longest_side) if own else 0.0
-            self._largest[dataset] = found
+            self._largest[dataset] = 0.0
+            if isinstance(entry, Folder):
+                index = self.layout.index(dataset)
+                self._largest[dataset] = largest_megapixels(index, entry.path, entry.longest_side)
         return self._largest[dataset]

@@ -8,6 +8,7 @@ Vishnoi, "Faster Algorithms via Approximation Theory", 2014).
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -122,13 +123,16 @@ def _chebyshev_power(steps: int) -> np.ndarray:
     binomial follows from the one before; they fall as fast as ``exp(-k^2 / 2t)``, and sum to ``1^t = 1``.
     """
     first, last = steps % 2, min(steps, int(_NOTHING_BEYOND * steps**0.5) + 2)
-    k = np.arange(first, last + 1, 2)
-    lower = (steps - k[:-1]) // 2
-    falling = np.cumprod(np.concatenate([[1], lower.astype(np.longdouble) / (steps - lower + 1)]))
-    if first == 0:
-        falling[1:] *= 2
-    exact = np.zeros(last + 1)
-    exact[k] = falling / falling.sum()
+    terms = [Decimal(1 if first else 0.5)]
+    with localcontext(prec=50):  # every coefficient is then the float that is nearest
+        term = Decimal(1)
+        for k in range(first, last - 1, 2):
+            lower = (steps - k) // 2
+            term = term * lower / (steps - lower + 1)
+            terms.append(term)
+        total = sum(terms)
+        exact = np.zeros(last + 1)
+        exact[first : first + 2 * len(terms) : 2] = [float(term / total) for term in terms]
     tail = np.cumsum(exact[::-1])[::-1]
     return exact[: max(2, int((tail >= TRUNCATION).sum()))]
 

@@ -53,7 +53,8 @@ def check_options(function: Callable[..., Any], options: Mapping[str, object]) -
 
 def check_fields(settings: Any) -> None:
     """Raise ParameterError where a dataclass has a field that its annotation does not allow."""
-    hints = _hints(type(settings))
+    kind: Any = type(settings)
+    hints = _hints(kind)
     for field in fields(settings):
         value, words = getattr(settings, field.name), _words(hints[field.name])
         if words and value not in words:
