@@ -93,7 +93,7 @@ def _read_list(draft: Draft, base: Path, path: Path, masks: dict[str, Path]) -> 
 
 
 def _listed_name(word: str, base: Path) -> str:
-    """What a list calls an image: ``a`` for ``a``, ``a.jpg`` and ``/JPEGImages/a.jpg``, ``sub/a`` for one in a folder."""
+    """What a list calls an image: ``a`` for ``a``, ``a.jpg`` and ``/JPEGImages/a.jpg``; ``sub/a`` in a folder."""
     path = Path(word.lstrip("/"))
     if path.suffix.lower() in EXTENSIONS and (len(path.parts) > 1 or (base / "JPEGImages" / path).is_file()):
         path = path.with_suffix("")
