@@ -288,7 +288,7 @@ def test_what_waits_is_said_in_one_line(tmp_path):
     for number in range(5):
         assert not track(tmp_path / f"demo/tracking/one/table{number}.json", payload("x", f"table{number}"), DOWN)
     line = waiting_line(tmp_path, DOWN)
-    assert f"MLflow at {DOWN} did not take 5 record(s)" in line and "table0, table1, table2, ..." in line
+    assert f"5 record(s) wait to be sent to MLflow at {DOWN}" in line and "table0, table1, table2, ..." in line
     assert "make ui" in line and f"python -m seedbed.tracking {tmp_path}" in line and "\n" not in line
 
 
