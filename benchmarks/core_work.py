@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from seedbed.explain.dataset_maps import Explained
 
 from scenes import made_index, made_maps, scene
 from seedbed.data.datasets import LabelledPictures, MaskedPictures
@@ -16,6 +15,7 @@ from seedbed.data.scaling import scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
 from seedbed.evaluate.scoring import ScoringSettings, score_heatmaps, score_masks
+from seedbed.explain.dataset_maps import Explained
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore, write_heatmaps
 from seedbed.io.masks import encode_mask

@@ -132,6 +132,13 @@ def test_lists_that_name_files(tmp_path):
     assert records["a"].mask == str(source / "SegmentationClassAug/a.png") and records["c"].mask is None
 
 
+def test_lists_with_extensions(tmp_path):
+    source = own_voc(tmp_path / "mine")
+    write(source, {"ImageSets/Segmentation/train.txt": "a.jpg\nb.jpg\n"})
+    index, records, _ = read(tmp_path)
+    assert index.splits() == {"train": 2, "trainaug": 2, "val": 1} and records["a"].mask is not None
+
+
 def test_yolos_polygons_and_boxes(tmp_path):
     files = {
         "data.yaml": "names:\n  0: big dog\n  1: cat\n",

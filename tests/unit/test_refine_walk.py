@@ -1,5 +1,6 @@
 """Random walk against dense matrix powers, for every kind of affinity."""
 
+import math
 from math import comb
 
 import numpy as np
@@ -139,3 +140,13 @@ def test_series_of_a_high_power_is_short_and_sums_to_one(steps):
     """x^t is 1 at x = 1, where every Chebyshev polynomial is 1."""
     found = walk._chebyshev_power(steps)
     assert len(found) < 8 * steps**0.5 and abs(found.sum() - 1) < 2e-13
+
+
+@pytest.mark.parametrize("steps", [2**20, 2**20 + 1])
+def test_a_million_steps_have_the_coefficients_of_the_binomials(steps):
+    found = walk._chebyshev_power(steps)
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    for k in (steps % 2, 1000 + steps % 2, 5000 + steps % 2):
+        lower = (steps - k) // 2
+        exact = math.lgamma(steps + 1) - math.lgamma(lower + 1) - math.lgamma(steps - lower + 1) - steps * math.log(2)
+        assert found[k] == pytest.approx(math.exp(exact) * (1 if k == 0 else 2), rel=1e-7)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seedbed.io.atomic import read_json, write_json
-from seedbed.tracking import KEY, default_uri, flatten, sync, track
+from seedbed.tracking import KEY, default_uri, flatten, sync, track, waiting_line
 from seedbed.tracking import runs as sending
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -272,8 +272,41 @@ def test_where_runs_go(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     assert default_uri("results") == f"sqlite:///{tmp_path}/results/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
-    assert default_uri("results") == DOWN
+    for given, read in (
+        (DOWN, DOWN),
+        ("sqlite:///mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"),
+        ("sqlite:///sub/my.db?timeout=9", f"sqlite:///{tmp_path}/sub/my.db?timeout=9"),
+        ("sqlite:////abs/my.db", "sqlite:////abs/my.db"),
+        ("sqlite://", "sqlite://"),
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+        assert default_uri("results") == read
+
+
+def test_what_waits_is_said_in_one_line(tmp_path):
+    assert waiting_line(tmp_path, DOWN) is None
+    for number in range(5):
+        assert not track(tmp_path / f"demo/tracking/one/table{number}.json", payload("x", f"table{number}"), DOWN)
+    line = waiting_line(tmp_path, DOWN)
+    assert f"5 record(s) wait to be sent to MLflow at {DOWN}" in line and "table0, table1, table2, ..." in line
+    assert "make ui" in line and f"python -m seedbed.tracking {tmp_path}" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("form", ["mlruns", "./mlruns", "file:mlruns", "file://{here}/mlruns"])
+def test_a_store_of_files_is_written(tmp_path, monkeypatch, form):
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    assert track(tmp_path / "tracking/t.json", payload("x", children=[]), form.format(here=tmp_path))
+    assert list((tmp_path / "mlruns").rglob("tags/seedbed.key"))
+    assert waiting_line(tmp_path, form) is None
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_none(tmp_path, uri):
+    assert not track(tmp_path / "tracking/t.json", payload("x", children=[]), uri)
+    assert waiting_line(tmp_path, uri)
 
 
 def test_the_key_knows_all_that_is_logged(tmp_path, monkeypatch):

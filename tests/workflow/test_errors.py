@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import struct
 import subprocess
+import sys
 import termios
 
 import pytest
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.workflow
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
         (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
         (["--config", "dataset=/no/such/folder"], ["/no/such/folder", "is not a folder"]),
+        (["--config", "dataset=007"], ["'007' is not a folder"]),
     ],
 )
 def test_parameters(tmp_path, arguments, expected):
@@ -128,3 +131,28 @@ def on_a_terminal(workdir, *arguments):
             said += found
     os.close(reader)
     return started.wait(PATIENCE), said.decode()
+
+
+def test_an_interpreter_whose_path_holds_a_blank_and_a_record_that_waits_for_mlflow(tmp_path):
+    """As in a clone below "my projects"; what waits is said at the end, once."""
+    folder = tmp_path / "my venv"
+    folder.symlink_to(sys.prefix)
+    record = tmp_path / "results/demo/tracking/one/table1.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"status": "pending", "payload": {"key": "k", "name": "one_table1"}}))
+    (_, *arguments) = command(tmp_path, "--", "data/shapes/index.csv")
+    done = subprocess.run(
+        [str(folder / "bin/python"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (
+        done.stdout.count("1 record(s) wait to be sent") == 1
+        and "one_table1" in done.stdout
+        and "make ui" in done.stdout
+    )

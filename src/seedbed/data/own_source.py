@@ -77,6 +77,12 @@ def digest_of(folder: str | Path) -> str:
     return _digest(_stamps(Path(folder)))
 
 
+def largest_files(folder: str | Path, count: int) -> list[Path]:
+    """The ``count`` files of most bytes in ``folder``, the largest first."""
+    sizes = {name: size for name, (size, _) in _stamps(Path(folder)).items()}
+    return [Path(folder) / name for name in sorted(sizes, key=lambda name: (-sizes[name], name))[:count]]
+
+
 def link_source(root: Path, source: Path) -> None:
     """Let ``root/source`` point at the folder of your own images, which index paths are relative to."""
     source = source.resolve()

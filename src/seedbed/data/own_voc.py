@@ -80,7 +80,7 @@ def _read_list(draft: Draft, base: Path, path: Path, masks: dict[str, Path]) -> 
         words = line.split()
         if not words:
             continue
-        image = _listed_name(words[0])
+        image = _listed_name(words[0], base)
         if image in images:
             twice.append(image)
             continue
@@ -92,10 +92,10 @@ def _read_list(draft: Draft, base: Path, path: Path, masks: dict[str, Path]) -> 
     return images
 
 
-def _listed_name(word: str) -> str:
-    """What a list calls an image: ``a`` for ``a`` and for ``/JPEGImages/a.jpg``, ``sub/a`` for an image in a folder."""
+def _listed_name(word: str, base: Path) -> str:
+    """What a list calls an image: ``a`` for ``a``, ``a.jpg`` and ``/JPEGImages/a.jpg``; ``sub/a`` in a folder."""
     path = Path(word.lstrip("/"))
-    if path.suffix.lower() in EXTENSIONS and len(path.parts) > 1:
+    if path.suffix.lower() in EXTENSIONS and (len(path.parts) > 1 or (base / "JPEGImages" / path).is_file()):
         path = path.with_suffix("")
     return path.relative_to("JPEGImages").as_posix() if path.parts[0] == "JPEGImages" else path.as_posix()
 

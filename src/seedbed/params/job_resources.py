@@ -1,5 +1,6 @@
 """Parameters of jobs: the section `resources`."""
 
+import math
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,11 @@ class Resources(Varied):
     gpu: int = Field(0, ge=0, description="training rules share one training among them, others use the first")
     mem_mb: Positive = 2000
     runtime: Positive = Field(30, description="limit in minutes, as a scheduler is told; no forecast")
+    mem_mb_per_megapixel: int = Field(
+        0,
+        ge=0,
+        description="for your own images, more for each megapixel of the largest beyond the first; runtime grows alike",
+    )
     per_network: dict[str, dict[str, Any] | None] = Field(
         {}, description="trained network -> what its training takes instead; null: nothing else"
     )
@@ -37,3 +43,11 @@ class Resources(Varied):
             return self
         values = merge(self.model_dump(exclude={"per_network"}), changes)
         return type(self).model_validate(values)
+
+    def for_images(self, megapixels: float) -> Self:
+        """The section as it is where the largest image has so many megapixels."""
+        beyond = max(0.0, megapixels - 1)
+        if not beyond or not self.mem_mb_per_megapixel:
+            return self
+        memory = self.mem_mb + math.ceil(self.mem_mb_per_megapixel * beyond)
+        return self.model_copy(update={"mem_mb": memory, "runtime": math.ceil(self.runtime * (1 + beyond))})

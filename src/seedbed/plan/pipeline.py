@@ -76,7 +76,7 @@ class Pipeline:
         self.own = OwnImages(config, self.names, self.code)
         self.scored = ScoredMasks(config, self.own, self.names, self.code)
         self.image = ExplainedImage(config, self.tables, self.names, self.code)
-        self.resources = RuleResources(preset)
+        self.resources = RuleResources(preset, layout)
         self._check_targets()
 
     def targets(self) -> list[tuple[str, str, str]]:

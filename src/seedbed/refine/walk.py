@@ -8,7 +8,7 @@ Vishnoi, "Faster Algorithms via Approximation Theory", 2014).
 
 from __future__ import annotations
 
-from math import comb
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ Maps = TypeVar("Maps", "np.ndarray", "torch.Tensor")
 Matrix: TypeAlias = Any  # a NumPy array or one of SciPy's sparse ones, which have no types
 
 TRUNCATION = 1e-13
-_NOTHING = 1e-40
+_NOTHING_BEYOND = 14  # in roots of the number of steps: terms there are below 1e-40
 DENSE_ABOVE = 0.25  # share of non-zero affinities from which a dense product is the faster one
 
 
@@ -120,16 +120,19 @@ def _chebyshev_power(steps: int) -> np.ndarray:
     """Return the Chebyshev coefficients of ``x ** steps`` on [-1, 1], cut where the rest sums to less than 1e-13.
 
     ``x^t = 2^(1-t) sum_k C(t, (t-k)/2) T_k(x)`` over ``k`` of the parity of ``t``, the term ``k = 0`` halved. Each
-    binomial follows from the one before, in whole numbers; they fall steadily, and those below 1e-40 add nothing.
+    binomial follows from the one before; they fall as fast as ``exp(-k^2 / 2t)``, and sum to ``1^t = 1``.
     """
-    exact, scale = np.zeros(steps + 1), 2**steps
-    binomial = comb(steps, steps // 2)
-    for k in range(steps % 2, steps + 1, 2):
-        lower = (steps - k) // 2
-        exact[k] = binomial / scale * (1 if k == 0 else 2)
-        if exact[k] < _NOTHING:
-            break
-        binomial = binomial * lower // (steps - lower + 1)
+    first, last = steps % 2, min(steps, int(_NOTHING_BEYOND * steps**0.5) + 2)
+    terms = [Decimal(1 if first else 0.5)]
+    with localcontext(prec=50):  # every coefficient is then the float that is nearest
+        term = Decimal(1)
+        for k in range(first, last - 1, 2):
+            lower = (steps - k) // 2
+            term = term * lower / (steps - lower + 1)
+            terms.append(term)
+        total = sum(terms)
+        exact = np.zeros(last + 1)
+        exact[first : first + 2 * len(terms) : 2] = [float(term / total) for term in terms]
     tail = np.cumsum(exact[::-1])[::-1]
     return exact[: max(2, int((tail >= TRUNCATION).sum()))]
 

@@ -14,7 +14,8 @@ class CrfSettings:
     ``implementation`` is that of the inference: our own ``lattice``, or the published one, equal up to rounding.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
+    # How the parameters are checked against it.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     gaussian_sxy: AboveZero
     gaussian_weight: NotNegative

@@ -37,7 +37,8 @@ class TrainSettings:
     """
 
     NEUTRAL: ClassVar[tuple[str, ...]] = ("save_every_seconds", "loader_workers")  # no result depends on them
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # how the parameters are checked against it
+    # How the parameters are checked against it.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     lr: AboveZero
     batch_size: Positive

@@ -95,7 +95,7 @@ def waiting_line(folder: Path, uri: str) -> str | None:
         return None
     told = ", ".join(sorted(set(names))[:3]) + (", ..." if len(set(names)) > 3 else "")
     return (
-        f"MLflow at {uri} did not take {len(names)} record(s), which wait ({told}; why: logs of the rule track_table). "
+        f"{len(names)} record(s) wait to be sent to MLflow at {uri} ({told}; why: the logs of track_table). "
         f"To send them: make ui, or python -m seedbed.tracking {folder}"
     )
 
