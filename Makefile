@@ -71,7 +71,11 @@ compare: $(VENV)/installed ## how the tables of two runs differ: BEFORE=build/be
 
 ui: $(VENV)/installed ## send what waits, then open MLflow on http://127.0.0.1:5000
 	@$(BIN)/python -m seedbed.tracking results
-	$(BIN)/mlflow ui --backend-store-uri "sqlite:///$(CURDIR)/results/mlflow.db" --host 127.0.0.1 --port 5000
+	@case "$$MLFLOW_TRACKING_URI" in \
+		http://*|https://*) echo "Open $$MLFLOW_TRACKING_URI" ;; \
+		*) MLFLOW_ALLOW_FILE_STORE=true $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 \
+			--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}" ;; \
+	esac
 
 clean: ## remove what is made here again, and say what is left (archives, MLflow, your files); YES=1 asks nothing
 	@PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m seedbed.clean $(if $(YES),--yes)

@@ -10,7 +10,7 @@ from seedbed.params.absent_values import AbsentValues
 from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
 
-config = merge(said(read_params)(BASE / "params.yaml"), config)
+config = merge(said(read_params)(BASE / "params.yaml"), as_typed(config))
 PRESET = said(resolve)(config)
 LAYOUT = Layout(PRESET.name)
 PIPELINE = Said(

@@ -3,20 +3,24 @@
 import atexit
 import os
 import pickle
-import re
 from functools import wraps
+from inspect import signature
 
+from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
-from seedbed.plan.command import file_command
+from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import DiskForecast, cost_lines
-from seedbed.plan.jobs import PlannedJob, write_plan
+from seedbed.plan.jobs import PlannedJob, generic_resource, gpus_of, write_plan
 from seedbed.plan.run_state import RunPlan
+from seedbed.tracking import say_what_waits
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
+
+SIGNATURES = {}
 
 
 def said(call):
@@ -32,6 +36,9 @@ def said(call):
             return {key: said(value) if callable(value) else value for key, value in result.items()}
         return result
 
+    # Found once a function: Snakemake asks for it at each of a rule's jobs.
+    key = getattr(call, "__code__", call), hasattr(call, "__self__")
+    called.__signature__ = SIGNATURES.get(key) or SIGNATURES.setdefault(key, signature(call))
     return called
 
 
@@ -48,6 +55,11 @@ class Said:
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
 
 
+def as_typed(config):
+    """The configuration with names as the command line has them; Snakemake reads 007 as a number."""
+    return names_as_written(config, workflow.config_settings.config_args or (), parse_config)
+
+
 def command_of_a_file():
     """What makes one file of this run again when its path is put behind it."""
     settings = workflow.config_settings
@@ -58,12 +70,10 @@ def command_of_a_file():
 
 
 def hold_folder():
-    """Mark this process as alive in the working directory, after sweeping the locks of dead ones.
-
-    Every run shares one advisory lock that dies with its process. Whoever gets it alone is alone, so Snakemake's own
-    locks are left over from a killed run. Where the file system has no locks nobody can tell: nothing is swept then, and
-    Snakemake says itself what to do. Returns that lock, and whether another run is at work.
-    """
+    """Sweep the locks of dead runs from the working directory; returns a lock of this run, and whether others work."""
+    # Every run shares one advisory lock that dies with its process. Whoever gets it alone is alone, so Snakemake's own
+    # locks are left over from a killed run. Where the file system has no locks nobody can tell: nothing is swept then,
+    # and Snakemake says itself what to do.
     folder = Path(".snakemake")
     folder.mkdir(exist_ok=True)
     alive = (folder / "alive.lock").open("w")
@@ -83,12 +93,10 @@ run_is_alive, others_work = hold_folder() if workflow.is_main_process else (None
 
 
 def limit_devices():
-    """Let the scheduler start no more GPU jobs than there are GPUs; none are held back where there is no GPU.
-
-    A cluster's GPUs are not this machine's, so nothing is limited there: a cluster run always has a number of nodes
-    (--jobs), and which executor will run is not known yet. A given limit stands, whatever other resources are given;
-    jobs also wait for devices themselves.
-    """
+    """Let the scheduler start no more GPU jobs than there are GPUs; none are held back where there is no GPU."""
+    # A cluster's GPUs are not this machine's, so nothing is limited there: a cluster run always has a number of nodes
+    # (--jobs), and which executor will run is not known yet. A given limit stands, whatever other resources are given;
+    # jobs also wait for devices themselves.
     if workflow.nodes is None and "gpu" not in workflow.global_resources:
         devices = said(visible_devices)()
         if devices:
@@ -100,12 +108,10 @@ if workflow.is_main_process:
 
 
 def lift_job_rate_limit():
-    """Let the scheduler wake up when a job ends, and at no other time.
-
-    Snakemake's own limit of 100 new jobs a second wakes it once more every second for each job that has ended while
-    others wait, so that after a few hundred jobs it takes half a core by itself (snakemake issue 2967). Cores, GPUs and
-    a cluster's --jobs limit what runs. A limit of yours, --max-jobs-per-timespan, stands.
-    """
+    """Let the scheduler wake up when a job ends, and at no other time."""
+    # Snakemake's own limit of 100 new jobs a second wakes it once more every second for each job that has ended while
+    # others wait, so that after a few hundred jobs it takes half a core by itself (snakemake issue 2967). Cores, GPUs
+    # and a cluster's --jobs limit what runs. A limit of yours, --max-jobs-per-timespan, stands.
     limiter = workflow.scheduler.job_rate_limiter
     if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
@@ -116,13 +122,17 @@ onstart:
     tell_what_is_planned()
 
 
+onsuccess:
+    say_what_waits(Path(LAYOUT.results))
+
+
+onerror:
+    say_what_waits(Path(LAYOUT.results))
+
+
 def request_generic_resources(name):
     """Turn each rule's ``gpu`` into ``gres``, for Slurm sites that refuse --gpus; the executor must see one of the two."""
-    if not re.fullmatch(r"\w+(:[A-Za-z_][\w.]*)?", str(name)):
-        raise WorkflowError(
-            f"gres: '{name}' must be a name such as 'gpu', or name and type such as 'gpu:a100'; "
-            "the number of GPUs is each rule's own (params.yaml, presets.*.resources)."
-        )
+    name = said(generic_resource)(name)
     for each in workflow.rules:
         if "gpu" not in each.resources:
             continue
@@ -155,11 +165,6 @@ def asked_plan():
     }
 
 
-def planned_gpus(resources):
-    """GPUs of a job, however a site wants to be asked for them."""
-    return resources.get("gpu", 0) or int(str(resources.get("gres", "0")).split(":")[-1])
-
-
 def start_of(job):
     """When a job that is marked as unfinished was started; None if it is not."""
     keys = [workflow.persistence._get_key(path) for path in job.output]
@@ -182,17 +187,12 @@ def planned_jobs():
             started=start_of(job),
             waits_for=tuple(sorted(number[other] for other in workflow.dag.dependencies[job])),
             threads=job.threads,
-            gpu=planned_gpus(job.resources),
+            gpu=gpus_of(job.resources),
             minutes=job.resources.get("runtime", 0),
             benchmark=str(job.benchmark) if job.benchmark else None,
             wildcards=names,
             room=tuple(disk.room(job.rule.name, names)),
         )
-
-
-def stages_of_rules():
-    """Rule -> its file in rules/, which is its stage, in the order in which the Snakefile includes them."""
-    return {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
 
 
 def tell_what_is_planned():
@@ -202,7 +202,9 @@ def tell_what_is_planned():
             jobs = tuple(planned_jobs())
             numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
             cores = planned_limit("_cores") if workflow.local_exec else None
-            handler.begin(RunPlan(jobs, stages_of_rules(), numbers, cores, planned_limit("gpu")))
+            # A rule's stage is its file in rules/, in the order in which the Snakefile includes them.
+            stages = {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
+            handler.begin(RunPlan(jobs, stages, numbers, cores, planned_limit("gpu")))
 
 
 def write_job(file):

@@ -7,7 +7,7 @@ rule draw_figure:
     input:
         unpack(PIPELINE.page_inputs.draw_figure),
     output:
-        picture=report(
+        image=report(
             f"{FIGURE}.png",
             caption="report/figure.rst",
             category="Figures",
@@ -39,7 +39,7 @@ rule draw_chart:
     input:
         unpack(PIPELINE.page_inputs.draw_chart),
     output:
-        picture=report(
+        image=report(
             f"{FIGURE}.png",
             caption="report/figure.rst",
             category="Figures",

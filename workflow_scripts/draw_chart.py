@@ -14,20 +14,20 @@ with job(snakemake):
     params, output, read = snakemake.params, snakemake.output, cache(read_json)
     drawn = read_series([Series.from_plain(series) for series in params.series], read)
     comparable = params.preset["comparable"]
-    rows, picture = chart_rows(drawn), draw_chart(drawn, "png")
+    rows, image = chart_rows(drawn), draw_chart(drawn, "png")
     fragment = render_figure(
         params.paper,
         Figure.model_validate(params.figure),
-        picture,
+        image,
         params.notes,
         comparable=comparable,
-        files=[output.document, output.drawing, output.picture, output.numbers],
+        files=[output.document, output.drawing, output.image, output.numbers],
         plots=figure_plots(drawn, comparable=comparable),
         bars=figure_bars(drawn),
         numbers=rows,
         provenance={path: read(path)["provenance"] for path in snakemake.input.metrics},
     )
-    write_bytes(output.picture, picture)
+    write_bytes(output.image, image)
     write_bytes(output.drawing, draw_chart(drawn, "svg"))
     write_bytes(output.document, draw_chart(drawn, "pdf"))
     write_text(output.numbers, to_csv(rows))

@@ -19,9 +19,9 @@ with job(snakemake) as this:
     drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
     fragment = render_figure(
-        params.paper, figure, drawing, notes, files=[output.document, output.picture], images=open_images(sections)
+        params.paper, figure, drawing, notes, files=[output.document, output.image], images=open_images(sections)
     )
-    write_bytes(output.picture, drawing)
+    write_bytes(output.image, drawing)
     write_bytes(output.document, draw_gallery(sections, "pdf"))
     write_text(output.fragment, fragment.html)
     write_text(output.page, render_page(params.title, [fragment], **params.preset))

@@ -15,11 +15,11 @@ from seedbed.train.objectives import excludes_other_classes
 
 with job(snakemake) as this:
     params = snakemake.params
-    picture = read_picture(snakemake.input.image)
+    image = read_picture(snakemake.input.image)
     model, names = open_classifier(params.network, snakemake.input.get("weights"), snakemake.input.get("classes"))
     explained = explain_picture(
         model,
-        picture,
+        image,
         params.methods,
         params.top,
         this.device,
@@ -29,5 +29,5 @@ with job(snakemake) as this:
     for name, reason in explained.refused.items():
         logging.info("left out %s: %s", name, reason)
     record = this.provenance(image=snakemake.input.image)
-    write_heatmaps(snakemake.output.maps, as_heatmaps(explained, picture.shape[:2]), record, exact=True)
-    write_bytes(snakemake.output.page, draw_explained(picture, explained, names))
+    write_heatmaps(snakemake.output.maps, as_heatmaps(explained, image.shape[:2]), record, exact=True)
+    write_bytes(snakemake.output.page, draw_explained(image, explained, names))

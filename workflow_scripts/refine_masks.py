@@ -5,6 +5,7 @@ from pathlib import Path
 from job import job
 from seedbed.data.card import read_checksum
 from seedbed.data.index import read_index, shard
+from seedbed.data.workers import Workers
 from seedbed.io.atomic import read_json
 from seedbed.io.heatmaps import HeatMapStore
 from seedbed.io.masks import UnfinishedMasks, write_masks
@@ -13,7 +14,7 @@ from seedbed.io.progress import progress
 from seedbed.refine.refiners import Given, build_refiner
 from seedbed.settings.dense_crf import CrfSettings
 
-with job(snakemake) as this:
+with job(snakemake) as this, Workers(snakemake.threads) as workers:  # forked before CUDA starts
     root, params, files = Path(snakemake.input.index).parent, snakemake.params, snakemake.input
     index, background = read_index(root), params.get("background")
     if files.get("sweep"):
@@ -28,6 +29,7 @@ with job(snakemake) as this:
         crf=from_plain(CrfSettings, params.crf) if params.crf else None,
         network=params.get("network"),
         weights=files.get("weights"),
+        workers=workers,
     )
     make = build_refiner(params.refiner).start(given)
     records = shard(index.split(snakemake.wildcards.split), *this.shard)

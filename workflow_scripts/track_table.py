@@ -49,7 +49,7 @@ def child(name, row):
 
 with job(snakemake):
     wildcards, inputs = snakemake.wildcards, snakemake.input
-    with Path(inputs.csv).open(newline="") as stream:
+    with Path(inputs.csv).open(newline="", encoding="utf-8") as stream:
         measured = {
             f"{line['row']}.{line['column']}": float(line["measured"])
             for line in csv.DictReader(stream)

@@ -96,7 +96,7 @@ def _waits(path: Path, results: Path) -> Path | None:
         if parent.parent.name == "waiting":
             return parent
     try:
-        pending = path.suffix == ".json" and json.loads(path.read_text()).get("status") == "pending"
+        pending = path.suffix == ".json" and json.loads(path.read_text(encoding="utf-8")).get("status") == "pending"
     except (ValueError, AttributeError):
         return None
     return path if pending else None
@@ -118,7 +118,7 @@ def _data(folder: Path, root: Path, sweep: Sweep) -> None:
 def _card(folder: Path) -> dict | None:
     """The card of a data set that is drawn here, or that indexes your own images; None if the folder is none."""
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         return card if card["licence"] == OWN or card["licence"].endswith(DRAWN) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -141,7 +141,7 @@ def _painted(folder: Path) -> set[Path]:
     """Masks inside a data set's folder that its index names."""
     if not (folder / "index.csv").is_file():
         return set()
-    with (folder / "index.csv").open(newline="") as stream:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
         named = {folder / row["mask"] for row in csv.DictReader(stream) if row.get("mask")}
     return {path for path in named if path.resolve().is_relative_to(folder.resolve())}
 

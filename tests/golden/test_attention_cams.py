@@ -9,7 +9,7 @@ from PIL import Image
 from seedbed.data.index import DataIndex, Record
 from seedbed.explain import explain
 from seedbed.explain.attention_cams import patch_attention, refined_by_layer, unrefined
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.models import create_model, load_weights
 from seedbed.params.stages import AffinityLabels, Crf, Explainer
 from seedbed.refine.posteriors import confident_posteriors
@@ -45,7 +45,7 @@ def test_mctformer_pipeline(tmp_path):
     assert heat.classes.tolist() == z["cam_keys"].tolist()
     assert_close(torch.from_numpy(heat.maps), z["cams"])
     expected = recorded("refine_pipelines")
-    labels = AffinityLabels(crf="psa", alpha_low=1, alpha_high=12, picture="rebuilt", rule="psa")
+    labels = AffinityLabels(crf="psa", alpha_low=1, alpha_high=12, image="rebuilt", rule="psa")
     crf = Crf(gaussian_sxy=3, gaussian_weight=3, bilateral_sxy=80, bilateral_srgb=13, bilateral_weight=10)
     ((_, low, high),) = confident_posteriors(index, index.records, {"one": heat}, labels, crf)
     for posteriors, key in ((low, "crf_alpha1"), (high, "crf_alpha12")):

@@ -9,7 +9,7 @@ from PIL import Image
 from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import view
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.params.stages import AffinityLabels, Crf, Explainer
 from seedbed.refine.mask_making import argmax_refiner, pseudo_masks
 from seedbed.refine.posteriors import confident_posteriors

@@ -71,13 +71,13 @@ def test_label_maps_with_and_without_the_crf(tmp_path, z, preset):
 
 
 def test_the_picture_that_its_crf_sees(z, preset):
-    shown = picture_for_crf(z["image"], preset.segmenters["deeplab_v1_resnet38"].crf_picture)
+    shown = picture_for_crf(z["image"], preset.segmenters["deeplab_v1_resnet38"].crf_image)
     assert np.array_equal(shown, z["image_used_by_crf"])
 
 
 @pytest.mark.parametrize("how", ["rebuilt_float64", "own"])
 def test_another_picture_gives_another_label_map(tmp_path, z, preset, how):
     published = preset.segmenters["deeplab_v1_resnet38"]
-    settings = Segmenter.model_validate(published.model_dump() | {"crf_picture": how})
+    settings = Segmenter.model_validate(published.model_dump() | {"crf_image": how})
     _, mask = masks_of(tmp_path, z, settings, preset.crf["deeplab"])
     assert not np.array_equal(mask, z["pred_crf"])

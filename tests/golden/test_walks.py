@@ -131,7 +131,7 @@ def test_transcam_from_the_image(transcam_network, case, crf, key):
     z = transcam(case)
     settings = RandomWalk(
         network="any", background=float(z["bkg"]), beta=int(z["beta"]), log2_steps=int(z["logt"]),
-        crf_on="labels", crf_picture="rebuilt_float64", crf_extent="padded", shrink_radius=True,
+        crf_on="labels", crf_image="rebuilt_float64", crf_extent="padded", shrink_radius=True,
     )  # fmt: skip
     refine = random_walk_refiner(settings, NETWORK, transcam_network, crf, CPU, 21)
     found = refine(z["image"], HeatMaps(z["cam_keys"], z["cams"], z["image"].shape[:2]))
@@ -145,7 +145,7 @@ def test_transcam_without_its_two_steps(transcam_network):
     labels, heat = np.array([0, *(z["cam_keys"] + 1)]), HeatMaps(z["cam_keys"], z["cams"], (75, 130))
     for options, crf, key in (
         ({"shrink_radius": False}, None, "pred_nocrf"),
-        ({"shrink_radius": True, "crf_picture": "rebuilt_float64", "crf_extent": "image"}, LABEL_CRF, "pred_crf"),
+        ({"shrink_radius": True, "crf_image": "rebuilt_float64", "crf_extent": "image"}, LABEL_CRF, "pred_crf"),
     ):
         settings = RandomWalk(network="any", **common, **options)
         found = random_walk_refiner(settings, NETWORK, transcam_network, crf, CPU, 21)(z["image"], heat)

@@ -13,8 +13,8 @@ import torch
 
 from seedbed.data.shapes import make_shapes
 from seedbed.data.views import InputView
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMapStore, write_heatmaps
 from seedbed.io.masks import MaskStore, write_masks
 from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks
@@ -69,7 +69,8 @@ def main(folder):
 
     masks = MaskStore([folder / "crf.zip"])
     loss = training("pixel_cross_entropy")
-    settings = SegmenterSettings("deeplab_v1_resnet38_tiny", InputView("half"), "mean_logits", loss)
+    architecture = "deeplab_v1_resnet38_tiny"
+    settings = SegmenterSettings(architecture=architecture, input=InputView("half"), fusion="mean_logits", train=loss)
     segmenter = train_segmenter(index, masks, settings, state_path=folder / "segmenter.pt", **run)
     predicted = dict(predict_masks(segmenter.model.eval(), index, index.split("val"), settings, None, CPU))
     artifacts = {

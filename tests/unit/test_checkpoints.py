@@ -23,7 +23,8 @@ CHAIN = {"dataset": "shapes", "split": "val", "model": "vit", "explainer": "maps
 
 
 def classifier(path, architecture="resnet38_tiny", **more):
-    return Classifier(architecture=architecture, input={"normalize": "imagenet"}, checkpoint=str(path), **more)
+    given = path if isinstance(path, dict) else str(path)
+    return Classifier(architecture=architecture, input={"normalize": "imagenet"}, checkpoint=given, **more)
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def test_mctformers_and_data_parallels_nesting(tmp_path, name, options):
     section = classifier(tmp_path / "MCTformer.pth", name, options=options)
     model, _ = adopt_checkpoint(section, "m", "voc12", 3)
     assert same(model, tensors)
+
+
+def test_a_subtree_of_a_checkpoint_and_what_was_taken(tmp_path):
+    torch.manual_seed(3)
+    student, teacher = (create_model("resnet38_tiny", 4).state_dict() for _ in range(2))
+    torch.save({"student": student, "teacher": teacher}, tmp_path / "both.pth")
+    model, record = adopt_checkpoint(classifier(tmp_path / "both.pth"), "m", "voc12", 4)
+    assert same(model, teacher) and record["taken"] == "teacher"
+    section = classifier({"path": str(tmp_path / "both.pth"), "subtree": "student"})
+    model, record = adopt_checkpoint(section, "m", "voc12", 4)
+    assert same(model, student) and record["taken"] == "student"
+    assert "its entry student" in checkpoint_note(record)
 
 
 def test_transcams_background_output_is_left_out(tmp_path):

@@ -95,6 +95,15 @@ def test_undefined_maps_have_no_regions(heat):
     assert map_instances(heat) is None
 
 
+def test_a_whole_map_is_one_region_however_many_parts_it_has():
+    heat = np.zeros((4, 6))
+    heat[0, 0], heat[3, 5] = 10, 6
+    ((region, relevance),) = map_instances(heat, whole=True)
+    assert np.argwhere(pixels(region)).tolist() == [[0, 0], [3, 5]]
+    assert relevance == pytest.approx(0.8)  # the mean of 1 and 0.6
+    assert map_instances(np.zeros((3, 3)), whole=True) is None
+
+
 # -- truth -----------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +264,28 @@ def test_undefined_maps_are_counted_and_give_nothing():
     assert scores.result()["undefined_maps"] == 2
 
 
+@pytest.mark.parametrize(("first_iou", "met", "of"), [(0.5, 4, 10), (0.2, 10, 16), (0.65, 1, 7), (0.95, 0, 1)])
+def test_thresholds_begin_at_the_first_overlap(first_iou, met, of):
+    """An overlap of 2/3 meets 0.20, 0.25 .. 0.65."""
+    truth = np.zeros((20, 20), bool)
+    truth[:10, :15] = True
+    scores = InstanceScores(first_iou=first_iou)
+    scores.update("a", heat_of(square((20, 20), 0, 0, 10)), [0], [1.0], [instance(truth)])
+    again = InstanceScores.from_dict(json.loads(json.dumps(scores.to_dict())))
+    assert (again.result()["ap"], again.result()["ar"]) == pytest.approx((met / of, met / of))
+
+
+def test_parts_of_a_whole_map_are_one_instance():
+    """Two objects of 25 pixels under one map: as one instance of 50 pixels it covers each by half, and finds one."""
+    one, two = square((20, 20), 1, 1, 5), square((20, 20), 10, 10, 5)
+    found = {}
+    for whole in (False, True):
+        scores = InstanceScores(whole_maps=whole)
+        given = scores.update("a", heat_of(one | two), [0], [1.0], [instance(one), instance(two)])
+        found[whole] = given, scores.result()["ar"]
+    assert found == {False: (2, 1.0), True: (1, pytest.approx(0.05))}  # of two objects and ten thresholds, one and one
+
+
 def test_pictures_without_truth_or_maps():
     scores = InstanceScores()
     scores.update("none", np.zeros((0, 9, 9)), [], [], [])
@@ -281,6 +312,9 @@ def test_mistakes_are_named():
         InstanceScores(medium=(9, 3))
     with pytest.raises(ParameterError, match="connectivity must be 4 or 8, not 6"):
         InstanceScores(connectivity=6)
+    for wrong in (0.0, 0.52, 1.0):
+        with pytest.raises(ParameterError, match=f"first_iou must be one of 0.05, 0.10 .. 0.95, not {wrong}"):
+            InstanceScores(first_iou=wrong)
     scores = InstanceScores()
     scores.update("a", np.zeros((0, 4, 4)), [], [], [])
     with pytest.raises(DataError, match="'a' was counted before"):
@@ -291,6 +325,8 @@ def test_mistakes_are_named():
         scores.update("c", np.zeros((1, 4, 4)), [0], [3.2], [])
     with pytest.raises(DataError, match="different settings"):
         scores.merge(InstanceScores(connectivity=4))
+    with pytest.raises(DataError, match="different settings"):
+        scores.merge(InstanceScores(whole_maps=True))
     with pytest.raises(DataError, match="'a' was counted twice"):
         scores.merge(scores)
     with pytest.raises(DataError, match="nothing to measure"):
@@ -302,7 +338,7 @@ def test_mistakes_are_named():
     [{"size": [8, 8], "counts": [64]}, [[0, 0, 7, 0, 7, 7]]],
 )
 def test_truth_of_another_size_is_refused(segmentation):
-    with pytest.raises(DataError, match=r"Picture 'a': a true instance of . x . pixels and maps of 4 x 4 differ"):
+    with pytest.raises(DataError, match=r"Image 'a': a true instance of . x . pixels and maps of 4 x 4 differ"):
         InstanceScores().update("a", np.eye(4)[None], [0], [1.0], [Instance(0, segmentation, 64.0)])
 
 

@@ -40,6 +40,15 @@ def test_by_hand():
     assert matrix.pixel_accuracy() == pytest.approx(5 / 8)
 
 
+def test_ratios_to_what_is_found_are_of_the_foreground():
+    """Class one: 3 found, 1 wrong, 2 missed; class two: 2 found, 4 wrong; class three: never found, so left out."""
+    matrix = ConfusionMatrix.from_counts(np.array([[9, 1, 1, 0], [2, 3, 0, 0], [0, 0, 2, 0], [0, 0, 3, 0]]))
+    assert matrix.false_positives_over_true() == pytest.approx((1 / 3 + 4 / 2) / 2)
+    assert matrix.false_negatives_over_true() == pytest.approx((2 / 3 + 0) / 2)
+    lost = ConfusionMatrix.from_counts(np.array([[9, 1], [2, 0]]))
+    assert lost.false_positives_over_true() is lost.false_negatives_over_true() is None
+
+
 def test_conventions_differ_on_a_class_only_predicted():
     matrix = ConfusionMatrix(4)
     matrix.update(np.array([0, 1, 2]), np.array([0, 1, 1]))

@@ -207,7 +207,7 @@ def test_segmentation_of_scaled_tensors(shapes):
     ((image, mask),) = predict_masks(model, shapes, [record], settings, None, CPU)
     assert image == record.image
     assert np.array_equal(mask, expected.numpy())
-    for change in ({"scaling": "picture"}, {"scaling": "cv2_cubic"}, {"rounding": "nearest"}):
+    for change in ({"scaling": "image"}, {"scaling": "cv2_cubic"}, {"rounding": "nearest"}):
         changed = Segmenter.model_validate({**values, **change})
         ((_, other),) = predict_masks(model, shapes, [record], changed, None, CPU)
         assert not np.array_equal(mask, other)

@@ -16,7 +16,7 @@ from seedbed.errors import UserError
 from seedbed.evaluate.classification import predict_scores
 from seedbed.evaluate.erasing import erased_logits, ranks
 from seedbed.evaluate.protocols.measured_shard import run_protocol
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer, Input, Segmenter
 from seedbed.train.segmentation import predict_masks

@@ -1,5 +1,7 @@
 """Class activation maps: their mean is the logit wherever the head averages features."""
 
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
@@ -121,4 +123,32 @@ def test_half_precision_refuses_what_float32_refuses(dtype):
 def test_wrapped_networks_name_the_remedy(wrap, inner):
     model = wrap(timm.create_model("resnet10t", num_classes=4).eval())
     with pytest.raises(UserError, match=rf"wraps the network; explain the network itself: model\.{inner}"):
+        explain(model, torch.zeros(1, 3, 64, 64), [1], "cam")
+
+
+class Task(torch.nn.Module):
+    """As a Lightning module holds its network."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.loss, self.model = torch.nn.CrossEntropyLoss(), model
+
+
+@pytest.mark.parametrize(
+    ("wrap", "inner"),
+    [
+        (lambda m: torch.nn.DataParallel(torch.compile(m)), r"model\.module\._orig_mod"),
+        (torch.optim.swa_utils.AveragedModel, r"model\.module"),
+        (timm.utils.ModelEmaV3, r"model\.module"),
+        (timm.utils.ModelEma, r"model\.ema"),
+        (Task, r"model\.model"),
+        (lambda m: Task(torch.compile(m)), r"model\.model\._orig_mod"),
+        (lambda m: torch.nn.Sequential(torch.nn.Identity(), m), r"model\[1\]"),
+        (lambda m: SimpleNamespace(model=m), r"model\.model"),
+    ],
+)
+def test_whatever_holds_a_network_says_where_it_is_and_is_not_supported(wrap, inner):
+    model = wrap(timm.create_model("resnet10t", num_classes=4).eval())
+    assert not supports(model, "cam")
+    with pytest.raises(UserError, match=rf"{inner}\.$"):
         explain(model, torch.zeros(1, 3, 64, 64), [1], "cam")

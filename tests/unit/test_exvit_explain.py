@@ -7,7 +7,8 @@ from exvit_toys import emha_by_hand, pictures, small
 
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import explain, supports
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.by_layer import maps_by_layer
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer
 
@@ -210,3 +211,9 @@ def test_maps_reach_the_store_with_scales_and_mirrors(shapes):
         assert heat.maps.shape == (len(heat.classes), 48, 48)
         assert np.isfinite(heat.maps).all()
         assert heat.maps.min() >= 0
+
+
+@pytest.mark.parametrize("target", [4, -2])
+def test_layer_by_layer_refuses_classes_that_the_network_lacks(target):
+    with pytest.raises(ParameterError, match=f"no class {target}: the model has 4 classes"):
+        maps_by_layer(small(), pictures(32, 32, count=1), torch.tensor([[0, target]]), "attribute_guided_map")

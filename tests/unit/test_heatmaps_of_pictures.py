@@ -14,7 +14,7 @@ from seedbed.data.index import DataIndex, Record, shard
 from seedbed.data.views import view
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.explain.view_fusion import FUSIONS, fuse_views
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer
@@ -152,7 +152,7 @@ def test_the_predicted_class_of_a_network_that_gives_more(shapes, monkeypatch):
         explained.extend(targets[:, 0].tolist())
         return torch.zeros(*targets.shape, 2, 2)
 
-    monkeypatch.setattr("seedbed.explain.pictures.explain", fake)
+    monkeypatch.setattr("seedbed.explain.dataset_maps.explain", fake)
     found = maps_of(Brightest(), shapes, settings(classes="predicted", batch_size=5))
     channels = [int(read_picture(shapes.root / record.path).mean((0, 1)).argmax()) for record in shapes.records]
     assert [int(heat.classes[0]) for heat in found.values()] == explained == channels
@@ -266,6 +266,6 @@ def test_batches_end_with_their_block(shapes, vit, monkeypatch):
         sizes.append(len(images))
         return explain(model, images, *arguments, **options)
 
-    monkeypatch.setattr("seedbed.explain.pictures.explain", spy)
+    monkeypatch.setattr("seedbed.explain.dataset_maps.explain", spy)
     list(picture_heatmaps(vit, shapes, shapes.records[:7], settings(batch_size=2), CPU, block=3))
     assert sizes == [2, 1, 2, 1, 1]

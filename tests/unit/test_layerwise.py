@@ -16,7 +16,7 @@ from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.evaluate.scoring import score_heatmaps
 from seedbed.explain.by_layer import maps_by_layer
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.params.stages import Scoring
 
 CPU = torch.device("cpu")
@@ -45,7 +45,12 @@ def test_layer_gain_is_a_sweep_a_layer():
     assert scores["background_per_layer"] == [one.threshold for one in best]
     assert scores["best_miou"] == max(scores["miou_per_layer"]) == scores["miou_per_layer"][scores["best_layer"]]
     assert (scores["miou_cam"], scores["images"]) == (cam.miou, 4)
-    for name, rate in (("fp", "false_positive_rate"), ("fn", "false_negative_rate")):
+    for name, rate in (
+        ("fp", "false_positive_rate"),
+        ("fn", "false_negative_rate"),
+        ("fp_over_tp", "false_positives_over_true"),
+        ("fn_over_tp", "false_negatives_over_true"),
+    ):
         expected = [getattr(s.confusions()[b.index], rate)() for s, b in zip(sweeps, best, strict=False)]
         assert scores[f"{name}_per_layer"] == expected
     assert merge_protocol("layerwise", [json.loads(json.dumps(half.to_dict())) for half in halves]) == scores

@@ -1,5 +1,7 @@
 """From heat maps to masks, image by picture: refiners, posteriors for affinity labels, and the random walk."""
 
+import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,13 +10,17 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex
 from seedbed.data.views import view
+from seedbed.data.workers import Workers
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
+from seedbed.io.weights import write_weights
+from seedbed.models import create_model
 from seedbed.params.stages import AffinityLabels, AffinityNetwork, Crf
 from seedbed.refine.affinity_walk import random_walk_refiner
 from seedbed.refine.confident import mean_pool
@@ -25,6 +31,7 @@ from seedbed.refine.mask_making import argmax_refiner, crf_refiner, pseudo_masks
 from seedbed.refine.pairs import affinity_matrix, affinity_offsets
 from seedbed.refine.posteriors import BACKGROUND, confident_posteriors
 from seedbed.refine.random_walk_masks import RandomWalk
+from seedbed.refine.refiners import Given
 from seedbed.refine.resize import at_picture_size
 
 CPU = torch.device("cpu")
@@ -254,6 +261,24 @@ def test_the_random_walk_refiner_by_hand(size, background):
     np.testing.assert_array_equal(found[clear], expected.argmax(0)[clear])
 
 
+@pytest.mark.parametrize("crf", [None, CRF])
+def test_processes_beside_the_network_change_nothing(shapes, crf):
+    settings = RandomWalk(network="n", beta=2, log2_steps=3, alpha=2)
+    refine = random_walk_refiner(settings, network(None), Pairs(3, 4), crf, CPU, 7)
+    rng, records = np.random.default_rng(3), shapes.split("val")[:5]
+    heat = {
+        record.image: HeatMaps(np.arange(number), rng.random((number, *record.size), np.float32), record.size)
+        for number, record in enumerate(records)  # the first has no class
+    }
+    alone = list(pseudo_masks(shapes, records, heat, refine))
+    with Workers(2) as workers:
+        beside = list(pseudo_masks(shapes, records, heat, refine.walk, see=refine.see, workers=workers))
+    assert [image for image, _ in alone] == [image for image, _ in beside] == [record.image for record in records]
+    for (_, one), (_, other) in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(mask.any() for _, mask in alone)
+
+
 def test_the_crf_after_the_walk_sees_a_distribution():
     settings = RandomWalk(network="n", beta=2, log2_steps=2, alpha=2)
     rng = np.random.default_rng(1)
@@ -275,7 +300,7 @@ def test_a_crf_on_labels_sees_only_the_winners(how):
         background=0.45,
         crf="c",
         crf_on="labels",
-        crf_picture=how,
+        crf_image=how,
     )
     rng = np.random.default_rng(2)
     picture = rng.integers(0, 256, (48, 48, 3), np.uint8)
@@ -327,11 +352,40 @@ def test_the_radius_shrinks_on_small_images(size, radius):
     assert float((refine(picture, heat) == expected).mean()) > 0.99
 
 
-def test_an_image_too_small_for_any_radius_is_refused():
-    picture = np.zeros((16, 44, 3), np.uint8)
-    refine = random_walk_refiner(transcam_walk(shrink_radius=True), network(None), Pairs(3, 4), None, CPU, 3)
-    with pytest.raises(DataError, match="4 x 11 cells has no pairs to walk over: needs 5 cells a side"):
-        refine(picture, HeatMaps(np.array([1]), np.zeros((1, 16, 44), np.float32), (16, 44)))
+@pytest.mark.parametrize(
+    ("size", "shrink"), [((16, 44), True), ((44, 16), True), ((8, 100), False), ((12, 16), False), ((1, 1), True)]
+)
+def test_maps_of_an_image_too_small_for_a_pair_stay_as_they_are(size, shrink):
+    """Pairs of radius 3 need 3 x 5 cells of 4 pixels, or 5 x 5 where the radius shrinks."""
+    rng = np.random.default_rng(5)
+    refine = random_walk_refiner(transcam_walk(shrink_radius=shrink), network(None), Pairs(3, 4), None, CPU, 3)
+    heat = HeatMaps(np.array([1]), rng.random((1, *size), np.float32), size)
+    cells = mean_pool(np.concatenate([np.full((1, *size), 0.45), heat.maps.astype(np.float64)]), 4)
+    whole = F.interpolate(torch.from_numpy(cells)[None], scale_factor=4, mode="bilinear")[0].numpy()
+    found = refine(rng.integers(0, 256, (*size, 3), np.uint8), heat)
+    np.testing.assert_array_equal(found, whole.argmax(0)[: size[0], : size[1]])
+
+
+def test_images_too_small_for_a_walk_are_counted_and_named(shapes, tmp_path, caplog):
+    model = create_model("affinitynet_resnet38_tiny")
+    write_weights(tmp_path / "w.safetensors", model.state_dict(), {})
+    sizes, records = ((48, 80), (30, 31), (48, 64), (8, 96)), []
+    for record, size in zip(shapes.records[:4], sizes, strict=True):
+        Image.new("RGB", size[::-1], (90, 60, 30)).save(tmp_path / f"{record.image}.png")
+        records.append(replace(record, path=str(tmp_path / f"{record.image}.png"), size=size))
+    index = DataIndex(shapes.root, shapes.classes, tuple(records))
+    maps = {
+        r.image: HeatMaps(np.array(index.class_indices(r)), np.full((len(r.labels), 6, 6), 0.9), r.size)
+        for r in records
+    }
+    plain = {"architecture": "affinitynet_resnet38_tiny", "input": {"normalize": "imagenet"}, "stride": 8}
+    ready = Given(index, CPU, maps, network=plain, weights=tmp_path / "w.safetensors")
+    make = RandomWalk(network="n", beta=2, log2_steps=2, background=0.45).start(ready)
+    with caplog.at_level(logging.WARNING, logger="seedbed.terminal"):
+        masks = dict(make(records))
+    assert [mask.shape for mask in masks.values()] == [*sizes]
+    assert "3 of 4 images have too few cells of 8 pixels for a random walk" in caplog.text
+    assert caplog.text.rstrip().endswith(", ".join(records[k].image for k in (1, 2, 3)))
 
 
 def test_a_walk_over_a_flat_picture_spreads_evenly(shapes):

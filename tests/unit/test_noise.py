@@ -171,7 +171,7 @@ def test_mistakes_are_named():
         test.update(first_channel, pictures(1), [2], STD)
     with pytest.raises(DataError, match="different settings"):
         test.merge(NoiseRobustness((0.1, 0.5)))
-    with pytest.raises(DataError, match="Picture 0 was counted twice"):
+    with pytest.raises(DataError, match="Image 0 was counted twice"):
         test.merge(measured())
     with pytest.raises(DataError, match="nothing to measure"):
         NoiseRobustness().result()

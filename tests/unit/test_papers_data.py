@@ -55,7 +55,7 @@ FIGURE_KEYS = [
 ]  # fmt: skip
 
 METRICS = {
-    "heatmaps": {"miou", "fp", "fn"},
+    "heatmaps": {"miou", "fp_over_tp", "fn_over_tp"},
     "masks": {"miou"},
     "segmentation": {"miou", "submission"},
     "prediction": {"miou", "submission"},
@@ -66,7 +66,7 @@ METRICS = {
     "abpc": {"lerf", "morf", "abpc"},
     "localization": {"pixel_accuracy", "iou", "dice", "precision", "recall"},
     "instances": {"ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large"},
-    "layerwise": {"best_miou", "miou_per_layer", "fp_per_layer", "fn_per_layer"},
+    "layerwise": {"best_miou", "miou_per_layer", "fp_over_tp_per_layer", "fn_over_tp_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
     "noise": {"cosine_0.05", "cosine_0.1", "cosine_0.2", "cosine_0.4", "rank_correlation_0.2"},
 }  # fmt: skip
@@ -216,7 +216,8 @@ def test_figure_structure(paper, figure):
         if panel["shows"] not in {"image", "truth"}:
             assert "model" in pipeline and pipeline["stage"] in METRICS, panel["label"]
             assert "explainer" in pipeline or pipeline["stage"] == "attention_statistics", panel["label"]
-        if panel["shows"] in {"curve", "bars"}:
+        assert (panel["shows"] == "points") == bool(panel.get("models")) == bool(panel.get("at")), panel["label"]
+        if panel["shows"] in {"curve", "bars", "points"}:
             assert pipeline["metric"] in METRICS[pipeline["stage"]], panel["label"]
             assert panel.get("y") or figure.get("y"), panel["label"]
             assert pipeline["metric"].endswith("_per_layer") == (panel["shows"] == "curve"), panel["label"]

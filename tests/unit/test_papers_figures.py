@@ -7,7 +7,7 @@ from seedbed.errors import ParameterError
 from seedbed.papers import table_cells
 from seedbed.papers.figures import Series, figure_panels, figure_series, missing_of
 from seedbed.papers.tables import Axis, Figure
-from seedbed.params import resolve
+from seedbed.params import Preset, resolve
 from seedbed.plan.describe import figure_notes, footnotes
 
 CURVE = {"shows": "curve", "pipeline": {"stage": "layerwise", "metric": "miou_per_layer"}}
@@ -49,6 +49,38 @@ def test_panels_of_the_same_label_keep_their_own_series():
     assert right.sources == (f"{HEATMAPS}/vit/swept/seed3/layerwise.json",)
 
 
+POINTS = {"label": "a", "shows": "points", "pipeline": {"stage": "heatmaps", "metric": "miou"}, "at": "depth"}
+
+
+def deep(**depths):
+    """The preset with networks of a given depth."""
+    models = {name: {**PRESET.models["vit"].plain(), "options": {"depth": depth}} for name, depth in depths.items()}
+    return Preset.model_validate({**PRESET.plain(), "models": {**PRESET.plain()["models"], **models}})
+
+
+def test_points_are_networks_at_the_place_that_an_option_says():
+    drawn, preset = figure([{**POINTS, "models": ["low", "absent", "high"]}]), deep(low=2, high=9)
+    panels = figure_panels(drawn, preset, LAYOUT)
+    (series,) = figure_series(drawn, panels)
+    files = tuple(f"{HEATMAPS}/{name}/maps/seed{k}/heatmaps.json" for name in ("low", "high") for k in (3, 5))
+    assert (series.places, series.sources, series.seeds) == ((2, 9), files, 2)
+    notes = figure_notes(drawn, panels, preset)
+    assert notes[0].startswith("a: shapes train, networks low, high, each trained at its own place, maps maps (")
+    assert notes[1:3] == [
+        "Points left out: preset 'small' has no model absent.",
+        "Mean ± standard deviation over 2 seeds (3, 5).",
+    ]
+
+
+def test_points_that_stand_nowhere_are_refused_and_lacking_ones_named():
+    lacking = figure([{**POINTS, "models": ["absent"]}])
+    assert missing_of(figure_panels(lacking, PRESET, LAYOUT)) == ("model absent",)
+    with pytest.raises(ParameterError, match=r"figure1, panel 'a': models\.vit\.options has no 'depth'\."):
+        figure_panels(figure([{**POINTS, "models": ["vit"]}]), PRESET, LAYOUT)
+    with pytest.raises(ParameterError, match="points need models"):
+        figure_panels(figure([POINTS]), PRESET, LAYOUT)
+
+
 def test_what_a_figure_lacks_is_named():
     drawn = figure([{"label": "a", **CURVE}, {"label": "b", "shows": "heatmap", "pipeline": {"model": "big"}}])
     assert missing_of(figure_panels(drawn, PRESET, LAYOUT)) == ("model big",)
@@ -79,7 +111,7 @@ def test_notes_of_a_figure():
     assert figure_notes(gallery, figure_panels(gallery, PRESET, LAYOUT), PRESET)[:-1] == [
         "ours by layer: shapes train, network vit, maps maps.",
         "Layers are counted from 1; of more than six, six at equal distances are shown.",
-        "Left out, since they are other people's pictures: SIPE [4].",
+        "Left out, since they are other people's images: SIPE [4].",
         "Seed 3.",
     ]
 

@@ -71,6 +71,10 @@ PRESET = Preset.model_validate(
                 "architecture": "deeplab", "train": TRAIN, "input": INPUT,
                 "scales": [0.5, 1], "flip": True, "crf": "psa",
             },
+            "other_test": {
+                "architecture": "deeplab", "train": TRAIN, "input": INPUT, "trained_as": "deeplab",
+                "scales": [0.5, 1], "flip": True,
+            },
         },
     }
 )  # fmt: skip
@@ -225,6 +229,24 @@ def test_cells_survive_json():
     for cell in table_cells(table(rows), PRESET, LAYOUT):
         assert Cell.from_plain(asdict(cell)) == cell
         assert Cell.from_plain(json.loads(json.dumps(asdict(cell)))) == cell
+
+
+def test_a_segmenter_that_is_trained_as_another_has_its_training_and_scores_of_its_own():
+    found = measured(stage="segmentation", refiner="walk", segmenter="other_test", split="val")
+    assert found.path(LAYOUT, 5) == "results/small/segmenters/shapes/vit/maps/walk/other_test/seed5/val/metrics.json"
+    assert trained_on_the_way(found, PRESET) == {"model": "vit", "network": "net", "segmenter": "deeplab"}
+    history = "results/small/segmenters/shapes/vit/maps/walk/deeplab/seed5/history.csv"
+    assert histories(found, PRESET, LAYOUT, 5)["deeplab"] == history
+    told = describe(found, PRESET)
+    assert "then deeplab (the image's own size, scales 0.5/1 and mirrored, no CRF)" in told
+
+
+def test_a_segmenter_is_trained_as_one_that_is_trained():
+    values = PRESET.plain()
+    for wrong in ("deplab", "other_test"):
+        values["segmenters"]["other_test"]["trained_as"] = wrong
+        with pytest.raises(ParameterError, match=r"segmenters\.other_test\.trained_as: Unknown segmenter that is tr"):
+            Preset.model_validate(values).check_references()
 
 
 def test_histories_of_the_whole_chain():

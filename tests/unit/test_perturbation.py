@@ -262,3 +262,24 @@ def test_what_a_test_cannot_take_is_refused():
         PerturbationTest().update(lambda x: x.mean((1, 2, 3))[:, None], images, maps, torch.tensor([0]), **more)
     with pytest.raises(DataError, match=r"images must be a torch\.Tensor, not ndarray"):
         PerturbationTest().update(lambda x: x.mean((2, 3)), images.numpy(), maps, torch.tensor([0]), **more)
+
+
+@pytest.mark.parametrize(
+    "images", [torch.full((1, 1, 4, 4), 255.0), torch.randn(1, 1, 4, 4), torch.full((1, 1, 4, 4), math.nan)]
+)
+def test_images_out_of_their_range_are_refused(images):
+    """Grey levels up to 255, normalised images and NaN gave an area all the same."""
+    for test in (PerturbationTest(), AreaBetweenCurves()):
+        with pytest.raises(DataError, match=r"must lie in \[0, 1\], before normalising; these lie in"):
+            test.update(Brightness().eval(), images, torch.rand(1, 4, 4), torch.tensor([1]), **ONE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_are_cast_to_what_the_network_computes_in(dtype):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
+    images, maps, label = torch.rand(1, 1, 4, 4), torch.rand(1, 4, 4), torch.tensor([1])
+    one, other = AreaBetweenCurves(), AreaBetweenCurves()
+    one.update(network, images, maps, label, **ONE)
+    other.update(network.to(dtype), images, maps, label, **ONE)
+    assert other.result()["abpc"] == pytest.approx(one.result()["abpc"], abs=0.02)

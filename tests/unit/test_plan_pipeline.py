@@ -42,6 +42,31 @@ def test_a_random_walk_reads_its_maps_and_the_network_that_was_trained_on_the_sa
     }
 
 
+@pytest.mark.parametrize(("dataset", "stored"), [("coco14", "trainaug"), ("cub200", "trainaug"), ("voc12", "train")])
+def test_images_that_are_train_and_trainaug_are_explained_once(dataset, stored):
+    names = {**CHAIN, "dataset": dataset, "model": "exvit", "explainer": "attribute_guided_map", "split": "train"}
+    job, made = SimpleNamespace(**names, refiner="psa_crf", scatteritem="2-of-16"), pipeline("paper").inputs
+    maps, masks = (f"results/paper/{kind}/{dataset}/{stored}/exvit" for kind in ("heatmaps", "masks"))
+    assert made.score_heatmaps(job)["heatmaps"][1] == f"{maps}/attribute_guided_map/seed0/2-of-16.h5"
+    assert made.random_walk(job)["heatmaps"] == f"{maps}/attribute_guided_map/seed0/2-of-16.h5"
+    assert made.score_pseudo_masks(job)["masks"][0] == f"{masks}/attribute_guided_map/psa_crf/seed0/1-of-16.zip"
+    measured = SimpleNamespace(**names, protocol="noise")  # of its own split, as it stores no maps
+    assert f"heatmaps/{dataset}/train/" in made.merge_protocol(measured)["shards"][0]
+
+
+@pytest.mark.parametrize(("lists", "stored"), [(("train", "val"), "trainaug"), (("train", "trainaug", "val"), "train")])
+def test_own_images_are_explained_once_unless_a_longer_list_trains(tmp_path, lists, stored):
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "Annotations").mkdir()
+    for name in lists:
+        (tmp_path / f"ImageSets/Main/{name}.txt").write_text("one\n")
+    made = pipeline(dataset=str(tmp_path))
+    names = {**CHAIN, "dataset": f"own_{tmp_path.name}", "split": "train"}
+    assert f"/{stored}/" in made.inputs.score_heatmaps(SimpleNamespace(**names))["heatmaps"][0]
+    assert "/val/" in made.inputs.score_heatmaps(SimpleNamespace(**{**names, "split": "val"}))["heatmaps"][0]
+
+
 def test_ground_truth_as_masks_reads_the_data_set_alone():
     job = SimpleNamespace(
         dataset="shapes", split="trainaug", model="none", explainer="none", refiner="truth", seed="0",
@@ -53,6 +78,16 @@ def test_ground_truth_as_masks_reads_the_data_set_alone():
     assert given["background"](job) is None and given["crf"](job) is None
     masks = pipeline().inputs.train_segmenter(job)["masks"]
     assert masks == ["results/demo/masks/shapes/trainaug/none/none/truth/seed0/1-of-1.zip"]
+
+
+def test_a_network_tested_in_another_way_is_the_one_that_was_trained():
+    names = {"split": "val", "refiner": "affinitynet", "scatteritem": "1-of-1"}
+    job = path(segmenter="deeplab_v2_resnet38_multi_scale", **names)
+    chain = "shapes/vit_hybrid/vit_affinity_cues/affinitynet"
+    weights = f"results/demo/segmenters/{chain}/deeplab_v2_resnet38/seed0/model.safetensors"
+    assert pipeline().inputs.segment(job)["weights"] == weights
+    assert pipeline().inputs.segment(path(segmenter="deeplab_v2_resnet38", **names))["weights"] == weights
+    assert pipeline().parameters.segment()["segmenter"](job)["scales"] == [0.75, 1.0, 1.25]
 
 
 SINGLE = SimpleNamespace(

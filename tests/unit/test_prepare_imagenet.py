@@ -5,7 +5,7 @@ import pytest
 from mini_archives import imagenet_boxes, imagenet_devkit, imagenet_val, into_raw, mat
 
 from seedbed.data.index import Box, read_index, write_index
-from seedbed.data.published.imagenet import BOXES, DEVKIT, EXPECTED, PICTURES, prepare_imagenet, read_synsets
+from seedbed.data.published.imagenet import BOXES, DEVKIT, EXPECTED, IMAGES, prepare_imagenet, read_synsets
 from seedbed.errors import DataError
 
 # Numbers of the devkit do not follow the order of WordNet ids; inner nodes come after the classes.
@@ -55,7 +55,7 @@ def test_pictures_and_labels(raw, workers):
     assert [index.class_indices(record) for record in index.records] == [(2,), (1,), (1,), (3,), (0,)]
     first = index.records[0]
     assert (first.image, first.size, first.boxes) == ("ILSVRC2012_val_00000001", (10, 20), ())
-    assert first.path == f"{PICTURES}/ILSVRC2012_val_00000001.JPEG" and first.mask is None
+    assert first.path == f"{IMAGES}/ILSVRC2012_val_00000001.JPEG" and first.mask is None
     write_index(index)
     assert read_index(raw) == index
 
@@ -75,8 +75,8 @@ def test_pictures_may_lie_in_folders_of_their_classes(tmp_path):
         imagenet_devkit=imagenet_devkit(tmp_path / "d.tar.gz", SYNSETS, TRUTH),
     )
     index = prepare_imagenet(raw, **COUNTS, workers=1)
-    assert index.records[3].path == f"{PICTURES}/n03590841/ILSVRC2012_val_00000004.JPEG"
-    twin = raw / PICTURES / "ILSVRC2012_val_00000004.JPEG"
+    assert index.records[3].path == f"{IMAGES}/n03590841/ILSVRC2012_val_00000004.JPEG"
+    twin = raw / IMAGES / "ILSVRC2012_val_00000004.JPEG"
     twin.write_bytes((raw / index.records[3].path).read_bytes())
     with pytest.raises(DataError, match=r"holds ILSVRC2012_val_00000004\.JPEG twice"):
         prepare_imagenet(raw, **COUNTS, workers=1)
@@ -94,7 +94,7 @@ def test_what_does_not_match_is_named(raw, tmp_path):
     into_raw(raw, imagenet_val_boxes=imagenet_boxes(tmp_path / "c.tgz", strange))
     with pytest.raises(DataError, match=r"00000001\.xml: Unknown WordNet id 'n99999999'"):
         prepare_imagenet(raw, **COUNTS, workers=1)
-    (raw / PICTURES / "ILSVRC2012_val_00000002.JPEG").unlink()
+    (raw / IMAGES / "ILSVRC2012_val_00000002.JPEG").unlink()
     with pytest.raises(DataError, match="4 images for 5 labels of the devkit; ILSVRC2012_val_00000002 has one only"):
         prepare_imagenet(raw, **COUNTS, workers=1)
     assert (raw / BOXES).is_dir()

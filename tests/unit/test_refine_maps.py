@@ -178,3 +178,10 @@ def test_a_peak_a_hair_above_one_leaves_no_background():
     cams = np.array([[[1.000001, 0.5]]], np.float32)
     for maps in (cams, torch.from_numpy(cams)):
         assert np.asarray(with_background(maps, 1.5))[0, 0].tolist() == pytest.approx([0, 0.5**1.5])
+
+
+def test_an_undefined_map_has_no_power_background():
+    maps = np.array([[[0.5, np.nan]]], np.float32)
+    for kind in (maps, torch.from_numpy(maps)):
+        with pytest.raises(DataError, match=r"must lie in 0\.\.1 for a power background"):
+            with_background(kind, 4)

@@ -60,7 +60,7 @@ def test_the_schema_holds_what_is_declared():
     walk = section(kind="random_walk", network="n", beta=8, log2_steps=3, alpha=4)
     assert walk.plain() == {
         "kind": "random_walk", "network": "n", "beta": 8.0, "log2_steps": 3, "alpha": 4.0, "background": None,
-        "crf": None, "crf_on": "scores", "crf_picture": "own", "crf_extent": "image", "shrink_radius": False,
+        "crf": None, "crf_on": "scores", "crf_image": "own", "crf_extent": "image", "shrink_radius": False,
     }  # fmt: skip
     assert build_refiner(walk.plain()).beta == 8
     for wrong, message in (

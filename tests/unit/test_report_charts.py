@@ -23,8 +23,8 @@ FILES = {
 
 
 def bar(label="ours", **more):
-    values = {"axes": "(a)", "metric": "miou", "sources": ("0.json", "1.json"), **more}
-    return Series(label=label, shows="bars", x=LAYER, y=MIOU, **values)
+    values = {"shows": "bars", "axes": "(a)", "metric": "miou", "sources": ("0.json", "1.json"), **more}
+    return Series(label=label, x=LAYER, y=MIOU, **values)
 
 
 def curve(label="ours", y=DISTANCE, **more):
@@ -45,6 +45,21 @@ def test_numbers_are_means_over_seeds_in_the_axis_unit():
     assert three.means[:2] == pytest.approx((30, 50))
     assert math.isnan(three.means[2])
     assert three.level == pytest.approx(70)
+
+
+def test_points_stand_at_their_places_with_the_spread_of_their_seeds():
+    files = {name: {"miou": value} for name, value in zip("abcd", (0.5, 0.7, 0.2, 0.4), strict=True)}
+    points = bar(shows="points", sources=tuple("abcd"), places=(1.0, 6.0))
+    (one,) = filled(points, files=files)
+    assert (one.xs, points.seeds) == ((1, 6), 2)
+    assert one.means == pytest.approx((60, 30))
+    assert one.deviations == pytest.approx((statistics.stdev([50, 70]), statistics.stdev([20, 40])))
+    assert [(row["x"], row["value"], row["seeds"]) for row in chart_rows([one])] == [("1", "60", "2"), ("6", "30", "2")]
+    assert Series.from_plain(points.plain()) == points
+    moved = filled(bar(shows="points", sources=tuple("abcd"), places=(1.0, 5.0)), files=files)
+    assert draw_chart([one], "svg") != draw_chart(moved, "svg")
+    with pytest.raises(UserError, match=r"a: 'miou' is \[1\], but one number is drawn"):
+        filled(points, files={**files, "a": {"miou": [1]}})
 
 
 def test_rows_name_every_number_drawn():

@@ -14,7 +14,7 @@ from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import Record
 from seedbed.data.normalise import normalise
 from seedbed.explain.attention_cams import patch_attention
-from seedbed.explain.pictures import picture_heatmaps
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.weights import write_weights
 from seedbed.models import create_model
@@ -24,7 +24,7 @@ from seedbed.report.gallery import (
     Heat,
     Histogram,
     Masks,
-    Picture,
+    Original,
     Row,
     Section,
     Truth,
@@ -95,7 +95,7 @@ def test_columns(shapes):
     record = shapes.records[0]
     picture = read_picture(shapes.root / record.path)
     masks, heat = truths(shapes), {record.image: ramp()}
-    np.testing.assert_array_equal(Picture().draw(row(shapes)), picture)
+    np.testing.assert_array_equal(Original().draw(row(shapes)), picture)
     np.testing.assert_array_equal(Truth().draw(row(shapes)), overlay_mask(picture, masks[record.image]))
     np.testing.assert_array_equal(Masks("m", masks).draw(row(shapes)), overlay_mask(picture, masks[record.image]))
     shown = overlay_heatmap(picture, strongest(ramp(), None) / 2)
@@ -109,7 +109,7 @@ def test_columns(shapes):
 
 def test_a_picture_without_ground_truth_is_darkened(shapes):
     bare = Row(shapes, replace(shapes.records[0], mask=None, boxes=()), None)
-    np.testing.assert_array_equal(Truth().draw(bare), bare.picture() // 4)
+    np.testing.assert_array_equal(Truth().draw(bare), bare.image() // 4)
 
 
 @pytest.mark.parametrize("values", [0.0, np.nan, -1.0])
@@ -118,7 +118,7 @@ def test_maps_that_say_nothing_are_drawn(shapes, column, values):
     drawn = column("maps", maps(shapes, values)).draw(row(shapes))
     if column is Heat:
         flat = np.full((48, 48), np.nan if np.isnan(values) else 0.0)
-        np.testing.assert_array_equal(drawn, overlay_heatmap(row(shapes).picture(), flat))
+        np.testing.assert_array_equal(drawn, overlay_heatmap(row(shapes).image(), flat))
 
 
 @pytest.mark.parametrize("column", [Heat, Histogram])
@@ -165,7 +165,7 @@ def decoded(png):
 
 
 def test_a_gallery_is_a_picture_and_the_same_each_time(shapes):
-    columns = [Picture(), Heat("maps", maps(shapes)), Masks("masks", truths(shapes))]
+    columns = [Original(), Heat("maps", maps(shapes)), Masks("masks", truths(shapes))]
     section = Section("", rows_of(shapes, shapes.split("val"), 2), columns)
     png = draw_gallery([section])
     assert png == draw_gallery([section])
@@ -210,7 +210,7 @@ def test_rows_of_subjects(shapes):
 
 def test_sections_interleave_picture_by_picture(shapes):
     rows = rows_of(shapes, shapes.split("val"), 2)
-    one, other = (Section(label, rows, [Picture()]) for label in ("a", "b"))
+    one, other = (Section(label, rows, [Original()]) for label in ("a", "b"))
     found = interleave([one, other])
     assert [(section.label, section.rows) for section in found] == [
         ("a", [rows[0]]), ("b", [rows[0]]), ("a", [rows[1]]), ("b", [rows[1]]),
@@ -219,10 +219,10 @@ def test_sections_interleave_picture_by_picture(shapes):
 
 def test_sections_may_differ_in_their_columns(shapes):
     rows = rows_of(shapes, shapes.split("val"), 1)
-    wide = Section("", rows, [Picture("a"), Picture("b"), Picture("c")])
-    narrow = Section("", rows, [Picture("d")])
+    wide = Section("", rows, [Original("a"), Original("b"), Original("c")])
+    narrow = Section("", rows, [Original("d")])
     assert decoded(draw_gallery([wide, narrow])).std() > 10
-    same = draw_gallery([wide, wide._replace(columns=[Picture("a"), Picture("b"), Picture("d")])])
+    same = draw_gallery([wide, wide._replace(columns=[Original("a"), Original("b"), Original("d")])])
     assert same != draw_gallery([wide, wide])
 
 
@@ -261,7 +261,7 @@ def test_columns_by_layer(shapes, tmp_path):
     ((_, heat),) = picture_heatmaps(model, shapes, [row.record], alone, torch.device("cpu"))
     shown = section.columns[2].maps[row.record.image]
     np.testing.assert_allclose(strongest(shown, None), strongest(heat, None), atol=1e-5)
-    view = normalise(torch.from_numpy(row.picture().copy()).permute(2, 0, 1), "imagenet")[None]
+    view = normalise(torch.from_numpy(row.image().copy()).permute(2, 0, 1), "imagenet")[None]
     np.testing.assert_allclose(
         section.columns[5].matrices[row.record.image], patch_attention(model, view)[1][0].numpy(), atol=1e-5
     )
@@ -301,7 +301,8 @@ def test_true_boxes_are_framed_where_there_is_no_mask(shapes):
 def test_a_gallery_of_heat_maps_has_a_colour_bar(shapes):
     rows = rows_of(shapes, shapes.records, 1)
     heights = [
-        decoded(draw_gallery([Section("", rows, [column])])).shape[0] for column in (Picture(), Heat("h", maps(shapes)))
+        decoded(draw_gallery([Section("", rows, [column])])).shape[0]
+        for column in (Original(), Heat("m", maps(shapes)))
     ]
     assert heights[1] > heights[0]
 
@@ -311,7 +312,7 @@ def test_truth_of_a_row_with_a_class_is_that_class(shapes):
     mask = truths(shapes)[record.image]
     for label in shapes.class_indices(record):
         row = Row(shapes, record, label)
-        expected = overlay_mask(row.picture(), np.where(mask == label + 1, mask, 0))
+        expected = overlay_mask(row.image(), np.where(mask == label + 1, mask, 0))
         np.testing.assert_array_equal(Truth().draw(row), expected)
 
 

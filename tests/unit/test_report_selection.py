@@ -16,7 +16,7 @@ from seedbed.io.heatmaps import HeatMaps, HeatMapStore, write_heatmaps
 from seedbed.io.masks import MaskStore, encode_mask, write_masks
 from seedbed.papers.plan import Cell, MaskMeasurement
 from seedbed.papers.tables import Table
-from seedbed.report.gallery import Heat, Masks, Picture, Row, Section, Truth
+from seedbed.report.gallery import Heat, Masks, Original, Row, Section, Truth
 from seedbed.report.layers import LARGEST, open_images
 from seedbed.report.selection import cell_intervals, measured_backgrounds, pick, score_panels, shown_scores
 
@@ -131,7 +131,7 @@ def decoded(uri):
 def test_layers_keep_colours_and_are_clear_where_there_is_background(split):
     rows = [Row(split, record, None) for record in split.records[:2]]
     columns = [
-        Picture(),
+        Original(),
         Truth(),
         Heat("maps", HeatMapStore([split.root / "maps.h5"])),
         Masks("masks", MaskStore([split.root / "masks.zip"])),

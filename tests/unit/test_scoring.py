@@ -57,6 +57,9 @@ def test_masks_by_hand(index):
     # Wrongly given to and missed of each class, over its union, averaged over all four classes.
     assert found["fp"] == pytest.approx((1 / 7 + 2 / 6 + 0) / 4)
     assert found["fn"] == pytest.approx((2 / 7 + 1 / 6 + 1 / 4) / 4)
+    # The same over what is found of the two classes that are found, cats and dogs.
+    assert found["fp_over_tp"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["fn_over_tp"] == pytest.approx((1 / 3 + 1 / 3) / 2)
 
 
 @pytest.mark.parametrize(("convention", "count"), [("all_classes", 4), ("in_truth", 3), ("in_either", 3)])

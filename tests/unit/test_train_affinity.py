@@ -1,10 +1,12 @@
 """Affinity networks: what they are taught, and how."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from seedbed.data.images import read_mask, read_picture
 from seedbed.data.index import DataIndex
@@ -105,6 +107,43 @@ def test_padding_is_black_and_undecided(shapes):
     assert int(padded.sum()) >= 64 * 64 - 48 * 48
     cells = padded.reshape(16, 4, 16, 4).permute(0, 2, 1, 3).flatten(2).all(-1)
     assert (label[cells] == 255).all()
+
+
+@pytest.mark.parametrize("rule", ["psa", "vit_affinity", "transcam"])
+def test_an_image_too_small_for_a_pair_is_laid_on_black(shapes, rule):
+    """16 x 20 pixels are 4 x 5 cells: a margin of 4 cells around them, undecided whatever the rule, gives all pairs."""
+    record = shapes.records[0]
+    labels = {"crf": "c", "alpha_low": 4, "alpha_high": 32, "rule": rule}
+    given = settings({"augment": [{"resize": [16, 20]}]}, labels=labels)
+    pixels, label = pictures(shapes, given)[0, 3]
+    assert pixels.shape == (3, 32, 52) and label.shape == (8, 13)
+    inner = torch.zeros(8, 13, dtype=torch.bool)
+    inner[:4, 4:9] = True
+    assert (label[~inner] == 255).all() and (label[inner] != 255).any()
+    outer = ~inner.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    assert (pixels[:, outer] == -1).all() and (pixels[:, ~outer] != -1).any()
+    assert record.labels and sum(int(part.sum()) for part in affinity_labels(label, 5)) > 0
+
+
+def test_images_of_several_sizes_share_a_batch_after_a_crop_alone(shapes, tmp_path):
+    sizes = dict(
+        zip((record.image for record in shapes.records), ((48, 48), (20, 31), (40, 24), (8, 8)) * 99, strict=False)
+    )
+    for image, size in sizes.items():
+        path = shapes.root / next(record.path for record in shapes.records if record.image == image)
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        Image.open(path).resize(size[::-1]).save(tmp_path / path.name)
+    records = tuple(replace(r, path=str(tmp_path / Path(r.path).name), size=sizes[r.image]) for r in shapes.records)
+    index, stores = DataIndex(shapes.root, shapes.classes, records), posteriors(shapes)
+
+    def trained(name, **changes):
+        given = settings(changes, architecture="affinitynet_resnet38_tiny", stride=8)
+        return train(index, given, tmp_path / name, stores).history.rows
+
+    assert trained("a", augment=[{"crop": 48}]) and trained("b", augment=[], batch_size=1)
+    for workers in (0, 1):
+        with pytest.raises(DataError, match=r"^Images of \d+ x \d+ and of \d+ x \d+ pixels cannot share.*crop: 96"):
+            trained("c", augment=[], loader_workers=workers)
 
 
 def test_colours_change_the_picture_alone(shapes):

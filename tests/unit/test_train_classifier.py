@@ -136,6 +136,12 @@ def test_single_labels_are_required_where_the_loss_needs_them(shapes, tmp_path):
     assert train(single, settings({"loss": "cross_entropy", "epochs": 1}), tmp_path).history.rows
 
 
+def test_a_network_of_another_size_than_its_training_images(shapes, tmp_path):
+    given = settings({}, options={**OPTIONS, "img_size": [32, 64]})
+    with pytest.raises(ParameterError, match=r"vit_tiny_patch16_224: Input height.*resize: \[96, 96\]"):
+        train(shapes, given, tmp_path)
+
+
 def test_settings_without_training(shapes, tmp_path):
     with pytest.raises(ParameterError, match="vit_tiny_patch16_224: has no section `train`"):
         train(shapes, settings(), tmp_path)

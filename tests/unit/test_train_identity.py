@@ -31,7 +31,7 @@ def identity(kind, train=None, **changes):
         ("affinity", {"labels": {**LABELS, "crf": "of another name", "alpha_low": 3}}),
         ("affinity", {"weights": "classifier", "classifier": "another_name"}),
         ("segmentation", {"scales": [0.5, 1.0], "flip": True, "fusion": "max_probability"}),
-        ("segmentation", {"crf": "any", "crf_picture": "rebuilt", "scaling": "tensor", "rounding": "down"}),
+        ("segmentation", {"crf": "any", "crf_image": "rebuilt", "scaling": "tensor", "rounding": "down"}),
         ("segmentation", {"per_dataset": {"coco14": {"train": {"epochs": 9}}}}),
     ],
 )

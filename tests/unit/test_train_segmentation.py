@@ -8,6 +8,7 @@ from torch import nn
 
 from seedbed.data.images import read_mask, read_picture
 from seedbed.data.views import view
+from seedbed.data.workers import Workers
 from seedbed.errors import DataError
 from seedbed.io.masks import MaskStore, write_masks
 from seedbed.io.weights import write_weights
@@ -107,6 +108,16 @@ def test_the_crf_sees_picture_and_probabilities(shapes):
     ((_, found),) = predict_masks(Colours(), shapes, [record], settings(), CRF, CPU)
     expected = dense_crf_labels(picture, expected_probabilities(picture, [1.0], False), CRF)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_crf_in_processes_beside_the_network_changes_nothing(shapes):
+    records = shapes.split("val")[:4]
+    alone = dict(predict_masks(Colours(), shapes, records, settings(), CRF, CPU))
+    with Workers(2) as workers:
+        beside = list(predict_masks(Colours(), shapes, records, settings(), CRF, CPU, workers))
+    assert [image for image, _ in beside] == [record.image for record in records]
+    for image, mask in beside:
+        np.testing.assert_array_equal(mask, alone[image])
 
 
 def test_a_squashed_input_gives_a_mask_of_the_pictures_size(shapes):

@@ -144,7 +144,7 @@ def test_positions_on_another_grid_are_resized_bicubically():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: {**s, "dist_token": torch.zeros(1, 1, 12)}, "distillation"),
+        (lambda s: {**s, "dist_token": torch.zeros(1, 1, 12)}, "15 patch positions"),
         (lambda s: {k: t for k, t in s.items() if k != "pos_embed"}, "lack pos_embed"),
         (lambda s: {**s, "pos_embed": s["pos_embed"][:, :-1]}, "15 patch positions"),
         (lambda s: {k: t for k, t in s.items() if k != "norm.bias"}, r"1 missing: norm\.bias"),

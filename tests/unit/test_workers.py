@@ -1,6 +1,9 @@
 """Work by several processes: in order, bounded ahead, errors raised, a dead process noticed."""
 
 import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +72,20 @@ def test_an_error_is_raised_where_the_results_are_read(count):
 def test_a_process_that_dies_is_noticed():
     with pytest.raises(UserError, match="One of 2 worker processes died"), Workers(2) as pool:
         list(pool.map(die_at_seven, range(20), chunk=2))
+
+
+def test_processes_end_with_one_that_is_killed():
+    """A parent that is killed cannot end its workers; they see that it is gone."""
+    reading, writing = os.pipe()
+    parent = os.fork()
+    if not parent:
+        with Workers(2) as pool:
+            os.write(writing, f"{next(iter(pool.map(identify, range(4), chunk=1)))}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(parent, 0)
+    worker = int(os.read(reading, 20))
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists() or "\tZ" in Path(f"/proc/{worker}/status").read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"worker {worker} still lives")

@@ -96,7 +96,7 @@ def test_a_file_put_in_place_is_used_whatever_its_date(tmp_path):
 def test_forced_and_deleted_runs_leave_archives_and_need_no_publisher(placed):
     workdir, options = placed
     archives, raw = states(workdir / "data/archives"), states(workdir / "data/voc12/raw")
-    for forced in (("-R", *RULES), ("--forceall",), ("--delete-all-output",), ()):
+    for forced in (("--forceall",), ("--delete-all-output",), ()):
         done = run(workdir, *options, *forced, "--", INDEX, micro=False)
         assert done.returncode == 0, done.stdout[-3000:]
         assert states(workdir / "data/archives") == archives, forced
@@ -220,7 +220,7 @@ def test_a_folder_of_yours_is_linked_and_never_touched(tmp_path, voc):
         shutil.copytree(unpack(archive, tmp_path / source, progress=False), mine, dirs_exist_ok=True)
     before = states(mine)
     options = ("--config", "preset=paper", f"voc12={mine}", f"sources={table}", COUNTS)
-    for forced in ((), ("-R", *RULES), ("--delete-all-output",), ("--forceall",)):
+    for forced in ((), ("--delete-all-output",), ("--forceall",)):
         done = run(workdir, *options, *forced, "--", INDEX, micro=False)
         assert done.returncode == 0, done.stdout[-3000:]
         assert states(mine) == before

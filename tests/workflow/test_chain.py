@@ -64,7 +64,7 @@ def test_report_says_it_is_the_demo_and_opens_offline(finished):
 def test_the_command_behind_a_number_makes_its_file_and_no_other(copy_of_finished):
     page = html.unescape((copy_of_finished / f"{TABLE}.html").read_text())
     commands = [shlex.split(text) for text in re.findall(r'<pre [^>]*aria-label="Command[^>]*>(.*?)</pre>', page)]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         assert command[:5] == ["snakemake", "--cores", "all", "--configfile", "tests/workflow/micro.yaml"]
         *options, dashes, path = command[5:]
@@ -120,6 +120,17 @@ def test_runtime_of_a_rule_is_no_reason_to_run_it(copy_of_finished):
     assert "Nothing to be done" in planned.stdout
 
 
+def test_number_of_shards_changes_no_score(copy_of_finished, finished):
+    maps = "results/demo/heatmaps/shapes/val/vit_hybrid/vit_affinity_cues/seed0/heatmaps.json"
+    predicted = "results/demo/segmenters/shapes/none/none/truth/deeplab_v1_resnet38/seed0/val/metrics.json"
+    done = run(copy_of_finished, "--config", "shards=3", "--", maps, predicted)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert {"explain": 3, "segment": 3}.items() <= jobs_of(done.stdout).items()
+    for name in (maps, predicted):
+        assert (copy_of_finished / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.slow
 def test_number_of_shards_changes_no_table(finished, tmp_path):
     done = run(tmp_path, "--config", "shards=3", "--", f"{TABLE}.csv")
     assert done.returncode == 0, done.stdout[-4000:]

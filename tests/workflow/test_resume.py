@@ -13,7 +13,7 @@ from snakemake_runs import PATIENCE, command, environment, run
 
 pytestmark = pytest.mark.workflow
 CLASSIFIER = "results/demo/classifiers/shapes/vit_hybrid/seed0"
-LONG = "models__vit_hybrid__train__epochs=30"
+LONG = "models__vit_hybrid__train__epochs=15"
 
 
 def killed_when(ready, workdir, *arguments):
@@ -35,10 +35,10 @@ def killed_when(ready, workdir, *arguments):
 
 
 def test_a_shard_killed_in_the_middle_goes_on_inside_it(copy_of_finished):
-    """The CRF takes a second an image here, and a shard holds six."""
+    """The CRF takes half a second an image here, and a shard holds six."""
     (shard,) = copy_of_finished.glob("results/demo/affinity/**/low/1-of-2.h5")
     target = str(shard.relative_to(copy_of_finished))
-    slow = ("--config", "crf__small__iterations=1500", "--", target)
+    slow = ("--config", "crf__small__iterations=600", "--", target)
 
     def kept():
         return next(shard.parent.glob(f".{shard.name}.unfinished-*"), None)

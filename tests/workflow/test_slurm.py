@@ -134,6 +134,25 @@ def test_what_is_submitted_on_a_site_that_wants_gres(tmp_path):
 
 
 @needs_slurm
+def test_a_cancelled_job_is_submitted_again(slurm, finished, copy_of_finished):
+    workdir, first = without_heatmaps(copy_of_finished), "1-of-2"
+    asked = ["--config", "resources__explain={threads: 3, gpu: 1, mem_mb: 1500, runtime: 10}"]
+    with started(slurm, workdir, *asked, target=f"{HEATMAPS}/{first}.h5") as run:
+        wait_for(lambda: jobs_of(slurm, workdir, first, "RUNNING"), 300, run)
+        (cancelled,) = jobs_of(slurm, workdir, first)
+        assert cancelled["Partition"] == "main" and cancelled["NumCPUs"] == "3"
+        assert cancelled["MinMemory"] == "1500M" and cancelled["TimeLimit"] == "10:00"
+        assert re.search(r"gpu:1$", cancelled["tres-per-job"]), cancelled
+        slurm.call("scancel", cancelled["JobID"])
+        assert run.wait(600) == 0, run.printed()[-4000:]
+    assert [job["State"] for job in jobs_of(slurm, workdir, first)] == ["CANCELLED", "COMPLETED"]
+    name = f"{HEATMAPS}/{first}.h5"
+    assert (workdir / name).read_bytes() == (finished / name).read_bytes()
+
+
+@needs_slurm
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_cancelled_job_a_hanging_job_and_a_restarted_controller(slurm, finished, copy_of_finished):
     """Two shards: one is cancelled, one hangs until its time is over, and meanwhile the controller restarts."""
     workdir, (first, second) = without_heatmaps(copy_of_finished), ("1-of-2", "2-of-2")

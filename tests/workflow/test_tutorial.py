@@ -24,8 +24,8 @@ ADDITIONS = {
 }  # fmt: skip
 """Section -> what it touches: the table "How to add" of docs/architecture.md."""
 INVENTORIES = (
-    *("clean", "explain_beyond", "explain_call", "explanations_page", "layers", "library_names", "measurements"),
-    *("models_registry", "packaging", "paper_preset", "papers_data", "params_like", "plan_checks", "plan_code"),
+    *("explain_beyond", "explain_call", "explanations_page", "layers", "library_names", "measurements"),
+    *("models_registry", "paper_preset", "papers_data", "params_like", "plan_checks", "plan_code"),
     *("plan_paper_checks", "refiners", "schemas", "security", "sources"),
 )
 """Tests that read what is registered, or the files of parameters, papers and sources."""

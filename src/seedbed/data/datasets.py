@@ -22,7 +22,7 @@ SampleKey = tuple[int, int]
 
 
 class LabelledPictures(Dataset):
-    """Pictures with multi-hot labels: ``(float32 [3, H, W], float32 [C])``; a transform must normalise.
+    """Images with multi-hot labels: ``(float32 [3, H, W], float32 [C])``; a transform must normalise.
 
     With ``views=2`` a sample is ``(view, other view, labels)``, each view augmented on its own.
     """
@@ -36,15 +36,15 @@ class LabelledPictures(Dataset):
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, ...]:
         position, seed = key
         record = self.records[position]
-        picture = _as_image(read_picture(self.index.root / record.path))
+        image = _as_image(read_picture(self.index.root / record.path))
         labels = torch.zeros(len(self.index.classes))
         labels[list(self.index.class_indices(record))] = 1
         with seeded(seed):
-            return (*(self.transform(picture).as_subclass(Tensor) for _ in range(self.views)), labels)
+            return (*(self.transform(image).as_subclass(Tensor) for _ in range(self.views)), labels)
 
 
 class MaskedPictures(Dataset):
-    """Pictures with masks: ``(float32 [3, H, W], int64 [H, W])``; masks come from ``masks`` by image id."""
+    """Images with masks: ``(float32 [3, H, W], int64 [H, W])``; masks come from ``masks`` by image id."""
 
     def __init__(
         self, index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray], transform: Callable
@@ -65,12 +65,12 @@ class MaskedPictures(Dataset):
 
     def _sample(self, position: int, seed: int) -> tuple[Tensor, Tensor]:
         record = self.records[position]
-        picture = read_picture(self.index.root / record.path)
+        image = read_picture(self.index.root / record.path)
         mask = self.masks[record.image]
-        if mask.shape != picture.shape[:2]:
-            raise DataError(f"{record.path}: the mask is {mask.shape}, its image {picture.shape[:2]}.")
+        if mask.shape != image.shape[:2]:
+            raise DataError(f"{record.path}: the mask is {mask.shape}, its image {image.shape[:2]}.")
         with seeded(seed):
-            pixels, labels = self.transform(_as_image(picture), tv_tensors.Mask(torch.from_numpy(mask)))
+            pixels, labels = self.transform(_as_image(image), tv_tensors.Mask(torch.from_numpy(mask)))
         return pixels.as_subclass(Tensor), labels.as_subclass(Tensor).long()
 
 
@@ -145,8 +145,8 @@ def sample_seed(seed: int, epoch: int, position: int) -> int:
     return int(np.random.SeedSequence((seed, epoch, position)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _as_image(picture: np.ndarray) -> tv_tensors.Image:
-    return tv_tensors.Image(torch.from_numpy(picture.copy()).permute(2, 0, 1))
+def _as_image(image: np.ndarray) -> tv_tensors.Image:
+    return tv_tensors.Image(torch.from_numpy(image.copy()).permute(2, 0, 1))
 
 
 class seeded:

@@ -1,4 +1,4 @@
-"""Named normalisations of pictures: what networks were trained with."""
+"""Named normalisations of images: what networks were trained with."""
 
 import torch
 from torch import Tensor

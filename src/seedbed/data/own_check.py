@@ -115,10 +115,10 @@ class _Examine:
     def __call__(self, item: Item) -> _Examined:
         record = item.record
         try:
-            picture = read_picture(self.root / record.path)
+            image = read_picture(self.root / record.path)
         except DataError as error:
             return _Examined(record, (str(error),))
-        size = picture.shape[:2]
+        size = image.shape[:2]
         if item.instances and item.instances.size != size:
             text = (
                 f"{self.root / record.path}: is {size[0]} x {size[1]}, its annotations are for {item.instances.size}."
@@ -133,14 +133,14 @@ class _Examine:
         shown, small = None, False
         if self.reduction is not None and self.reduction.is_needed(size):
             small = True
-            record, mask = self.reduction(record, picture, mask)
+            record, mask = self.reduction(record, image, mask)
         if mask is not None:
             if self.masks is not None and (self.paints or small):
                 record = replace(record, mask=f"{MASKS}/{record.image}.png")
                 _write(self.masks, record.image, mask)
             labels = frozenset(self.labels[label] for label in record.labels)
             shown = Shown(record.image, labels, _values(mask), None if by_colour is None else _values(by_colour))
-        return _Examined(record, (), shown, _looks(picture), len(skipped))
+        return _Examined(record, (), shown, _looks(image), len(skipped))
 
     def _mask(
         self, item: Item, size: tuple[int, int], skipped: list[str]
@@ -165,12 +165,12 @@ def _values(mask: np.ndarray) -> frozenset[int]:
     return frozenset(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
 
 
-def _looks(picture: np.ndarray) -> str:
+def _looks(image: np.ndarray) -> str:
     """``black``, ``of one colour`` or ``nearly black`` for an image that shows nothing; empty for others."""
-    highest = int(picture.max())
+    highest = int(image.max())
     if highest == 0:
         return "black"
-    if (picture == picture[0, 0]).all():
+    if (image == image[0, 0]).all():
         return "of one colour"
     return "nearly black" if highest < _DARK else ""
 

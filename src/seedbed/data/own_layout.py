@@ -126,6 +126,16 @@ def has_masks(source: str | Path) -> bool:
     return next((found.base / "masks").rglob("*.*"), None) is not None
 
 
+def has_one_train(source: str | Path) -> bool:
+    """Whether ``train`` and ``trainaug`` of a folder of your own data are the same images: there is no longer list.
+
+    Raises:
+        DataError: the folder has no known layout.
+    """
+    splits = find_layout(Path(source)).splits
+    return splits.get("trainaug", splits.get("train")) == splits.get("train")
+
+
 def is_described(source: str | Path) -> bool:
     """Whether a folder has a layout; one of masks alone has none.
 

@@ -1,4 +1,4 @@
-"""Pictures as a network sees them at inference: squashed or scaled, mirrored, normalised; read ahead of use."""
+"""Images as a network sees them at inference: squashed or scaled, mirrored, normalised; read ahead of use."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -44,7 +44,7 @@ def view(
     """Return one view of an image as float32 [3, h, w].
 
     Args:
-        picture: uint8 [H, W, 3].
+        image: uint8 [H, W, 3].
         size: (h, w) to squash to at scale 1; None keeps the image's own.
         scale: factor on that size.
         flip: mirror left to right.

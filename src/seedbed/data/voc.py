@@ -40,14 +40,14 @@ def read_voc(root: Path, folder: str, splits: Mapping[str, str]) -> Iterator[Rec
     for image in sorted(members):
         objects = read_annotation(base / "Annotations" / f"{image}.xml")
         mask = base / "SegmentationClass" / f"{image}.png"
-        picture = base / "JPEGImages" / f"{image}.jpg"
+        file = base / "JPEGImages" / f"{image}.jpg"
         yield Record(
             image=image,
             splits=tuple(members[image]),
             labels=tuple(dict.fromkeys(box.label for box in objects)),
-            path=str(picture.relative_to(root)),
+            path=str(file.relative_to(root)),
             mask=str(mask.relative_to(root)) if mask.is_file() else None,
-            size=picture_size(picture),
+            size=picture_size(file),
             boxes=tuple(objects),
         )
 
@@ -93,7 +93,7 @@ def write_voc_item(base: Path, image: str, pixels: np.ndarray, mask: np.ndarray,
     Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     (base / "JPEGImages" / f"{image}.jpg").write_bytes(buffer.getvalue())
     (base / "SegmentationClass" / f"{image}.png").write_bytes(encode_mask(mask))
-    (base / "Annotations" / f"{image}.xml").write_text(_annotation(image, pixels.shape, boxes))
+    (base / "Annotations" / f"{image}.xml").write_text(_annotation(image, pixels.shape, boxes), encoding="utf-8")
 
 
 def write_image_lists(base: Path, lists: Mapping[str, Iterable[str]]) -> None:
@@ -101,7 +101,7 @@ def write_image_lists(base: Path, lists: Mapping[str, Iterable[str]]) -> None:
     for name, images in lists.items():
         path = base / "ImageSets" / f"{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{image}\n" for image in images))
+        path.write_text("".join(f"{image}\n" for image in images), encoding="utf-8")
 
 
 def make_voc_folders(base: Path) -> None:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -32,7 +34,8 @@ class Workers:
 
     def __enter__(self) -> Self:
         if self.count > 1:
-            self._pool = ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("fork"))
+            fork = multiprocessing.get_context("fork")
+            self._pool = ProcessPoolExecutor(self.count, fork, initializer=_end_with, initargs=(os.getpid(),))
             self._pool.submit(int).result()
         return self
 
@@ -68,6 +71,17 @@ class Workers:
             raise UserError(
                 f"One of {self.count} worker processes died, most likely for want of memory. Use fewer, or more memory."
             ) from None
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent is gone: killed, that cannot say so, and a lock that both hold stays."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _processors() -> int:

@@ -18,8 +18,11 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView, view
 from seedbed.errors import DataError
 from seedbed.explain.attention_cams import patch_attention
+from seedbed.explain.evaluated import evaluated
+from seedbed.settings.checked import checked
 
 
+@checked
 def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tensor:
     """Hellinger distance between every two rows (equation 6), from one matrix product.
 
@@ -33,7 +36,12 @@ def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tens
 
     Returns:
         [..., N, N] float64, symmetric, 0 on the diagonal; in 0..1 for distributions.
+
+    Raises:
+        DataError: a value is negative or not finite.
     """
+    if attention.ndim < 2 or not (attention.isfinite() & (attention >= 0)).all():
+        raise DataError(f"Attention must be [..., N, M], finite and not negative; it is {tuple(attention.shape)}.")
     exact = attention.double()
     if renormalise:
         exact = exact / exact.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -45,6 +53,7 @@ def hellinger_distances(attention: Tensor, *, renormalise: bool = False) -> Tens
     return distances
 
 
+@checked
 def mean_hellinger(attention: Tensor, *, renormalise: bool = False) -> Tensor:
     """Mean Hellinger distance over the pairs of different rows: [..., N, M] -> [...] float64.
 
@@ -68,7 +77,7 @@ class AttentionStatistics:
         self.images = 0
 
     def update(self, layers: Sequence[float]) -> None:
-        """Count one picture: a distance for each layer."""
+        """Count one image: a distance for each layer."""
         self._add(list(map(float, layers)), 1)
 
     def merge(self, other: AttentionStatistics) -> None:
@@ -127,7 +136,7 @@ def count_attention(
         renormalise: as in `hellinger_distances`.
         begun: statistics of other images, which these are added to.
     """
-    model, statistics = model.to(device).eval(), begun or AttentionStatistics()
+    model, statistics = evaluated(model.to(device), hooks=True), begun or AttentionStatistics()
     for pixels in _inputs(index, records, settings):
         layers = patch_attention(model, pixels[None].to(device))
         distances = torch.cat([mean_hellinger(layer, renormalise=renormalise) for layer in layers])
@@ -144,7 +153,7 @@ def attention_matrices(
     Args:
         model, index, records, settings, device: as in `count_attention`.
     """
-    model = model.to(device).eval()
+    model = evaluated(model.to(device), hooks=True)
     views = zip(records, _inputs(index, records, settings), strict=True)
     return {
         record.image: torch.cat(patch_attention(model, pixels[None].to(device))).float().cpu().numpy()

@@ -15,10 +15,11 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import logits_of
+from seedbed.settings.checked import checked
 
 
 def held_out_records(index: DataIndex, split: str) -> tuple[Record, ...]:
-    """Pictures to measure a classifier on; your own data may have none, a published data set always has the split."""
+    """Images to measure a classifier on; your own data may have none, a published data set always has the split."""
     return index.split(split) if split in index.splits() or split != "val" else ()
 
 
@@ -53,10 +54,10 @@ def predict_scores(
         ),
     )
 
-    def scores(pictures: Tensor) -> Tensor:
-        return logits_of(model(pictures.to(device))).float().cpu()
+    def scores(images: Tensor) -> Tensor:
+        return logits_of(model(images.to(device))).float().cpu()
 
-    return torch.cat([fit(scores, pictures) for pictures in _batched(views, batch)])
+    return torch.cat([fit(scores, images) for images in _batched(views, batch)])
 
 
 def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
@@ -67,6 +68,7 @@ def label_matrix(index: DataIndex, records: Sequence[Record]) -> Tensor:
     return labels
 
 
+@checked
 def classification_metrics(
     scores: np.ndarray, labels: np.ndarray, names: Sequence[str] | None = None
 ) -> dict[str, Any]:

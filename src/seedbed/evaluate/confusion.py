@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.settings.checked import checked
 
 IGNORE = 255
 MAX_CLASSES = 255
@@ -35,6 +36,7 @@ class ConfusionMatrix:
         num_classes: number of labels, background included; at most 255.
     """
 
+    @checked
     def __init__(self, num_classes: int) -> None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise ParameterError(f"num_classes must lie in 1..{MAX_CLASSES}, got {num_classes}.")
@@ -47,6 +49,7 @@ class ConfusionMatrix:
         """``[num_classes, num_classes]`` int64, true label by predicted label; void predictions are not in it."""
         return self._counts[:, : self.num_classes]
 
+    @checked
     def update(self, prediction: np.ndarray, truth: np.ndarray, *, void: str = "error") -> None:
         """Count one image.
 
@@ -85,6 +88,7 @@ class ConfusionMatrix:
         """Intersection over union of every class, ``[num_classes]`` float64; NaN for a class in neither map."""
         return self._over_union(self._intersection())
 
+    @checked
     def miou(self, convention: str = "all_classes") -> float:
         """Mean IoU over the classes a convention names.
 
@@ -94,6 +98,7 @@ class ConfusionMatrix:
         """
         return float(np.nan_to_num(self.iou())[self.counted(convention)].mean())
 
+    @checked
     def counted(self, convention: str = "all_classes") -> np.ndarray:
         """Which classes `miou` is the mean over, ``[num_classes]`` bool."""
         if convention not in CONVENTIONS:
@@ -109,6 +114,17 @@ class ConfusionMatrix:
         """Mean over all classes of the pixels missed of a class, over its union; 0 for one in neither map."""
         true = self._counts.sum(axis=1)
         return float(np.nan_to_num(self._over_union(true - self._intersection())).mean())
+
+    def false_positives_over_true(self) -> float | None:
+        """SEAM's FP: pixels wrongly given to a class over those rightly given, mean over the foreground classes.
+
+        Labels from 1 up count. One without a rightly given pixel has no such ratio and is left out; None if all are.
+        """
+        return self._over_true_positives(self.counts.sum(axis=0))
+
+    def false_negatives_over_true(self) -> float | None:
+        """SEAM's FN: missed pixels of a class over those found, taken as `false_positives_over_true` is."""
+        return self._over_true_positives(self._counts.sum(axis=1))
 
     def true_pixels(self) -> np.ndarray:
         """Pixels of each class in the ground truth, ``[num_classes]`` int64, those predicted void among them."""
@@ -149,6 +165,12 @@ class ConfusionMatrix:
 
     def _intersection(self) -> np.ndarray:
         return np.diagonal(self._counts)
+
+    def _over_true_positives(self, pixels: np.ndarray) -> float | None:
+        self._total()
+        found = self._intersection()[1:]
+        wrong = pixels[1:] - found
+        return float((wrong[found > 0] / found[found > 0]).mean()) if found.any() else None
 
     def _over_union(self, pixels: np.ndarray) -> np.ndarray:
         self._total()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seedbed.devices.memory import Fitting
+from seedbed.devices.memory import Fitting, is_out_of_memory
 from seedbed.errors import DataError, ParameterError, unknown_name
-from seedbed.explain.vit import evaluating
+from seedbed.explain.evaluated import evaluated
 
 Model = Callable[[Tensor], Tensor]
 
@@ -24,9 +23,10 @@ UNDEFINED_RULES = {
 
 # What an erased pixel becomes, as a value of [0, 1] before normalising; None is each channel's mean.
 FILLS: dict[str, float | None] = {"black": 0.0, "mean": None, "white": 1.0}
+HAIR = 1e-3  # by which resizing may leave the range
 
 
-class Pictures(NamedTuple):
+class Prepared(NamedTuple):
     """Normalised images [B, channels, H, W] with their maps [B, H, W] and labels [B]; how many maps held NaN."""
 
     images: Tensor
@@ -37,17 +37,17 @@ class Pictures(NamedTuple):
 
 def prepared(
     images: Tensor, maps: Tensor, labels: Tensor, undefined: str, mean: Sequence[float], std: Sequence[float]
-) -> Pictures:
+) -> Prepared:
     """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 
     Raises:
-        DataError: shapes do not fit, or images or maps are not floating point.
+        DataError: shapes do not fit, images or maps are not floating point, or images do not lie in [0, 1].
         ParameterError: mean or std are not one number per channel.
     """
     for name, given in (("images", images), ("maps", maps)):
         if not isinstance(given, Tensor):
             raise DataError(f"The {name} must be a torch.Tensor, not {type(given).__name__}.")
-    labels = torch.as_tensor(labels, device=images.device)
+    labels = _as_labels(labels, images)
     shape = (len(images), *images.shape[2:])
     if images.ndim != 4 or tuple(maps.shape) != shape or tuple(labels.shape) != shape[:1]:
         raise DataError(
@@ -56,11 +56,28 @@ def prepared(
         )
     if not (images.is_floating_point() and maps.is_floating_point()):
         raise DataError(f"Images in [0, 1] and maps must be floating point, got {images.dtype} and {maps.dtype}.")
+    if not images.isfinite().all():
+        raise DataError("Images in [0, 1] must be finite; these hold NaN or infinity.")
+    if not ((images >= -HAIR) & (images <= 1 + HAIR)).all():
+        low, high = float(images.min()), float(images.max())
+        raise DataError(f"Images must lie in [0, 1], before normalising; these lie in {low:.4g}..{high:.4g}.")
     shift, scale = (channel_values(values, images) for values in (mean, std))
+    if not (scale > 0).all():
+        raise ParameterError(f"std must be above 0 in each channel, not {list(std)}.")
     nan = maps.isnan().flatten(1).any(1)
     keep = ~nan if undefined == "skip" else torch.ones_like(nan)
     keep_images = keep.to(images.device)
-    return Pictures(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
+    return Prepared(((images - shift) / scale)[keep_images], maps[keep], labels[keep_images], int(nan.sum()))
+
+
+def _as_labels(labels: object, images: Tensor) -> Tensor:
+    try:
+        found = torch.as_tensor(labels, device=images.device)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.tensor(torch.nan)
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise DataError(f"Labels must be class indices, one whole number for each image, not {labels!r:.60}.")
+    return found
 
 
 def channel_values(values: Sequence[float], images: Tensor) -> Tensor:
@@ -115,7 +132,7 @@ def erased_logits(
     """Classify every image with its first ``counts[s]`` pixels erased, for every s.
 
     Args:
-        model: gives logits [n, C] of images; a module is put in evaluation mode meanwhile.
+        model: gives logits [n, C] of images; a module as it evaluates, whatever its training flag says.
         images: [B, channels, H, W], as the model takes them, B > 0.
         rank: [B, H * W], see ``ranks``; sorted once for all steps.
         counts: S > 0 numbers of pixels.
@@ -127,6 +144,8 @@ def erased_logits(
     """
     if copies_at_once < 1:
         raise ParameterError(f"copies_at_once must be at least 1, not {copies_at_once}.")
+    network = evaluated(model, hooks=True) if isinstance(model, nn.Module) else model
+    images, fill = (given.to(_dtype(model, images.dtype)) for given in (images, fill))
     batch = len(images)
     limits = torch.tensor(list(counts), device=images.device)
     rank = rank.to(images.device).view(batch, 1, *images.shape[2:])
@@ -134,14 +153,34 @@ def erased_logits(
     def logits(chunk: Tensor) -> Tensor:
         step, image = chunk // batch, chunk % batch
         erased = rank[image] < limits[step].view(-1, 1, 1, 1)
-        scores = model(torch.where(erased, fill, images[image]))
+        scores = _classified(network, torch.where(erased, fill, images[image]))
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).cpu()
 
     found, fit = [], Fitting("copies of images")
-    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
-        for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
-            found.append(fit(logits, chunk))
+    for chunk in torch.arange(len(counts) * batch, device=images.device).split(copies_at_once):
+        found.append(fit(logits, chunk))
     return torch.cat(found).unflatten(0, (len(counts), batch))
+
+
+def _dtype(model: Model, of_images: torch.dtype) -> torch.dtype:
+    """What a network's weights are in; of anything else, what its images are in."""
+    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((weight.dtype for weight in weights if weight.is_floating_point()), of_images)
+
+
+def _classified(model: Model, images: Tensor) -> Tensor:
+    """Logits [n, C] of images."""
+    try:
+        scores = model(images)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {reason}") from error
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ParameterError(f"The model must give logits [n, classes] of {len(images)} images, not {found}.")
+    return scores
 
 
 def of_labels(values: Tensor, labels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from seedbed.data.coco_annotations import CocoImage, is_crowd
 from seedbed.data.index import Box
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.soft_segmentation import unit_range
+from seedbed.settings.checked import checked
 
 LEVELS = 256  # of the histogram of Otsu's threshold
 VOID = 255
@@ -60,22 +61,30 @@ def check_sizes(image: str, truth: Sequence[Instance], size: tuple[int, int]) ->
             fits = all(most <= _SLACK * side + 1 for most, side in zip(found, size, strict=True))
         if not fits:
             raise DataError(
-                f"Picture '{image}': a true instance of {found[0]:g} x {found[1]:g} pixels and maps of {size[0]} x "
+                f"Image '{image}': a true instance of {found[0]:g} x {found[1]:g} pixels and maps of {size[0]} x "
                 f"{size[1]} differ in size."
             )
 
 
-def map_instances(heat: np.ndarray, connectivity: int = 8) -> list[tuple[dict[str, Any], float]] | None:
+@checked
+def map_instances(
+    heat: np.ndarray, connectivity: int = 8, *, whole: bool = False
+) -> list[tuple[dict[str, Any], float]] | None:
     """Cut a map into regions: run lengths and mean relevance in 0..1 of each; None if the map is undefined.
 
     Args:
         heat: [H, W] floating, any range; it is scaled to [0, 1] by its extremes.
         connectivity: 4 or 8.
+        whole: all that lies above the threshold is one region, connected or not.
     """
+    check_connectivity(connectivity)
     scaled = unit_range(heat)
     if scaled is None:
         return None
-    regions, count = ndimage.label(scaled > otsu_threshold(scaled), structure=_NEIGHBOURS[connectivity])
+    above = scaled > otsu_threshold(scaled)
+    if whole:
+        return [(_run_lengths(above), float(scaled[above].mean()))]
+    regions, count = ndimage.label(above, structure=_NEIGHBOURS[connectivity])
     means = ndimage.mean(scaled, regions, np.arange(1, count + 1))
     return [(_run_lengths(regions == k + 1), float(means[k])) for k in range(count)]
 
@@ -97,6 +106,7 @@ def otsu_threshold(scaled: np.ndarray) -> float:
     return float(np.nextafter(np.float32(edge), np.float32(0)))  # a value on the edge belongs to the bin above
 
 
+@checked
 def mask_instances(
     mask: np.ndarray, boxes: Sequence[tuple[int, Box]] | None = None, connectivity: int = 8
 ) -> list[Instance]:
@@ -111,7 +121,9 @@ def mask_instances(
         boxes: (class index, box) of each object.
         connectivity: 4 or 8, without boxes.
     """
-    mask = np.asarray(mask)
+    check_connectivity(connectivity)
+    if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
+        raise DataError(f"A mask must hold integers [H, W], got {mask.dtype} {mask.shape}.")
     for _, box in boxes or ():
         if box.xmax > mask.shape[1] or box.ymax > mask.shape[0]:
             raise DataError(f"The box {box} lies outside the mask of {mask.shape[0]} x {mask.shape[1]} pixels.")

@@ -7,10 +7,12 @@ from scipy.sparse import csr_array
 
 from seedbed.errors import DataError
 from seedbed.evaluate.confusion import ConfusionMatrix
+from seedbed.settings.checked import checked
 
 RESAMPLES = 1000
 
 
+@checked
 def bootstrap_miou(
     matrices: Sequence[ConfusionMatrix], convention: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:

@@ -14,10 +14,11 @@ from seedbed.errors import DataError
 from seedbed.evaluate.scoring import ScoringSettings, ground_truth
 from seedbed.evaluate.thresholds import DEFAULT_THRESHOLDS, ThresholdSweep
 from seedbed.explain.by_layer import maps_by_layer
+from seedbed.explain.dataset_maps import explained_pictures
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import explained_pictures
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.refine.resize import at_picture_size
+from seedbed.settings.checked import checked
 
 
 class LayerMaps(NamedTuple):
@@ -43,6 +44,7 @@ class LayerGain:
         convention: of the mean, as in `ConfusionMatrix.miou`.
     """
 
+    @checked
     def __init__(
         self,
         num_classes: int,
@@ -56,8 +58,9 @@ class LayerGain:
         self.beside = {name: ThresholdSweep(num_classes, thresholds) for name in beside}
         self.images = 0
 
+    @checked
     def update(self, maps: LayerMaps, labels: Sequence[int], truth: np.ndarray) -> None:
-        """Count one picture: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
+        """Count one image: its maps, labels [K] and truth [H, W] as in `ThresholdSweep.update`."""
         if len(maps.layers) != len(self.sweeps):
             raise DataError(f"Got maps of {len(maps.layers)} layers, expected {len(self.sweeps)}.")
         for sweep, layer in zip(self.sweeps, maps.layers, strict=True):
@@ -78,8 +81,10 @@ class LayerGain:
         """Fractions, by layer and beside.
 
         Returns:
-            ``miou_per_layer``, ``fp_per_layer``, ``fn_per_layer`` and ``background_per_layer`` (lists), ``best_miou``
-            and ``best_layer`` (from 0), ``miou_<name>`` of what is scored beside, ``images``.
+            ``miou_per_layer``, ``background_per_layer``, ``fp_per_layer`` and ``fn_per_layer`` (over unions, of all
+            classes), ``fp_over_tp_per_layer`` and ``fn_over_tp_per_layer`` (over true positives, of the foreground;
+            None where nothing is found), all lists; ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what
+            is scored beside, ``images``.
         """
         best = [sweep.best("full_scan", self.convention) for sweep in self.sweeps]
         matrices = [sweep.confusions()[one.index] for sweep, one in zip(self.sweeps, best, strict=True)]
@@ -88,6 +93,8 @@ class LayerGain:
             "miou_per_layer": [one.miou for one in best],
             "fp_per_layer": [matrix.false_positive_rate() for matrix in matrices],
             "fn_per_layer": [matrix.false_negative_rate() for matrix in matrices],
+            "fp_over_tp_per_layer": [matrix.false_positives_over_true() for matrix in matrices],
+            "fn_over_tp_per_layer": [matrix.false_negatives_over_true() for matrix in matrices],
             "background_per_layer": [one.threshold for one in best],
             "best_miou": best[winner].miou,
             "best_layer": winner,
@@ -128,7 +135,7 @@ def layer_maps(
     """Yield (record, class indices, maps) of each image; every view takes one forward pass for all layers.
 
     Args:
-        model, index, records, device, block: as in ``seedbed.explain.pictures.picture_heatmaps``.
+        model, index, records, device, block: as in ``seedbed.explain.dataset_maps.picture_heatmaps``.
         settings: of a method that ``seedbed.explain.by_layer`` knows; each layer's maps are fused over the views as the
             method's own are.
     """
@@ -161,7 +168,7 @@ def count_layers(
 ) -> LayerGain:
     """Count each layer's maps of images against their ground truth, over a sweep of background scores.
 
-    ``block`` as in ``seedbed.explain.pictures.picture_heatmaps``; ``begun`` is added to.
+    ``block`` as in ``seedbed.explain.dataset_maps.picture_heatmaps``; ``begun`` is added to.
 
     Raises:
         DataError: there are no images, or one has no ground truth.

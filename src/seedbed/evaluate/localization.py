@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.evaluate.soft_segmentation import unit_range
+from seedbed.settings.checked import checked
 
 WRONG_RULES = ("skip", "score")
 METRICS = ("pixel_accuracy", "iou", "dice", "precision", "recall")
@@ -32,6 +33,7 @@ class BoxLocalization:
         wrong: what becomes of an image whose class was predicted wrongly: ``skip`` (as published) or ``score``.
     """
 
+    @checked
     def __init__(
         self, threshold: float | None = 0.5, as_published: bool = True, wrong: Literal["skip", "score"] = "skip"
     ) -> None:
@@ -45,6 +47,7 @@ class BoxLocalization:
         self._skipped = 0
         self._undefined = 0
 
+    @checked
     def update(
         self, heat: np.ndarray, boxes: Sequence[Sequence[int]] | np.ndarray, *, label: int, predicted: int
     ) -> dict[str, float] | None:
@@ -123,6 +126,7 @@ class BoxLocalization:
         return {"threshold": self.threshold, "as_published": self.as_published, "wrong": self.wrong}
 
 
+@checked
 def lit_boxes(scaled: np.ndarray, threshold: float | None) -> np.ndarray:
     """Return boxes (x_min, y_min, x_end, y_end), ends exclusive, around the regions above a threshold, sorted: [n, 4].
 
@@ -162,10 +166,17 @@ def mask_scores(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
     return [(above + EPSILON) / (below + EPSILON) for above, below in fractions]
 
 
+@checked
 def scale_boxes(
     boxes: Sequence[Sequence[float]], size: tuple[int, int], to: tuple[int, int] = (224, 224)
 ) -> np.ndarray:
-    """Return boxes of an image of ``size`` (height, width) in pixels of its squashed copy, rounded down: [n, 4]."""
+    """Return boxes of an image of ``size`` (height, width) in pixels of its squashed copy, rounded down: [n, 4].
+
+    Raises:
+        DataError: a box is not four numbers, or a size is empty.
+    """
+    if any(len(box) != 4 for box in boxes) or min(*size, *to) < 1:
+        raise DataError(f"Boxes need four numbers each and sizes of 1 and more, got {boxes!r:.60}, {size} and {to}.")
     array = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     widths, scales = np.array(size)[[1, 0, 1, 0]], np.array(to)[[1, 0, 1, 0]]
     return (array / widths * scales).astype(np.int64)
@@ -183,7 +194,10 @@ def check_inside(boxes: np.ndarray, shape: tuple[int, ...], kind: str) -> None:
 
 
 def _checked_boxes(boxes: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
-    array = np.asarray(boxes)
+    try:
+        array = np.asarray(boxes)
+    except ValueError:  # some box has fewer numbers than another
+        array = np.asarray(None)
     if array.ndim != 2 or array.shape[1] != 4 or len(array) == 0 or not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"True boxes must be integers [n, 4] with n > 0, got {array.dtype} {array.shape}.")
     if (array < 0).any() or (array[:, :2] > array[:, 2:]).any():

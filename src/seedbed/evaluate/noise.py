@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seedbed.data.datasets import sample_seed
 from seedbed.errors import DataError, ParameterError
+from seedbed.settings.checked import checked
 
 SIMILARITIES = ("cosine", "rank_correlation")
 
@@ -33,6 +34,7 @@ class NoiseRobustness:
         ParameterError: a level or the number of repeats is out of range.
     """
 
+    @checked
     def __init__(self, levels: Sequence[float] = (0.05, 0.1, 0.2, 0.4), repeats: int = 1, seed: int = 0) -> None:
         self.levels, self.repeats, self.seed = tuple(float(level) for level in levels), repeats, seed
         if not self.levels or self.levels[0] <= 0 or list(self.levels) != sorted(set(self.levels)):
@@ -43,6 +45,7 @@ class NoiseRobustness:
         self._undefined = 0
 
     @torch.no_grad()
+    @checked
     def update(
         self, explain: Callable[[Tensor], Tensor], images: Tensor, numbers: Sequence[int], std: Sequence[float]
     ) -> None:
@@ -55,11 +58,15 @@ class NoiseRobustness:
             std: what the pixel range 0..1 was divided by, for each channel.
 
         Raises:
-            DataError: the numbers are not as many as the images, or one was counted before.
+            DataError: the numbers are not as many as the images, or one was counted before; or ``std`` is not one
+                number above 0 for each channel.
         """
         numbers = [int(number) for number in numbers]
-        if len(numbers) != len(images) or len(set(numbers) - set(self._scores)) != len(images):
-            raise DataError(f"Each of the {len(images)} images needs a number of its own; they are {numbers}.")
+        if images.ndim != 4 or len(std) != images.shape[1] or min(std) <= 0:
+            raise DataError(f"Images {tuple(images.shape)} need [B, channels, H, W] and a std above 0 each, not {std}.")
+        fresh = {number for number in numbers if number >= 0} - set(self._scores)
+        if not len(numbers) == len(images) == len(fresh):
+            raise DataError(f"Each of {len(images)} images needs a number of its own, 0 or more; they are {numbers}.")
         clean = _rows(explain(images))
         found = np.full((self.repeats, len(self.levels), *clean.shape[:2], len(SIMILARITIES)), np.nan)
         for repeat in range(self.repeats):
@@ -75,7 +82,7 @@ class NoiseRobustness:
         if (other.levels, other.repeats, other.seed) != (self.levels, self.repeats, self.seed):
             raise DataError("Cannot merge noise measurements of different settings.")
         if both := set(self._scores) & set(other._scores):
-            raise DataError(f"Picture {min(both)} was counted twice.")
+            raise DataError(f"Image {min(both)} was counted twice.")
         self._scores |= other._scores
         self._undefined += other._undefined
 
@@ -123,6 +130,7 @@ class NoiseRobustness:
         return torch.stack(drawn).to(images)
 
 
+@checked
 def similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Cosine and Spearman's rank correlation (ties share their mean rank) of maps [..., n]: [..., 2].
 
@@ -130,6 +138,8 @@ def similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     from scipy.stats import rankdata  # a tenth of the start of every measuring job, and only noise ranks
 
+    if one.shape != other.shape:
+        raise DataError(f"Maps of {one.shape} and of {other.shape} cannot be compared.")
     ranks = [rankdata(maps, axis=-1) for maps in (one, other)]
     centred = [rank - rank.mean(axis=-1, keepdims=True) for rank in ranks]
     found = np.stack([_cosine(one, other), _cosine(*centred)], axis=-1)

@@ -25,6 +25,7 @@ from seedbed.evaluate.erasing import (
     prepared,
     ranks,
 )
+from seedbed.settings.checked import checked
 
 ORDERS = ("positive", "negative")
 
@@ -70,6 +71,7 @@ class PerturbationTest:
             ``white``.
     """
 
+    @checked
     def __init__(
         self,
         schedule: Literal["per", "100"] = "per",
@@ -85,6 +87,7 @@ class PerturbationTest:
         self._images = self._undefined = self._hits = 0
         self._sums = {order: np.zeros((len(_MEASURES), STEPS)) for order in ORDERS}
 
+    @checked
     def update(
         self,
         model: Model,
@@ -189,6 +192,7 @@ class AreaBetweenCurves:
             sum over 12 of the published code's spreadsheet column.
     """
 
+    @checked
     def __init__(
         self,
         undefined: Literal["largest", "skip"] = "largest",
@@ -201,6 +205,7 @@ class AreaBetweenCurves:
         self._images = self._undefined = 0
         self._sums = np.zeros((2, _TENTHS))  # MoRF, LeRF
 
+    @checked
     def update(
         self,
         model: Model,

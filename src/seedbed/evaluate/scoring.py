@@ -119,8 +119,9 @@ def quality(matrix: ConfusionMatrix, classes: Sequence[str], convention: str) ->
         convention: over which classes ``miou`` is the mean; see `seedbed.evaluate.confusion.CONVENTIONS`.
 
     Returns:
-        ``miou``, ``pixel_accuracy``, ``fp``, ``fn`` as fractions, ``classes_left_out``: how many classes the mean
-        leaves out, ``iou_<class>``: NaN for a class in neither map.
+        ``miou``, ``pixel_accuracy``, ``fp``, ``fn`` (over unions, of all classes) as fractions, ``fp_over_tp`` and
+        ``fn_over_tp`` (over true positives, of the foreground) as ratios, ``classes_left_out``: how many classes the
+        mean of ``miou`` leaves out, ``iou_<class>``: NaN for a class in neither map.
     """
     names = ("background", *classes)
     return {
@@ -129,5 +130,7 @@ def quality(matrix: ConfusionMatrix, classes: Sequence[str], convention: str) ->
         "pixel_accuracy": matrix.pixel_accuracy(),
         "fp": matrix.false_positive_rate(),
         "fn": matrix.false_negative_rate(),
+        "fp_over_tp": matrix.false_positives_over_true(),
+        "fn_over_tp": matrix.false_negatives_over_true(),
         **{f"iou_{name}": float(value) for name, value in zip(names, matrix.iou(), strict=True)},
     }

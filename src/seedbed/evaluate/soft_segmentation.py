@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.settings.checked import checked
 
 IGNORE = -1
 
@@ -30,6 +31,7 @@ class SoftSegmentation:
         undefined: ``background`` (as published) or ``skip``, for maps that hold NaN or are constant. Both count them.
     """
 
+    @checked
     def __init__(self, undefined: Literal["background", "skip"] = "background") -> None:
         if undefined not in UNDEFINED_RULES:
             raise ParameterError(unknown_name("rule for undefined maps", undefined, UNDEFINED_RULES))
@@ -39,6 +41,7 @@ class SoftSegmentation:
         self._row_f1: list[float] = []
         self._undefined = 0
 
+    @checked
     def update(self, heat: np.ndarray, truth: np.ndarray) -> dict[str, float] | None:
         """Count one image.
 
@@ -137,6 +140,7 @@ class SoftSegmentation:
         return made
 
 
+@checked
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the area under the precision-recall curve as a step function, tied scores taken together.
 
@@ -148,6 +152,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
+@checked
 def precision_recall(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return precision and recall [t] of ``scores >= threshold``, and the t distinct scores, from the largest down.
 
@@ -162,12 +167,14 @@ def precision_recall(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray
     return hits / (last_of_tie + 1), hits / hits[-1], ordered[last_of_tie]
 
 
+@checked
 def f1_of_rows(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the F1 score [H] of each row of two bool masks [H, W]; 0 where neither mask has a pixel."""
     sizes = predicted.sum(1) + truth.sum(1)
     return 2 * (predicted & truth).sum(1) / np.maximum(sizes, 1)
 
 
+@checked
 def unit_range(heat: np.ndarray) -> np.ndarray | None:
     """Return a map scaled to [0, 1] by its extremes, in float32; None where that is 0/0 (a NaN, or one value only).
 
@@ -175,8 +182,8 @@ def unit_range(heat: np.ndarray) -> np.ndarray | None:
         DataError: the map is not [H, W] or holds infinite values.
     """
     heat = np.asarray(heat, dtype=np.float32)
-    if heat.ndim != 2:
-        raise DataError(f"A heat map must be [H, W], got {heat.shape}.")
+    if heat.ndim != 2 or not heat.size:
+        raise DataError(f"A heat map must be [H, W] with a pixel at least, got {heat.shape}.")
     low, high = heat.min(), heat.max()
     if not low < high:  # also if either is NaN
         return None

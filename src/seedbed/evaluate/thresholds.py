@@ -13,6 +13,7 @@ import numpy as np
 
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.evaluate.confusion import IGNORE, ConfusionMatrix, check_labels, label_bytes
+from seedbed.settings.checked import checked
 
 DEFAULT_THRESHOLDS = tuple(i / 100 for i in range(60))
 MIN_GAP = 1e-4
@@ -38,6 +39,7 @@ class ThresholdSweep:
         thresholds: background scores in 0..1, ascending by 0.0001 or more; 0.00, 0.01 .. 0.59 by default.
     """
 
+    @checked
     def __init__(self, num_classes: int, thresholds: Sequence[float] = DEFAULT_THRESHOLDS) -> None:
         self.thresholds = tuple(float(t) for t in thresholds)
         framed = np.array([-MIN_GAP, *self.thresholds, 1 + MIN_GAP])
@@ -48,6 +50,7 @@ class ThresholdSweep:
         # [true label, strongest class, number of thresholds below its value]
         self._counts = np.zeros((num_classes, num_classes, len(self.thresholds) + 1), dtype=np.int64)
 
+    @checked
     def update(self, maps: np.ndarray, labels: Sequence[int], truth: np.ndarray) -> None:
         """Count one image.
 
@@ -85,6 +88,7 @@ class ThresholdSweep:
         above[:, 0] = self._counts.sum(axis=(1, 2))[:, None] - above[:, 1:].sum(axis=1)
         return [ConfusionMatrix.from_counts(above[:, :, i]) for i in range(len(self.thresholds))]
 
+    @checked
     def miou_curve(self, convention: str = "all_classes") -> np.ndarray:
         """Return the mIoU at every threshold, float64 in 0..1; conventions as in `ConfusionMatrix.miou`."""
         return np.array([confusion.miou(convention) for confusion in self.confusions()])
@@ -97,6 +101,7 @@ class ThresholdSweep:
         """Return `ConfusionMatrix.false_negative_rate` at every threshold."""
         return np.array([confusion.false_negative_rate() for confusion in self.confusions()])
 
+    @checked
     def best(self, selection: str = "full_scan", convention: str = "all_classes") -> BestThreshold:
         """Choose the background score with the largest mIoU.
 
@@ -161,6 +166,7 @@ class _Levels:
     below, and one comparison settles the value's own cell. Float rounding is harmless, since it keeps the order.
     """
 
+    @checked
     def __init__(self, levels: np.ndarray) -> None:
         gap = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
         self._scale = np.float32(2 / gap)

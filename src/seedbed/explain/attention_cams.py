@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, UserError, unknown_name
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
 from seedbed.explain.targets import ABSENT, resolve
-from seedbed.explain.vit import evaluating
 from seedbed.models.attention_layers import layer_indices, patch_part
 from seedbed.models.conformer import Conformer
 from seedbed.models.mctformer import MCTformer
@@ -49,8 +49,8 @@ def not_a_conformer(model: nn.Module) -> str | None:
 @explainer("mct_cam", needs=not_an_mctformer, description="MCTformer's patch class activation map, cut at 0")
 def mct_cam(model: MCTformer, images: Tensor, targets: Tensor | None) -> Tensor:
     """Return [B, K, h, w], >= 0: the patch head's maps without their negative part."""
-    with evaluating(model):
-        output = model(images)
+    model = evaluated(model, hooks=True)
+    output = model(images)
     return _of_targets(output.patch_maps.relu(), resolve(targets, output.logits))
 
 
@@ -169,7 +169,8 @@ def patch_attention(model: nn.Module, images: Tensor) -> list[Tensor]:
     if not_an_mctformer(model) and not_a_conformer(model):
         raise UserError(f"The attention of a {type(model).__name__} is not read; choose an MCTformer or a Conformer.")
     prefix = model.num_classes if isinstance(model, MCTformer) else 1
-    with evaluating(model), torch.autocast(images.device.type, enabled=False):
+    model = evaluated(model, hooks=True)
+    with torch.autocast(images.device.type, enabled=False):
         attention = model(images, attention="mean").attention
     return patch_part(attention, attention[0].shape[-1] - prefix)
 
@@ -186,8 +187,8 @@ def _refine(start: Unrefined, layers: Layers) -> Tensor:
 
 
 def _mct_unrefined(model: MCTformer, images: Tensor, targets: Tensor | None, class_attention_layers: int) -> Unrefined:
-    with evaluating(model):
-        output = model(images, attention="mean")
+    model = evaluated(model, hooks=True)
+    output = model(images, attention="mean")
     maps = _of_targets(fuse(model, output, class_attention_layers)[1], resolve(targets, output.logits))
     return Unrefined(maps, patch_part(output.attention, maps.shape[-2] * maps.shape[-1]))
 
@@ -197,8 +198,8 @@ def _conformer_unrefined(
 ) -> Unrefined:
     if not 0 <= first_class < model.num_classes:
         raise ParameterError(f"first_class={first_class}: the network has outputs 0 to {model.num_classes - 1}.")
-    with evaluating(model):
-        output = model(images, attention=attention)
+    model = evaluated(model, hooks=True)
+    output = model(images, attention=attention)
     logits = output.logits[:, first_class:]
     maps = _of_targets(output.conv_maps[:, first_class:], resolve(targets, logits))
     return Unrefined(maps, patch_part(output.attention or (), maps.shape[-2] * maps.shape[-1]))

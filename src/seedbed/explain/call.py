@@ -7,19 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.hooks import hooked, require_unchanged
 from seedbed.explain.method_registry import implementation_for
 from seedbed.explain.targets import ABSENT, as_targets, check_classes
-from seedbed.explain.vit import evaluating
 
 
 @torch.no_grad()
 def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None, method: str, **options: Any) -> Tensor:
     """Explain what in each image speaks for a class.
 
-    The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, and is left
-    exactly as it was. Maps of an image never depend on the other images of its batch. Half-precision Transformers are
-    explained in float32 from their tokens on. Surrounding autocast is suspended.
+    The model is explained as it evaluates (no dropout, running statistics) whatever its training flag says, on a twin
+    that shares its weights: nothing of the model changes at any time, so other threads may use and even train it. Maps
+    of an image never depend on the other images of its batch. Half-precision Transformers are explained in float32 from
+    their tokens on. Surrounding autocast is suspended.
 
     Args:
         model: a classifier; what it must be depends on the method, see ``supports``.
@@ -35,7 +36,7 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
 
     Raises:
         ParameterError: unknown method or option, targets or images of the wrong shape or type (or of channels or a size
-            that the model cannot take), a class out of range.
+            that the model cannot take), not finite, or a class out of range.
         UserError: the method cannot explain this model; the text says why and which methods can. Or hooks and patched
             forwards change what the model answers, which maps would not show; those that only watch are harmless.
     """
@@ -47,18 +48,21 @@ def explain(model: nn.Module, images: Tensor, targets: Tensor | Sequence | None,
     parameter = next(model.parameters())
     if images.device != parameter.device:
         raise ParameterError(f"The images are on {images.device} and the model is on {parameter.device}.")
+    if not images.isfinite().all():
+        raise ParameterError("Images must be finite; these hold NaN or infinity.")
     checked, several = as_targets(targets, images)
     with torch.autocast(images.device.type, enabled=False):
         cast = images.to(parameter.dtype)
         others = hooked(model)
         if others and len(cast):
             require_unchanged(model, cast, others)
+        twin = evaluated(model)
         try:
             if implementation.class_specific:
-                maps = implementation.run(model, cast, checked, **options)
+                maps = implementation.run(twin, cast, checked, **options)
             else:
-                _check_range(model, checked)
-                maps = _for_every_class(implementation.run(model, cast, **options), checked)
+                _check_range(twin, checked)
+                maps = _for_every_class(implementation.run(twin, cast, **options), checked)
         except (RuntimeError, AssertionError, ValueError, IndexError) as error:
             if not others:
                 _require_usable(model, cast, error)
@@ -71,8 +75,7 @@ def _require_usable(model: nn.Module, images: Tensor, error: Exception) -> None:
     if isinstance(error, torch.OutOfMemoryError):
         return
     try:
-        with evaluating(model):
-            model(images[:1])
+        evaluated(model)(images[:1])
     except (RuntimeError, AssertionError, ValueError, IndexError) as own:
         if not isinstance(own, torch.OutOfMemoryError):
             reason = (str(own).splitlines() or [type(own).__name__])[0]

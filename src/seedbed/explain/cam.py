@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import UserError
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.layers import Linear
 from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import not_a_vit
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
-from seedbed.explain.vit import Readout, evaluating, patch_grid, read_readout
+from seedbed.explain.vit import Readout, patch_grid, read_readout
 from seedbed.models.resnet38 import ResNet38Classifier
 
 _STEPS, _STEPS_OF_HALF = 100, 4
@@ -36,8 +37,8 @@ def cam_of_vit(model: Any, images: Tensor, targets: Tensor | None) -> Tensor:
         images: [B, channels, H, W].
         targets: int64 [B, K], or None for the predicted class.
     """
-    with evaluating(model):
-        tokens = model.forward_features(images)  # the final norm included
+    model = evaluated(model, hooks=True)
+    tokens = model.forward_features(images)  # the final norm included
     tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
     readout = read_readout(model, tokens.dtype)
     grid = patch_grid(model, images)
@@ -97,11 +98,11 @@ def _odd_head(model: Any, classifier: Any) -> str | None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(1, weight.shape[1], *_TRIED, generator=generator).to(weight)
     given = features.permute(0, 2, 3, 1) if _channels_last(model) else features
-    with evaluating(model):
-        try:
-            logits = model.forward_head(given)
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
-            return f"{_undefined(model)}: its head takes other features than its classifier"
+    model = evaluated(model)
+    try:
+        logits = model.forward_head(given)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+        return f"{_undefined(model)}: its head takes other features than its classifier"
     if not isinstance(logits, Tensor) or not _is_linear(features, Linear(weight, classifier.bias), logits.flatten(1)):
         return f"{_undefined(model)}: its logits are not its classifier applied to the average of its feature map"
     return None
@@ -129,9 +130,9 @@ def cam_of_cnn(model: Any, images: Tensor, targets: Tensor | None) -> Tensor:
     Raises:
         UserError: the logits are not linear in the average-pooled features, so that no map is defined.
     """
-    with evaluating(model):
-        features = model.forward_features(images)
-        logits = model.forward_head(features)
+    model = evaluated(model, hooks=True)
+    features = model.forward_features(images)
+    logits = model.forward_head(features)
     classifier = model.get_classifier()
     weight = classifier.weight.detach().flatten(1)
     if _channels_last(model):
@@ -160,8 +161,8 @@ def cam_of_resnet38(model: ResNet38Classifier, images: Tensor, targets: Tensor |
         images: [B, 3, H, W].
         targets: int64 [B, K], or None for the predicted class.
     """
-    with evaluating(model):
-        maps = model.fc8(model.taps(images).conv6)
+    model = evaluated(model, hooks=True)
+    maps = model.fc8(model.taps(images).conv6)
 
     def explain(pairs: Pairs) -> Tensor:
         return maps[pairs.image, pairs.label].flatten(1)

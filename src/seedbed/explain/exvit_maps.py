@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import ABSENT, resolve
-from seedbed.explain.vit import evaluating
+from seedbed.explain.targets import ABSENT, check_classes, resolve
 from seedbed.models.exvit import Encoded, ExViT
 
 SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -57,8 +57,8 @@ def attribute_guided_map(
         fused_layers: K of equation 10, if another than the network's own (figure 8).
         relu: leave out what speaks against the class; without, maps are signed.
     """
-    with evaluating(model):
-        output = model(images, full=True, fused_layers=fused_layers)
+    model = evaluated(model, hooks=True)
+    output = model(images, full=True, fused_layers=fused_layers)
     return _of_classes(_rectified(output.class_maps, relu), resolve(targets, output.logits))
 
 
@@ -92,6 +92,7 @@ def attribute_maps(
     Raises:
         ParameterError: there is no such attribute or way to show it, or the class maps are not made of attributes.
     """
+    model = evaluated(model, hooks=True)
     if model.attributes is None:
         raise ParameterError("The network has no attributes to show.")
     if not 0 <= attribute < model.attributes.count:
@@ -100,10 +101,9 @@ def attribute_maps(
         raise ParameterError(unknown_name("way to show an attribute", show, ("weight", "contribution")))
     if show == "contribution" and model.head_kind != "attributes":
         raise ParameterError("show='contribution' needs class maps made of attributes; the network's head is 'cam'.")
-    with evaluating(model):
-        encoded = model.encode(images, fused_layers=fused_layers)
-        weights = model.attributes(encoded.last)
-        logits = model.class_maps(encoded, weights).mean(dim=1)
+    encoded = model.encode(images, fused_layers=fused_layers)
+    weights = model.attributes(encoded.last)
+    logits = model.class_maps(encoded, weights).mean(dim=1)
     if show == "weight":
         maps = weights[..., attribute].unsqueeze(1).expand(-1, logits.shape[1], -1)
     else:
@@ -141,8 +141,8 @@ def emha_attention(
         raise ParameterError(unknown_name("sign of emha_attention", sign, SIGNS))
     count = model.fused_layers if fused_layers is None else model.checked_layers(fused_layers)
     record = _Received(SIGNS[sign])
-    with evaluating(model):
-        grid = model.encode(images, record).grid
+    model = evaluated(model, hooks=True)
+    grid = model.encode(images, record).grid
     return torch.stack(record.layers[-count:]).mean(dim=0).unflatten(1, grid)
 
 
@@ -156,8 +156,8 @@ def cam_of_exvit(model: ExViT, images: Tensor, targets: Tensor | None, *, fused_
         targets: int64 [B, K], or None for the predicted class.
         fused_layers: K of equation 10, if another than the network's own.
     """
-    with evaluating(model):
-        output = model(images, full=True, fused_layers=fused_layers)
+    model = evaluated(model, hooks=True)
+    output = model(images, full=True, fused_layers=fused_layers)
     return _of_classes(output.class_maps, resolve(targets, output.logits))
 
 
@@ -173,17 +173,21 @@ def fused_layer_maps(model: ExViT, images: Tensor, targets: Tensor, *, relu: boo
 
     Returns:
         [B, L, K, h, w]: entry k - 1 fuses the last k layers, as the explainers do with ``fused_layers=k``.
+
+    Raises:
+        ParameterError: a target is no class of the network.
     """
+    check_classes(targets, model.num_classes)
     guided = model.head_kind == "attributes"
-    with evaluating(model):
-        outputs, grid = model.layer_outputs(images, len(model.blocks))
-        weights = model.attributes(outputs[-1]) if guided and model.attributes is not None else None
-        maps = []
-        for count in range(1, len(outputs) + 1):
-            summed: Any = sum(outputs[-count:])
-            encoded = Encoded(outputs[-1], summed / count, grid)
-            of_all = model.class_maps(encoded, weights).transpose(1, 2).unflatten(2, grid)
-            maps.append(_of_classes(_rectified(of_all, relu and guided), targets))
+    model = evaluated(model, hooks=True)
+    outputs, grid = model.layer_outputs(images, len(model.blocks))
+    weights = model.attributes(outputs[-1]) if guided and model.attributes is not None else None
+    maps = []
+    for count in range(1, len(outputs) + 1):
+        summed: Any = sum(outputs[-count:])
+        encoded = Encoded(outputs[-1], summed / count, grid)
+        of_all = model.class_maps(encoded, weights).transpose(1, 2).unflatten(2, grid)
+        maps.append(_of_classes(_rectified(of_all, relu and guided), targets))
     return torch.stack(maps, dim=1)
 
 

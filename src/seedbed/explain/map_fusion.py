@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.explain.map_scaling import constants_kept
+from seedbed.settings.checked import checked
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class MapFusion:
     normalise: Callable[[Tensor], Tensor]
 
 
+@checked
 def fuse_maps(scales: Sequence[tuple[Tensor, Tensor | None]], size: tuple[int, int], variant: str) -> Tensor:
     """Fuse the maps that one image gave at several scales.
 

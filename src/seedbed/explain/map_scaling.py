@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import ParameterError
+from seedbed.settings.checked import checked
 
 
+@checked
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge maps [..., h, w] to [..., *size], bilinear, ``align_corners=False``; a constant map stays constant."""
     flat = maps.reshape(-1, 1, *maps.shape[-2:])
@@ -25,6 +27,7 @@ def constants_kept(maps: Tensor, enlarged: Tensor) -> Tensor:
     return torch.where(low == high, low.to(enlarged.dtype), enlarged)
 
 
+@checked
 def min_max(maps: Tensor, constant: str = "zero") -> Tensor:
     """Scale each map [..., h, w] to [0, 1] by its own minimum and maximum.
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, UserError, unknown_name
+from seedbed.explain.wrappers import network_within, wrapped_in
+from seedbed.settings.checked import check_options
 
 Capability = Callable[[nn.Module], str | None]
 
@@ -27,11 +29,13 @@ class Implementation:
     class_specific: bool
 
     def check_options(self, method: str, options: dict) -> None:
+        """Raise ParameterError where an option is unknown, or of another kind than its annotation."""
         parameters = inspect.signature(self.run).parameters.values()
         known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         for name in options:
             if name not in known:
                 raise ParameterError(unknown_name(f"option of '{method}'", name, known))
+        check_options(self.run, options)
 
 
 @dataclass(frozen=True)
@@ -44,21 +48,21 @@ class Method:
     implementations: list[Implementation] = field(default_factory=list, compare=False, repr=False)
 
     def implementation(self, model: nn.Module) -> Implementation | None:
+        """What runs this method on ``model``; None if nothing does."""
+        if wrapped_in(model):
+            return None
         return next((i for i in self.implementations if i.needs(model) is None), None)
 
     def why_not(self, model: nn.Module) -> str | None:
         """Return why this method cannot explain ``model``, or None if it can."""
+        if inner := wrapped_in(model):
+            return f"it wraps the network; explain the network itself: model{inner}"
         reasons = [implementation.needs(model) for implementation in self.implementations]
         said = [reason for reason in reasons if reason is not None]
         return "; or ".join(dict.fromkeys(said)) if len(said) == len(reasons) else None
 
 
 _METHODS: dict[str, Method] = {}
-_WRAPPERS = {
-    "module": ("DataParallel", "DistributedDataParallel", "AveragedModel", "ModelEma", "ModelEmaV2", "ModelEmaV3"),
-    "_orig_mod": ("OptimizedModule",),
-}
-"""Attribute that holds the network -> classes that wrap one."""
 
 
 def explainer(
@@ -93,7 +97,7 @@ def methods() -> tuple[Method, ...]:
 
 def get_method(name: str) -> Method:
     """Return the method of that name; ``ParameterError`` with the nearest match if there is none."""
-    if name not in _METHODS:
+    if not isinstance(name, str) or name not in _METHODS:
         raise ParameterError(unknown_name("explanation method", name, _METHODS))
     return _METHODS[name]
 
@@ -106,18 +110,24 @@ def supports(model: nn.Module, method: str) -> bool:
 def implementation_for(model: nn.Module, method: str) -> Implementation:
     """Return what runs ``method`` on ``model``; ``UserError`` with the reason and the methods that can, otherwise.
 
-    A network that a parallel, compiled or averaging model wraps is not unwrapped: the error says where it is.
+    A network that something else wraps is not unwrapped: the error says where it is.
     """
+    chosen = get_method(method)
     if not isinstance(model, nn.Module):
-        raise ParameterError(f"A model must be a torch.nn.Module, not {type(model).__name__}.")
-    inner = next((name for name, wrapper in _WRAPPERS.items() if type(model).__name__ in wrapper), None)
-    if inner is not None and isinstance(getattr(model, inner, None), nn.Module):
-        raise UserError(f"A {type(model).__name__} wraps the network; explain the network itself: model.{inner}.")
-    found = get_method(method).implementation(model)
+        raise ParameterError(f"A model must be a torch.nn.Module, not {type(model).__name__}.{_remedy(model, chosen)}")
+    if inner := wrapped_in(model):
+        raise UserError(f"A {type(model).__name__} wraps the network; explain the network itself: model{inner}.")
+    found = chosen.implementation(model)
     if found is None:
         able = [other.name for other in methods() if other.why_not(model) is None]
         raise UserError(
-            f"'{method}' cannot explain this {type(model).__name__}: {get_method(method).why_not(model)}. "
-            f"Methods that can: {', '.join(able) or 'none'}."
+            f"'{method}' cannot explain this {type(model).__name__}: {chosen.why_not(model)}. "
+            f"Methods that can: {', '.join(able) or 'none'}.{_remedy(model, chosen)}"
         )
     return found
+
+
+def _remedy(model: object, method: Method) -> str:
+    """Where a network lies within ``model`` that the method can explain, as a sentence."""
+    inner = wrapped_in(model) or network_within(model, lambda part: method.why_not(part) is None)
+    return f" It holds a network that '{method.name}' can explain: model{inner}." if inner else ""

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from seedbed.data.views import InputView, view
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.explain.call import explain
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.map_scaling import min_max, upsample
 from seedbed.explain.method_registry import get_method, methods
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.outputs import logits_of
+from seedbed.settings.checked import checked
 
 ALL = "all"
 LONGEST_SIDE = 1024  # of the maps: a photograph of 12 million pixels would take a gigabyte
@@ -42,6 +44,7 @@ class Explained(NamedTuple):
     refused: dict[str, str]
 
 
+@checked
 def explain_picture(
     model: nn.Module,
     image: np.ndarray,
@@ -56,7 +59,7 @@ def explain_picture(
 
     Args:
         model: classifier.
-        picture: uint8 [H, W, 3].
+        image: uint8 [H, W, 3].
         names: methods, or ``all`` for every one that can explain the network.
         top: how many classes.
         device: where to compute.
@@ -69,7 +72,7 @@ def explain_picture(
             can.
     """
     device = device or torch.device("cpu")
-    model = model.to(device).eval()
+    model = evaluated(model.to(device), hooks=True)
     inputs = network_input(model, image, how).to(device, next(model.parameters()).dtype)
     with torch.no_grad():
         logits = logits_of(model(inputs))[0].float().cpu()
@@ -93,6 +96,7 @@ def explain_picture(
     )
 
 
+@checked
 def signed_range(maps: Tensor, share: float = 0.99) -> Tensor:
     """Scale signed maps [..., h, w] to [0, 1]: 0 becomes 0.5, the ends are a quantile of the magnitudes.
 

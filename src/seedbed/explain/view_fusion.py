@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.io.catalogue import Catalogue
+from seedbed.settings.checked import check_options
 
 Size = tuple[int, int]
 Fusion = Callable[..., Tensor]
@@ -38,7 +39,7 @@ def fuse_views(views: Sequence[Tensor], flips: Sequence[bool], size: Size, fusio
         float32 [K, height, width]; NaN where a view's map was undefined.
 
     Raises:
-        ParameterError: the recipe or an option is unknown.
+        ParameterError: the recipe or an option is unknown, or an option is not what it can be.
     """
     recipe = FUSIONS.find(fusion)
     parameters = inspect.signature(recipe).parameters.values()
@@ -46,4 +47,5 @@ def fuse_views(views: Sequence[Tensor], flips: Sequence[bool], size: Size, fusio
     for name in options:
         if name not in known:
             raise ParameterError(unknown_name(f"option of fusion '{fusion}'", name, known))
+    check_options(recipe, options)
     return recipe(list(views), list(flips), size, **options).float()

@@ -4,8 +4,7 @@ The explainers run on this view, not on hooks: nothing is registered on the mode
 fused attention stays as the user set it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seedbed.errors import ParameterError
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.layers import Linear, Norm, cast
 from seedbed.explain.support import unreadable
 
@@ -115,7 +115,7 @@ class ViT:
         reason = unreadable(model)
         if reason:
             raise ParameterError(f"{type(model).__name__} cannot be read: {reason}.")
-        self.model = model
+        self.model = evaluated(model, hooks=True)
         self.prefix: int = model.num_prefix_tokens
         self.model_dtype = next(model.blocks.parameters()).dtype
         # Half-precision gradients underflow and relevances cancel, so everything is at least float32.
@@ -185,16 +185,15 @@ class ViT:
 
     def _stem(self, step: Callable[[Any, Tensor], Tensor], x: Tensor) -> Tensor:
         """Run a step of the model before its blocks, in evaluation mode and in at least float32."""
-        with evaluating(self.model):
-            if self.model_dtype == self.dtype:
-                return step(self.model, x)
-            state = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-            wide = {
-                f"model.{name}": cast(value, self.dtype)
-                for name, value in state.items()
-                if value.is_floating_point() and not name.startswith(("blocks.", "head"))
-            }
-            return functional_call(_Step(self.model, step), wide, (x.to(self.dtype),))
+        if self.model_dtype == self.dtype:
+            return step(self.model, x)
+        state = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        wide = {
+            f"model.{name}": cast(value, self.dtype)
+            for name, value in state.items()
+            if value.is_floating_point() and not name.startswith(("blocks.", "head"))
+        }
+        return functional_call(_Step(self.model, step), wide, (x.to(self.dtype),))  # swaps the twin's own table
 
     def pre_norm(self) -> Norm | None:
         return read_norm(self.model.norm_pre, self.dtype)
@@ -240,16 +239,3 @@ def read_norm(module: Any, dtype: torch.dtype) -> Norm | None:
     eps = torch.finfo(dtype).eps if module.eps is None else module.eps
     bias = getattr(module, "bias", None)
     return Norm(cast(module.weight, dtype), cast(bias, dtype), eps, centred=isinstance(module, nn.LayerNorm))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module of ``model`` in evaluation mode, and each back as it was, whatever happens."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        for module in training:
-            module.training = False
-        yield
-    finally:
-        for module in training:
-            module.training = True

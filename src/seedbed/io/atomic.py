@@ -91,7 +91,7 @@ def read_json(path: str | os.PathLike) -> Any:
         UserError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run the rule that makes it.") from None
     except ValueError as error:

@@ -44,10 +44,10 @@ def encode_mask(mask: np.ndarray) -> bytes:
     """Return ``mask`` (uint8 [H, W]; 0 background, 255 void) as a palette PNG."""
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise DataError(f"A mask must be uint8 [H, W], not {mask.dtype} {mask.shape}.")
-    picture = Image.fromarray(mask, mode="P")
-    picture.putpalette(voc_palette())
+    image = Image.fromarray(mask, mode="P")
+    image.putpalette(voc_palette())
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=6)
+    image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
@@ -66,16 +66,16 @@ def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_dept
     """
     name = name or ("mask" if isinstance(source, bytes) else str(source))
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            if any_depth and picture.mode in _OTHER_DEPTHS:
-                return _narrowed(np.asarray(picture), name)
-            if picture.mode not in ("P", "L"):
-                hint = " Colours need a labelmap.txt that says what they mean." if picture.mode in COLOURED else ""
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if any_depth and image.mode in _OTHER_DEPTHS:
+                return _narrowed(np.asarray(image), name)
+            if image.mode not in ("P", "L"):
+                hint = " Colours need a labelmap.txt that says what they mean." if image.mode in COLOURED else ""
                 raise DataError(
-                    f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {picture.mode}.{hint}"
+                    f"{name}: a mask must be a palette or 8-bit greyscale PNG, not mode {image.mode}.{hint}"
                 )
-            step = _spread(picture)
-            return np.array(picture, np.uint8) // step if step > 1 else np.array(picture, np.uint8)
+            step = _spread(image)
+            return np.array(image, np.uint8) // step if step > 1 else np.array(image, np.uint8)
     except FileNotFoundError:
         raise DataError(f"{name}: no such mask file.") from None
     except PermissionError:
@@ -87,8 +87,8 @@ def decode_mask(source: bytes | str | Path, name: str | None = None, *, any_dept
 def is_coloured(path: str | Path) -> bool:
     """Whether an image's pixels are colours, not numbers; False for what cannot be opened."""
     try:
-        with Image.open(path) as picture:
-            return picture.mode in COLOURED
+        with Image.open(path) as image:
+            return image.mode in COLOURED
     except UNREADABLE:
         return False
 
@@ -100,9 +100,9 @@ def _narrowed(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-def _spread(picture: Image.Image) -> int:
+def _spread(image: Image.Image) -> int:
     """The step by which Pillow spreads greyscale of 2 or 4 bits over 0..255; 1 for other images."""
-    tiles: Sequence[Any] = getattr(picture, "tile", ())  # of files only
+    tiles: Sequence[Any] = getattr(image, "tile", ())  # of files only
     arguments = tiles[0].args if tiles else ""
     raw = arguments if isinstance(arguments, str) else str((*(arguments or ()), "")[0])
     return 85 if raw.startswith("L;2") else 17 if raw.startswith("L;4") else 1

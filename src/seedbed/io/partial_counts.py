@@ -77,6 +77,6 @@ class UnfinishedCounts(Unfinished):
 def _content(path: Path) -> Any:
     """What a file holds; None if it is damaged: it was written whole, but not by a disk that fails."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None

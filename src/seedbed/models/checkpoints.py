@@ -21,11 +21,13 @@ class PublishedWeights:
         path: where it lies.
         layout: how it names its tensors, see `seedbed.models.load_weights`.
         drop: modules of the file that the network has not, on purpose.
+        subtree: entry of the file, or module in it, that holds the network; see `seedbed.models.load_weights`.
     """
 
     path: str
     layout: str = "checkpoint"
     drop: Sequence[str] = ()
+    subtree: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def adopt_checkpoint(
 
     Returns:
         The network, and the record that tables quote: ``network``, ``dataset``, ``file``, ``sha256``, ``bytes``,
-        ``layout``, ``left_out`` (names of the file's tensors that are not used).
+        ``layout``, ``left_out`` (names of the file's tensors that are not used), ``taken`` (the file's entry that the
+        weights are, such as ``model_ema``; only where there is one).
 
     Raises:
         DataError: the file is missing or broken, would run code, or does not fit; or its layout leaves layers of the
@@ -67,7 +70,7 @@ def adopt_checkpoint(
     checkpoint, path = network.checkpoint, Path(network.checkpoint.path)
     model = create_model(network.architecture, _outputs(network, classes), **network.options)
     try:
-        found = load_weights(model, path, layout=checkpoint.layout, drop=checkpoint.drop)
+        found = load_weights(model, path, layout=checkpoint.layout, drop=checkpoint.drop, subtree=checkpoint.subtree)
     except DataError as error:
         hint = (
             f"If it knows other classes than {dataset}'s {classes}, say which data set it is for (checkpoint.dataset)."
@@ -78,8 +81,9 @@ def adopt_checkpoint(
         raise DataError(
             f"{path}: layout '{checkpoint.layout}' leaves {layers} of {name} untrained; this is no checkpoint."
         )
-    record = {"network": name, "dataset": dataset, "file": str(path), "sha256": file_sha256(path)}
-    return model, {**record, "bytes": path.stat().st_size, "layout": checkpoint.layout, "left_out": found.dropped}
+    record: dict[str, Any] = {"network": name, "dataset": dataset, "file": str(path), "sha256": file_sha256(path)}
+    record |= {"bytes": path.stat().st_size, "layout": checkpoint.layout, "left_out": found.dropped}
+    return model, record | ({"taken": found.taken} if found.taken else {})
 
 
 def _outputs(network: PublishedNetwork, classes: int) -> int | None:

@@ -17,9 +17,11 @@ from seedbed.models.registry import register
 from seedbed.models.transformer import (
     AttentionRecord,
     Block,
+    PositionTable,
     Recorder,
     drop_path_rates,
     init_transformer_weights,
+    patches_a_side,
     resample_positions,
 )
 
@@ -115,7 +117,7 @@ class ExViT(nn.Module):
         super().__init__()
         _check_names(attention, head, num_attributes)
         self.num_classes, self.patch_size, self.head_kind = num_classes, patch_size, head
-        self.side = img_size // patch_size  # of the position table, in patches
+        self.side = patches_a_side(img_size, patch_size)  # of the position table
         self.patch_embed = PatchEmbedding(patch_size, embed_dim)
         self.pos_embed = nn.Parameter(torch.zeros(1, self.side**2, embed_dim))
         self.blocks = nn.ModuleList(
@@ -205,6 +207,11 @@ class ExViT(nn.Module):
             product = _wide(encoded.fused) * _wide(encoded.last)  # leaves float16's range
             weight = self.head.weight.to(product.dtype).view(-1, product.shape[-1])  # [C * S, d]
             return F.linear(product, weight).unflatten(-1, (self.num_classes, -1)) * weights.unsqueeze(2)
+
+    @property
+    def position_tables(self) -> tuple[PositionTable, ...]:
+        """Its table of positions."""
+        return (PositionTable("pos_embed", (), (self.side, self.side)),)
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings [1, h * w, d], resampled bicubically to another grid than the table's."""

@@ -13,8 +13,10 @@ from seedbed.models.registry import register
 from seedbed.models.transformer import (
     AttentionRecord,
     Block,
+    PositionTable,
     drop_path_rates,
     init_transformer_weights,
+    patches_a_side,
     position_waves,
     resample_positions,
     start_by_similarity,
@@ -74,6 +76,8 @@ class MCTformer(nn.Module):
     """
 
     new_layers = ("head",)
+    class_tokens: tuple[str, ...] = ("cls_token",)
+    """Parameters [1, C, dim] that stand for classes."""
     output_type = MCTformerOutput
     # How `seedbed.models.mctformer_maps.fuse` makes the network's map: V2 sums over layers, without a square root.
     attention_is_mean, map_is_root = False, False
@@ -94,7 +98,7 @@ class MCTformer(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.patch_size = num_classes, patch_size
-        self.side = img_size // patch_size  # of the position table, in patches
+        self.side = patches_a_side(img_size, patch_size)  # of the position table
         self.cls_token = nn.Parameter(torch.zeros(1, num_classes, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, num_classes + self.side**2, embed_dim))
         self.patch_embed = PatchEmbedding(patch_size, embed_dim)
@@ -163,6 +167,11 @@ class MCTformer(nn.Module):
         classes, patches = self.pos_embed.split([self.num_classes, self.side**2], dim=1)
         factor = ((height + 0.1) / self.side, (width + 0.1) / self.side)
         return torch.cat([classes, resample_positions(patches, scale_factor=factor)], dim=1)
+
+    @property
+    def position_tables(self) -> tuple[PositionTable, ...]:
+        """Its tables of positions."""
+        return (PositionTable("pos_embed", ("cls_token",), (self.side, self.side)),)
 
     def position_tensors(self, classes: Tensor, patches: Tensor) -> dict[str, Tensor]:
         """Parameters by name that hold positions of class tokens [1, C, dim] and of patches [1, side², dim]."""

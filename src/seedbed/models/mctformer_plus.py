@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seedbed.models.mctformer import MCTformer, MCTformerOutput
 from seedbed.models.registry import register
-from seedbed.models.transformer import resample_positions
+from seedbed.models.transformer import PositionTable, resample_positions
 
 
 class MCTformerPlusOutput(MCTformerOutput):
@@ -37,6 +37,7 @@ class MCTformerPlus(MCTformer):
         **options: as for `MCTformer`.
     """
 
+    class_tokens = ("cls_token", "pos_embed_cls")
     output_type = MCTformerPlusOutput
     attention_is_mean, map_is_root = True, True
 
@@ -76,6 +77,11 @@ class MCTformerPlus(MCTformer):
         same = grid == (self.side, self.side)
         patches = self.pos_embed_pat if same else resample_positions(self.pos_embed_pat, size=grid)
         return torch.cat([self.pos_embed_cls, patches], dim=1)
+
+    @property
+    def position_tables(self) -> tuple[PositionTable, ...]:
+        """Its tables of positions; the unused one is none."""
+        return (PositionTable("pos_embed_pat", (), (self.side, self.side)),)
 
     def position_tensors(self, classes: Tensor, patches: Tensor) -> dict[str, Tensor]:
         """Parameters by name that hold positions of class tokens [1, C, dim] and of patches [1, side², dim]."""

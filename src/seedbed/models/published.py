@@ -87,7 +87,7 @@ def open_classifier(
         ParameterError: the architecture is unknown.
         DataError: weights cannot be fetched or do not fit.
     """
-    names = Path(classes).read_text().split("\n")[:-1] if classes else imagenet_names()
+    names = Path(classes).read_text(encoding="utf-8").split("\n")[:-1] if classes else imagenet_names()
     if weights is None:
         return _pretrained(network["architecture"]), names
     model = create_model(network["architecture"], len(names), **network["options"])

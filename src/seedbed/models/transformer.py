@@ -1,7 +1,7 @@
 """Transformer blocks whose attention can be read, shared by MCTformer and Conformer; parameter names are timm's."""
 
 import math
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -130,15 +130,44 @@ def start_by_similarity(module: nn.Module, gain: float) -> None:
                 attention.qkv.weight[start : start + width] = rows
 
 
-def resample_positions(table: Tensor, **target: Any) -> Tensor:
-    """Position embeddings [1, side², dim] of a square grid on another one, bicubically: [1, h * w, dim].
+class PositionTable(NamedTuple):
+    """A network's table of positions, as weights fill it.
+
+    Attributes:
+        name: of the parameter [1, T, dim].
+        tokens: names of the parameters [1, k, dim] whose positions stand in front of those of the patches, in order.
+        grid: (rows, columns) of the patches.
+    """
+
+    name: str
+    tokens: tuple[str, ...]
+    grid: tuple[int, int]
+
+
+def patches_a_side(img_size: Any, patch_size: int) -> int:
+    """Patches along a side of the square image that a table of positions is for.
+
+    Raises:
+        ParameterError: ``img_size`` is no whole number, or less than a patch.
+    """
+    if not isinstance(img_size, int) or img_size < patch_size:
+        raise ParameterError(
+            f"img_size={img_size!r}: give one whole number, the side of a square of at least {patch_size} pixels. "
+            "Images of any size and shape can be fed; this is that of the table of positions alone."
+        )
+    return img_size // patch_size
+
+
+def resample_positions(table: Tensor, source: tuple[int, int] | None = None, **target: Any) -> Tensor:
+    """Position embeddings [1, N, dim] of a grid on another one, bicubically: [1, h * w, dim].
 
     Args:
-        table: of a square grid, row by row.
+        table: of a grid, row by row.
+        source: (rows, columns) of that grid; None: it is a square.
         **target: ``size`` (h, w), or ``scale_factor`` of both axes, which then drives the sampling grid itself.
     """
     side = math.isqrt(table.shape[1])
-    grid = table.transpose(1, 2).unflatten(2, (side, side))
+    grid = table.transpose(1, 2).unflatten(2, source or (side, side))
     return F.interpolate(grid, mode="bicubic", align_corners=False, **target).flatten(2).transpose(1, 2)
 
 

@@ -12,7 +12,7 @@ from seedbed.papers.tables import Axis, Figure, Group, Panel
 from seedbed.params import Preset
 
 REPRODUCED = "reproduced"
-CHARTS = ("bars", "curve")
+CHARTS = ("bars", "curve", "points")
 """Kinds of figures, and of panels, that are drawn from numbers; all others are images."""
 
 
@@ -24,12 +24,14 @@ class PlannedPanel:
         group: label of the group of rows, empty where the figure has none.
         label: the panel's title.
         shows: ``image``, ``truth``, ``heatmap``, ``peaks``, ``mask``, ``prediction``, ``histogram``,
-            ``heatmap_per_layer``, ``affinity_matrix_per_layer``, ``curve`` or ``bars``.
+            ``heatmap_per_layer``, ``affinity_matrix_per_layer``, ``curve``, ``points`` or ``bars``.
         names: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset, as far as it has them.
         row: label of the rows of a gallery that it belongs to, or None for all.
         axes: title of the axes that a bar or curve is drawn in.
-        sources: metrics files of a bar or curve, one a seed.
+        sources: metrics files of a bar or curve, one a seed; of points, those of one after those of another.
         missing: what the preset lacks for it.
+        models: networks that points are measured on.
+        places: where each of these points stands.
     """
 
     group: str
@@ -40,6 +42,8 @@ class PlannedPanel:
     axes: str = ""
     sources: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    places: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,13 @@ class Series:
     Attributes:
         axes: title of the axes it is drawn in.
         label: its name there.
-        shows: ``bars`` or ``curve``.
+        shows: ``bars``, ``curve`` or ``points``.
         x, y: titles and unit of its axes.
         metric: key of the drawn number or list in each of ``sources``.
         level: key of a number that is drawn across a curve, or None.
         reported: the paper's numbers in the unit of ``y``, by name; at the place ``x`` if that is among the names.
-        sources: metrics files, one a seed.
+        sources: metrics files, one a seed; of points, those of one after those of another.
+        places: where points stand.
     """
 
     axes: str
@@ -66,16 +71,24 @@ class Series:
     level: str | None = None
     reported: dict[str, float] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    places: tuple[float, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds each number is of."""
+        return len(self.sources) // (len(self.places) or 1)
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for rules."""
-        return {**vars(self), "x": self.x.plain(), "y": self.y.plain(), "sources": list(self.sources)}
+        lists = {"sources": list(self.sources), "places": list(self.places)}
+        return {**vars(self), "x": self.x.plain(), "y": self.y.plain(), **lists}
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> "Series":
         """Rebuild from `plain`."""
         axes = {key: Axis.model_validate(values[key]) for key in ("x", "y")}
-        return cls(**{**values, **axes, "sources": tuple(values["sources"])})
+        lists = {key: tuple(values[key]) for key in ("sources", "places")}
+        return cls(**{**values, **axes, **lists})
 
 
 def figure_panels(
@@ -117,6 +130,7 @@ def figure_series(figure: Figure, panels: Iterable[PlannedPanel]) -> list[Series
             level=panel.level,
             reported=panel.reported,
             sources=planned.sources,
+            places=planned.places,
         )
         for panel, planned in zip(drawn, panels, strict=True)
     ]
@@ -135,6 +149,8 @@ def _resolve(
         lacking = "shows" if panel.shows is None else "y"
         raise ParameterError(f"{figure.id}, panel '{panel.label}': lacks {lacking}.")
     names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
+    if panel.shows == "points":
+        return _points(figure, group, panel, names, preset, layout, seeds)
     if panel.shows in CHARTS:
         measurement, missing = measure(pipeline, preset, f"{figure.id}, panel '{panel.label}'")
         sources: tuple[str, ...] = ()
@@ -148,3 +164,43 @@ def _resolve(
         check_stage(names["stage"], f"{figure.id}, panel '{panel.label}'")
     names = names if missing else preset.measured_names(names)
     return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, missing=missing)
+
+
+def _points(
+    figure: Figure,
+    group: Group,
+    panel: Panel,
+    names: dict[str, Any],
+    preset: Preset,
+    layout: Layout,
+    seeds: tuple[int, ...],
+) -> PlannedPanel:
+    """One number of each network that the preset has, at the place that an option of the network says."""
+    where = f"{figure.id}, panel '{panel.label}'"
+    if not (panel.models and panel.at):
+        raise ParameterError(f"{where}: points need models, and at: the option that says where each stands.")
+    known = [model for model in panel.models if model in preset.models]
+    found, lacking = [], [f"model {model}" for model in panel.models if not known]
+    for model in known:
+        options = preset.on(names["dataset"]).models[model].options
+        if panel.at not in options:
+            raise ParameterError(f"{where}: models.{model}.options has no '{panel.at}'.")
+        measurement, missing = measure({**names, "model": model}, preset, where)
+        lacking += missing
+        if measurement is not None:
+            paths = [measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds)]
+            found.append((float(options[panel.at]), paths))
+    if len({len(paths) for _, paths in found}) > 1:
+        raise ParameterError(f"{where}: some of its models are trained and some are not, so their seeds differ.")
+    return PlannedPanel(
+        group.label,
+        panel.label,
+        "points",
+        {**names, "model": (known or panel.models)[0]},
+        panel.row,
+        panel.axes,
+        tuple(path for _, paths in found for path in paths),
+        tuple(dict.fromkeys(lacking)),
+        tuple(known),
+        tuple(place for place, _ in found),
+    )

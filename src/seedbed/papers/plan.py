@@ -1,7 +1,7 @@
 """From a table to the measurements it needs: which artifact holds each reproduced cell's number."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from seedbed.errors import ParameterError
@@ -196,7 +196,7 @@ def trained_on_the_way(measurement: Measurement, preset: Preset) -> dict[str, st
     if isinstance(measurement, SegmentationMeasurement):
         if preset.checkpoint_of("segmenter", measurement.segmenter):
             return {}  # it predicts from the image alone
-        found["segmenter"] = measurement.segmenter
+        found["segmenter"] = preset.trained_segmenter(measurement.segmenter)
     model = preset.models[measurement.model] if reads_model(measurement) else None
     if model is not None and model.train is not None and not preset.checkpoint_of("model", measurement.model):
         found["model"] = measurement.model
@@ -309,7 +309,8 @@ def histories(measurement: Measurement, preset: Preset, layout: Layout, seed: in
         folder = layout.affinity(dataset, model, measurement.explainer, trained["network"], seed)
         found[trained["network"]] = f"{folder}/history.csv"
     if isinstance(measurement, SegmentationMeasurement) and "segmenter" in trained:
-        found[measurement.segmenter] = f"{measurement.trained(layout, seed)}/history.csv"
+        there = replace(measurement, segmenter=trained["segmenter"])
+        found[there.segmenter] = f"{there.trained(layout, seed)}/history.csv"
     return found
 
 

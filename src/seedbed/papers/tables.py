@@ -105,13 +105,15 @@ class Axis(Section):
 
 
 class Panel(Section):
-    """One part of a figure: an image, or a bar or curve of a drawn measurement.
+    """One part of a figure: an image, or a bar, curve or points of a drawn measurement.
 
     Attributes:
         row: label of the gallery rows that the panel belongs to; null: all of them.
         axes: title of the axes that a bar or curve is drawn in.
         y: what it measures, where that is not the figure's.
         level: key of a single number that is drawn as a line across a curve.
+        models: networks that the points of ``points`` are measured on; those that a preset lacks are left out.
+        at: the option of each that says where its point stands.
         reported: the paper's numbers, in the unit of ``y``: across a curve, or at ``x`` where it prints a place.
     """
 
@@ -123,6 +125,8 @@ class Panel(Section):
     axes: str = ""
     y: Axis | None = None
     level: str | None = None
+    models: list[str] = []
+    at: str = ""
     pipeline: Pipeline = {}
     reported: dict[str, float] = {}
 
@@ -192,7 +196,7 @@ def read_papers(folder: str | Path) -> dict[str, Paper]:
     papers = {}
     for path in sorted(Path(folder).glob("*.yaml")):
         try:
-            content = yaml.safe_load(path.read_text())
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
             paper = Paper.model_validate(content)
         except yaml.YAMLError as error:
             raise ParameterError(f"{path}: not valid YAML: {error}") from None

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from seedbed.params.base import Fraction, Positive, Section, Steps
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
-from seedbed.settings.kinds import CrfPicture
+from seedbed.settings.kinds import CrfImage
 from seedbed.settings.optimisation import Training
 
 
@@ -24,7 +24,7 @@ class AffinityLabels(Section):
     constants: tuple[Fraction, Fraction] | None = Field(
         None, description="backgrounds instead of the exponents: for confident foreground (large), background (small)"
     )
-    picture: CrfPicture = "own"
+    image: CrfImage = "own"
     rule: str = Field(description="which of the two wins where they disagree; see seedbed.refine.confident_labels")
     store_stride: Positive = Field(1, description="posteriors are stored at 1 / store_stride, to save disk")
 
@@ -45,7 +45,7 @@ class AffinityNetwork(Trained):
     classifier: str | None = Field(
         None, description="name in `models` of that classifier, trained on the same data set; null: the row's own"
     )
-    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh")
+    weights_options: dict[str, Any] = Field({}, description="into (a module), layout, subtree, drop, fresh, grid")
     radius: Positive = 5
     stride: Positive = Field(8, description="pixels a cell, at the network's input size")
     labels: AffinityLabels

@@ -1,9 +1,10 @@
 """What all parameter sections share: unknown keys are errors, values do not change."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedbed.params.merging import merge
 
@@ -12,6 +13,35 @@ Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
 MiouConvention = Literal["all_classes", "in_truth", "in_either"]
 """Over which classes a mean IoU is taken; see ``seedbed.evaluate.ConfusionMatrix.miou``."""
+
+
+def expanded(path: str) -> str:
+    """A path with ``~`` at its front replaced, as a shell does where it is not in quotes.
+
+    Raises:
+        ValueError: ``~name`` is nobody's.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise ValueError(f"'{path}' begins with a user that this machine does not know") from None
+
+
+def without_braces(path: str) -> str:
+    """A path that a rule can have as an input.
+
+    Raises:
+        ValueError: it holds a brace, which Snakemake reads as a wildcard.
+    """
+    if "{" in path or "}" in path:
+        raise ValueError(f"'{path}' holds a brace, which no input of a rule may: rename it, or link to it")
+    return path
+
+
+UserPath = Annotated[str, AfterValidator(expanded)]
+"""Where a user keeps something."""
+InputPath = Annotated[UserPath, AfterValidator(without_braces)]
+"""The same, of what is an input of rules."""
 Steps = list[dict[str, Any]]
 """Augmentation steps, ``[{name: argument}, ...]``; see ``seedbed.data.transforms``."""
 
@@ -19,7 +49,9 @@ Steps = list[dict[str, Any]]
 class Section(BaseModel):
     """A section of params.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     def plain(self) -> dict[str, Any]:
         """The section as plain JSON-compatible values, for rules, checksums and provenance."""

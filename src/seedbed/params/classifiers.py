@@ -20,7 +20,7 @@ class Classifier(Trained):
     weights: str | None = Field(None, description="name in `weights` to start from; null starts from random values")
     weights_options: dict[str, Any] = Field(
         {"layout": "pretrained_classifier"},
-        description="into (a module), layout, subtree, drop, fresh",
+        description="into (a module), layout, subtree, drop, fresh, grid",
     )
     train: Training | None = None
     input: NetworkInput = Field(description="when its accuracy is measured; its maps are made at the explainer's size")

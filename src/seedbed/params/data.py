@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from seedbed.io.registrations import registered_names, registrations
-from seedbed.params.base import Positive, Section, Seed
+from seedbed.params.base import InputPath, Positive, Section, Seed, UserPath
 
 
 class Shapes(Section):
@@ -38,12 +38,16 @@ class Shapes(Section):
         """Whether each image has ``boxes``, a mask (``masks``), exactly one label (``single_label``)."""
         return what in ("boxes", "masks") or self.single_object
 
+    def one_train(self) -> bool:
+        """Whether ``train`` and ``trainaug`` are the same images."""
+        return self.train == self.trainaug
+
 
 class Folder(Section):
-    """Your own pictures: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
+    """Your own images: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
 
     kind: Literal["folder"]
-    path: str
+    path: UserPath
     longest_side: Positive | None = Field(
         None, description="work on copies of at most so many pixels a side; null: on the images as they are"
     )
@@ -60,6 +64,10 @@ class Folder(Section):
         """None: only the folder knows."""
         return None
 
+    def one_train(self) -> None:
+        """None: only the folder knows."""
+        return
+
 
 PUBLISHED = ("seedbed.data.published", "published")
 """Where published data sets register themselves, with what they hold."""
@@ -69,7 +77,9 @@ class Published(Section):
     """A published data set; its files stand in the table of sources."""
 
     kind: Literal[registered_names(*PUBLISHED)]  # type: ignore[valid-type]
-    path: str | None = Field(None, description="folder that already holds its files, packed or unpacked; else fetched")
+    path: InputPath | None = Field(
+        None, description="folder that already holds its files, packed or unpacked; else fetched"
+    )
     optional: list[str] = Field([], description="optional files of the table of sources that are wanted as well")
     options: dict[str, Any] = Field({}, description="of the function that prepares it, such as expected counts")
 
@@ -87,7 +97,11 @@ class Published(Section):
         """Whether each image of its usual splits has ``boxes``, ``masks``, or exactly one label (``single_label``)."""
         return what in self._declared("offers").split()
 
-    def _declared(self, what: str) -> str:
+    def one_train(self) -> bool:
+        """Whether ``train`` and ``trainaug`` are the same images."""
+        return bool(self._declared("one_train"))
+
+    def _declared(self, what: str) -> Any:
         (entry,) = registrations(*PUBLISHED)[self.kind]
         return entry.keywords.get(what, "")
 
@@ -116,7 +130,7 @@ class FetchedWeights(Section):
 
     kind: Literal["fetched"]
     source: str
-    path: str | None = Field(None, description="where the file already lies; fetched when null")
+    path: InputPath | None = Field(None, description="where the file already lies; fetched when null")
 
 
 Weights = Annotated[ShippedWeights | TimmWeights | FetchedWeights, Field(discriminator="kind")]

@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.params.base import expanded, without_braces
 from seedbed.params.inheritance import bases, inherit
 from seedbed.params.merging import merge
 from seedbed.params.mistakes import known_keys, mistakes
@@ -30,7 +31,7 @@ def read_params(path: str | Path) -> dict[str, Any]:
         ParameterError: the file is missing or not YAML.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"{path}: no such parameter file.") from None
     except yaml.YAMLError as error:
@@ -72,7 +73,7 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     if config.get("dataset") and not names_data_set(config, values.get("datasets") or {}):
         folder = _own_folder(config["dataset"], values.get("datasets") or {} if config.get("masks") else ())
         name_of_data = own_name(folder["path"], config.get("dataset_name"))
-        side = {"longest_side": config["longest_side"]} if config.get("longest_side") else {}
+        side = {"longest_side": config["longest_side"]} if config.get("longest_side") is not None else {}
         values = merge(values, {"datasets": {name_of_data: {**folder, **side}}})
     try:
         preset = Preset.model_validate(values)
@@ -104,9 +105,33 @@ def names_data_set(config: Mapping[str, Any], datasets: Mapping[str, Any]) -> bo
 
 
 def own_name(path: object, given: object = None) -> str:
-    """The data set name of a folder of your own pictures: after the folder, or after a name that is given."""
-    stem = str(given) if given else Path(str(path)).expanduser().resolve().name
+    """The data set name of a folder of your own images: after the folder, or after a name that is given."""
+    stem = str(given) if given else user_path(path).resolve().name
     return f"{OWN_DATA}_" + "".join(char if char.isalnum() or char in "-_" else "-" for char in stem)
+
+
+def input_path(given: object) -> Path:
+    """A path of the command line that becomes an input of a rule; see `user_path`.
+
+    Raises:
+        ParameterError: it holds a brace.
+    """
+    try:
+        return Path(without_braces(str(user_path(given))))
+    except ValueError as error:
+        raise ParameterError(f"{error}.") from None
+
+
+def user_path(given: object) -> Path:
+    """A path of the command line, ``~`` replaced: in quotes no shell does it. A folder named 2012 may come as a number.
+
+    Raises:
+        ParameterError: ``~name`` is nobody's.
+    """
+    try:
+        return Path(expanded(str(given)))
+    except ValueError as error:
+        raise ParameterError(f"{error}.") from None
 
 
 def _typed(value: Any) -> Any:
@@ -119,7 +144,7 @@ def _typed(value: Any) -> Any:
 
 
 def _own_folder(given: Any, known: Iterable[str] = ()) -> dict[str, str]:
-    path = Path(str(given)).expanduser()  # a folder named 2012 arrives as a number
+    path = user_path(given)
     if not path.is_dir():
         names = f" Or a data set of the preset: {', '.join(sorted(known))}." if known else ""
         raise ParameterError(f"dataset: '{given}' is not a folder. Give the folder of your own images.{names}")
@@ -167,4 +192,5 @@ def _explain(error: ValidationError, preset: str, values: Mapping[str, Any], wri
 
 
 def _bases(path: Sequence[Any], written: Mapping[str, Any]) -> list[str]:
-    return bases(written[path[0]], path[1], "") if len(path) > 1 and path[0] in NAMED else []
+    entries = written.get(path[0]) if len(path) > 1 and path[0] in NAMED else None
+    return bases(entries, path[1], "") if entries and path[1] in entries else []  # your own data set stands in no file

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from seedbed.params.base import Section
-from seedbed.settings.kinds import CrfPicture
+from seedbed.settings.kinds import CrfImage
 
 
 class MaskPrediction(Section):
@@ -13,12 +13,12 @@ class MaskPrediction(Section):
 
     scales: list[float] = [1.0]
     flip: bool = False
-    scaling: Literal["picture", "tensor", "cv2_cubic"] = Field(
-        "picture",
+    scaling: Literal["image", "tensor", "cv2_cubic"] = Field(
+        "image",
         description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
         "or by OpenCV's bicubic filter and by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
     fusion: Literal["mean_logits", "max_probability"] = "mean_logits"
     crf: str | None = None
-    crf_picture: CrfPicture = "own"
+    crf_image: CrfImage = "own"

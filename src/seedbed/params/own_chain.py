@@ -1,4 +1,4 @@
-"""Parameters of masks for your own pictures: the section `own`."""
+"""Parameters of masks for your own images: the section `own`."""
 
 from seedbed.params.base import Section
 

@@ -163,6 +163,10 @@ class Preset(Section):
             key, name = "affinity_network", self.network_of(name)
         return getattr(getattr(self, f"{key}s").get(name), "checkpoint", None)
 
+    def trained_segmenter(self, name: str) -> str:
+        """The segmenter whose training a segmenter's network is of: itself, unless it is ``trained_as`` another."""
+        return self.segmenters[name].trained_as or name
+
     def network_of(self, refiner: str | None) -> str | None:
         """The affinity network that a refiner walks on, if it does."""
         return getattr(self.refiners.get(refiner or ""), "network", None)
@@ -240,6 +244,8 @@ class Preset(Section):
         for key, segmenter in self.segmenters.items():
             yield f"segmenters.{key}.weights", "weights", segmenter.weights, self.weights
             yield f"segmenters.{key}.crf", "CRF", segmenter.crf, self.crf
+            trained_here = [name for name, entry in self.segmenters.items() if not entry.trained_as]
+            yield f"segmenters.{key}.trained_as", "segmenter that is trained", segmenter.trained_as, trained_here
 
 
 def _twice(entries: Mapping[str, Any]) -> dict[str, Any]:

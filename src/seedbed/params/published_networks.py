@@ -4,16 +4,17 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from seedbed.params.base import Section, Varied
+from seedbed.params.base import InputPath, Section, Varied
 
 
 class Checkpoint(Section):
     """Weights that somebody else trained, to be measured in place of ours; its path alone will do."""
 
-    path: str
+    path: InputPath
     dataset: str | None = Field(None, description="data set whose classes it knows; null: every one")
     layout: str = Field("checkpoint", description="how it names its tensors; see seedbed.models.weights.layouts")
     drop: list[str] = Field([], description="modules of the file that the network has not, on purpose")
+    subtree: str = Field("", description="entry of the file, or module in it, that holds the network: student")
 
     @model_validator(mode="before")
     @classmethod

@@ -83,7 +83,7 @@ def without_titles(schema: Schema) -> Schema:
 def write_schema(path: str | Path, make: Callable[[Mapping[str, Any] | None], Schema]) -> None:
     """Write a schema that ``make`` makes of the one that is there, or of None."""
     path = Path(path)
-    before = json.loads(path.read_text()) if path.is_file() else None
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, schema_text(make(before)))
 

@@ -1,11 +1,34 @@
-"""The command that makes one file again, as a page shows it."""
+"""The command line: names as they were typed, and the command that makes one file again, as a page shows it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from shlex import join
+from typing import Any
 
 UNCONCERNED = ("container", "gres", "of", "plan")
 """Settings of a run that change no file."""
+
+
+NAMES = ("dataset", "dataset_name", "image", "masks", "model", "on", "split", "of")
+"""Settings that are names and paths, whatever they look like."""
+
+
+def names_as_written(
+    config: Mapping[str, Any], settings: Iterable[str], parsed: Callable[[list[str]], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The configuration with names as they were typed: the folder ``007`` is not 7, nor ``{a}`` a mapping.
+
+    Args:
+        config: what Snakemake made of them.
+        settings: what was given behind ``--config``, as ``key=value``.
+        parsed: how Snakemake reads such settings; one that something else replaced stays as it is.
+    """
+    written = dict(config)
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name in NAMES and value and config.get(name) == parsed([setting])[name]:
+            written[name] = value
+    return written
 
 
 def file_command(settings: Iterable[str], files: Iterable[Path], project: Path) -> str:

@@ -81,10 +81,13 @@ def figure_notes(
             chains.setdefault(_chain(panel, preset), []).append(" ".join(part for part in parts if part))
     notes = [f"{', '.join(dict.fromkeys(labels))}: {chain}." for chain, labels in chains.items()]
     notes += [hint for shows, hint in _HINTS.items() if any(panel.shows == shows for panel in panels)]
+    absent = {model for panel in figure.panels for model in panel.models if model not in preset.models}
+    if absent:
+        notes.append(f"Points left out: preset '{preset.name}' has no model {', '.join(sorted(absent))}.")
     left_out = [f"{panel.label} {panel.source or ''}".strip() for panel in figure.panels if panel.status == "cited"]
     if left_out:
-        notes.append(f"Left out, since they are other people's pictures: {', '.join(left_out)}.")
-    counts = [len(panel.sources) for panel in panels]
+        notes.append(f"Left out, since they are other people's images: {', '.join(left_out)}.")
+    counts = [len(panel.sources) // (len(panel.places) or 1) for panel in panels]
     drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
     return [*notes, *drawn, *_comparability(preset)]
 
@@ -93,14 +96,17 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
     """What a panel is drawn from, in words."""
     measurement = measure(panel.names, preset, panel.label)[0] if panel.sources else None
     if measurement is not None:
-        return describe(measurement, preset.on(measurement.dataset))
+        told = describe(measurement, preset.on(measurement.dataset))
+        each = f"networks {', '.join(panel.models)}, each trained at its own place"
+        return told.replace(f"network {panel.names['model']}", each, 1) if panel.models else told
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
     return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
     """Whose weights a number was measured with, from the record of a published checkpoint."""
-    what = f"{Path(record['file']).name} (sha256 {record['sha256']})"
+    entry = f", its entry {record['taken']}" if record.get("taken") else ""
+    what = f"{Path(record['file']).name} (sha256 {record['sha256']}{entry})"
     return f"{record['network']} on {record['dataset']}: the weights of {what}, not trained here."
 
 
@@ -121,7 +127,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
-        parts.append(f"then {measurement.segmenter} ({_prediction(segmenter.input, segmenter, preset)})")
+        trained = preset.trained_segmenter(measurement.segmenter)
+        parts.append(f"then {trained} ({_prediction(segmenter.input, segmenter, preset)})")
     elif isinstance(measurement, PredictionMeasurement):
         given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
         parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")

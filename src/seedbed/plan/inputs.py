@@ -86,7 +86,8 @@ class Inputs:
         """Every shard of the masks that the network trains on."""
         entry = self.names.section("segmenters", wildcards)
         chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
-        masks = self.names.shards(self.layout.masks(wildcards.dataset, entry.train.split, *chain), "zip")
+        split = self.names.stored_split(wildcards.dataset, entry.train.split)
+        masks = self.names.shards(self.layout.masks(wildcards.dataset, split, *chain), "zip")
         return {**self._dataset(wildcards), "masks": masks, "weights": self.names.initial_weights(entry.weights)}
 
     def adopt_classifier(self, wildcards: Wildcards) -> Files:
@@ -110,7 +111,8 @@ class Inputs:
         return {**self._dataset(wildcards), "heatmaps": self.names.shards(self._heatmaps(wildcards), "h5")}
 
     def merge_protocol(self, wildcards: Wildcards) -> Files:
-        shards = self.names.shards(f"{self._heatmaps(wildcards)}/{wildcards.protocol}", "json")
+        chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "seed")
+        shards = self.names.shards(f"{self.layout.heatmaps(*chain)}/{wildcards.protocol}", "json")
         return {"card": self.layout.card(wildcards.dataset), "shards": shards}
 
     def merge_attention(self, wildcards: Wildcards) -> Files:
@@ -121,6 +123,7 @@ class Inputs:
     def label_affinities(self, wildcards: Wildcards) -> Files:
         """A shard of the maps of the split that the affinity network trains on."""
         split = self.names.section("affinity_networks", wildcards).train.split
+        split = self.names.stored_split(wildcards.dataset, split)
         chain = self.names.chain(wildcards, "model", "explainer", "seed")
         maps = self.layout.heatmaps(wildcards.dataset, split, *chain)
         return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
@@ -142,11 +145,17 @@ class Inputs:
         return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_pseudo_masks(self, wildcards: Wildcards) -> Files:
-        chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "refiner", "seed")
-        return {**self._dataset(wildcards), "masks": self.names.shards(self.layout.masks(*chain), "zip")}
+        split = self.names.stored_split(wildcards.dataset, wildcards.split)
+        chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
+        folder = self.layout.masks(wildcards.dataset, split, *chain)
+        return {**self._dataset(wildcards), "masks": self.names.shards(folder, "zip")}
 
     def segment(self, wildcards: Wildcards) -> Files:
-        return {**self._dataset(wildcards), "weights": f"{self._segmenter(wildcards)}/model.safetensors"}
+        """The network that this segmenter trains, or that of another which it tests in its own way."""
+        trained = self.preset.trained_segmenter(wildcards.segmenter)
+        model, explainer, refiner = wildcards.model, wildcards.explainer, wildcards.refiner
+        folder = self.layout.segmenter(wildcards.dataset, model, explainer, refiner, trained, wildcards.seed)
+        return {**self._dataset(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_segmentation(self, wildcards: Wildcards) -> Files:
         folder = f"{self._segmenter(wildcards)}/{wildcards.split}"
@@ -168,7 +177,10 @@ class Inputs:
         return {"index": self.layout.index(wildcards.dataset), "card": self.layout.card(wildcards.dataset)}
 
     def _heatmaps(self, wildcards: Wildcards) -> str:
-        return self.layout.heatmaps(*self.names.chain(wildcards, "dataset", "split", "model", "explainer", "seed"))
+        """Folder of the stored maps of a split's images."""
+        split = self.names.stored_split(wildcards.dataset, wildcards.split)
+        chain = self.names.chain(wildcards, "model", "explainer", "seed")
+        return self.layout.heatmaps(wildcards.dataset, split, *chain)
 
     def _affinity(self, wildcards: Wildcards) -> str:
         return self.layout.affinity(*self.names.chain(wildcards, "dataset", "model", "explainer", "network", "seed"))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from seedbed.data.own_layout import has_masks
+from seedbed.data.own_layout import has_masks, has_one_train
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
 from seedbed.papers import Layout
@@ -48,6 +48,7 @@ class Names:
         self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
+        self._one_train = cache(self._has_one_train)
 
     def parameters(self, section: Any, *without: str) -> Parameters:
         """A section for a script, without its variants and without further fields; sections do not change."""
@@ -122,6 +123,10 @@ class Names:
             return False
         return has_masks(data.path)
 
+    def stored_split(self, dataset: str, split: str) -> str:
+        """The split under which an image's maps and masks lie: ``trainaug`` serves ``train`` where both are one."""
+        return "trainaug" if split == "train" and self._one_train(dataset) else split
+
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""
         count = self.preset.shards
@@ -162,6 +167,10 @@ class Names:
         if not isinstance(entry, kind):
             raise ParameterError(f"{table}.{name}: is of kind '{entry.kind}', not one of {kind.__name__}.")
         return entry
+
+    def _has_one_train(self, dataset: str) -> bool:
+        entry = self.preset.datasets[dataset]
+        return has_one_train(entry.path) if isinstance(entry, Folder) else bool(entry.one_train())
 
     def _explainer(self, dataset: str, model: str, explainer: str) -> Any:
         return self.on(dataset).explainer_of(explainer, model)

@@ -74,6 +74,7 @@ def _of_figure(figure: Figure, preset: Preset, known: Known) -> Iterator[tuple[s
             place = f", panel '{panel.label}'"
             pipeline: dict[str, Any] = {**figure.pipeline, **(group.pipeline if group else {}), **panel.pipeline}
             problems = [*_of_names(pipeline, known), *_of_subjects(figure, pipeline)]
+            problems += [problem for model in panel.models for problem in _of_names({"model": model}, known)]
             if panel.shows in CHARTS and not problems:
                 problems += _of_measurement(pipeline, preset, f"{figure.id}{place}")
                 level = {**pipeline, "metric": panel.level or pipeline.get("metric", "")}

@@ -26,6 +26,7 @@ _WEIGHTS = {
     "subtree": [Option("str", False)],
     "drop": [Option("Sequence[str]", False)],
     "fresh": [Option("Sequence[str]", False)],
+    "grid": [Option("Sequence[int]", False)],
 }
 
 

@@ -127,8 +127,9 @@ class PlannedFigures:
         keys = ("dataset", "split", "model", "explainer", "refiner", "segmenter")
         found: tuple[Any, ...] = tuple(chain.get(key) for key in keys)
         dataset, split, model, explainer, refiner, segmenter = found
+        stored = self.names.stored_split(dataset, split) if dataset else split
         if shows == "mask":
-            folder = self.layout.masks(dataset, split, model, explainer, refiner, seed)
+            folder = self.layout.masks(dataset, stored, model, explainer, refiner, seed)
             described["shards"] = self.names.shards(folder, "zip")
         elif shows == "prediction":
             folder = self.layout.prediction(dataset, model, split, seed)
@@ -136,7 +137,7 @@ class PlannedFigures:
                 folder = f"{self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)}/{split}"
             described["shards"] = self.names.shards(folder, "zip")
         elif shows == "stored":
-            folder = self.layout.heatmaps(dataset, split, model, explainer, seed)
+            folder = self.layout.heatmaps(dataset, stored, model, explainer, seed)
             described["shards"] = self.names.shards(folder, "h5")
         elif shows not in ("image", "truth"):
             described["weights"] = self.names.weights(dataset, model, seed)

@@ -1,6 +1,6 @@
 """What the command line asks for beside tables: masks of your own images, masks made elsewhere, one image explained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -12,12 +12,18 @@ from seedbed.errors import UserError, nearest, unknown_name
 from seedbed.io.registrations import registered_names
 from seedbed.params import own_name
 from seedbed.params.data import Folder
+from seedbed.params.load import input_path, user_path
 from seedbed.plan.code import CATALOGUES, Code, every_module_of
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
 from seedbed.plan.timm_source import timm_networks
 
 SPLITS = ("train", "val")
+
+
+def _unbraced(name: str) -> str:
+    """A name without braces, which mean something in paths of rules."""
+    return name.replace("{", "-").replace("}", "-")
 
 
 class OwnImages:
@@ -77,7 +83,7 @@ class OwnImages:
         """Masks by the chain that ``own`` in the parameters names."""
         own, dataset = self.preset.own, wildcards.dataset
         chain = (own.model, own.explainer, own.refiner, self.preset.seeds[0])
-        masks = self.layout.masks(dataset, wildcards.split, *chain)
+        masks = self.layout.masks(dataset, self.names.stored_split(dataset, wildcards.split), *chain)
         files = {"index": self.layout.index(dataset), "card": self.layout.card(dataset)}
         return {**files, "masks": self.names.shards(masks, "zip")}
 
@@ -107,9 +113,9 @@ class ScoredMasks:
     @property
     def folder(self) -> str:
         """Where the scores lie: masks of two folders never overwrite each other's."""
-        masks = Path(str(self.config.get("masks") or "masks")).expanduser().resolve()
+        masks = user_path(self.config.get("masks") or "masks").resolve()
         given = "|".join(str(self.config.get(key)) for key in ("dataset", "dataset_name", "split"))
-        return self.layout.scores(f"{masks.name}_{sha256(f'{masks}|{given}'.encode()).hexdigest()[:8]}")
+        return self.layout.scores(f"{_unbraced(masks.name)}_{sha256(f'{masks}|{given}'.encode()).hexdigest()[:8]}")
 
     def inputs(self, wildcards: Wildcards) -> dict[str, Any]:
         """Index and card of the data set that masks are scored on, if it has them."""
@@ -120,7 +126,7 @@ class ScoredMasks:
         return {
             "code": self.code.of("score_mask_files"),
             "files": self._files,
-            "split": self.config.get("split", "val"),
+            "split": self.split,
             "scoring": self.names.parameters(self.preset.scoring),
         }
 
@@ -128,7 +134,7 @@ class ScoredMasks:
         """Name of the data set; None for a folder of ground truth alone.
 
         Raises:
-            UserError: masks or truth are not given.
+            UserError: masks or truth are not given, or the data set has no such split.
         """
         if not self.config.get("masks") or not self.config.get("dataset"):
             raise UserError(
@@ -136,15 +142,26 @@ class ScoredMasks:
                 "/path/to/folder split=val (see docs/own_data.md)."
             )
         if self.config["dataset"] in self.preset.datasets:
-            return self.config["dataset"]
-        return self.own.dataset() if is_described(self._truth()) else None
+            return self._with_split(self.config["dataset"], self.preset.datasets[self.config["dataset"]].splits())
+        described = is_described(self._truth())
+        return self._with_split(self.own.dataset(), own_splits(self._truth())) if described else None
+
+    def _with_split(self, dataset: str, splits: Iterable[str] | None) -> str:
+        """The data set, if it has the split that is asked for."""
+        if splits is not None and self.split not in splits:
+            raise UserError(f"split={self.split}: {unknown_name(f'split of {dataset}', self.split, splits)}")
+        return dataset
+
+    @property
+    def split(self) -> str:
+        return str(self.config.get("split") or "val")
 
     def _truth(self) -> str:
         return self.names.dataset(self.own.dataset(), Folder).path
 
     def _files(self, wildcards: Wildcards) -> dict[str, Any]:
         """What is compared: folders, and digests of what lies there."""
-        masks = str(Path(str(self.config["masks"])).expanduser())
+        masks = str(user_path(self.config["masks"]))
         truth = None if self._dataset() else self._truth()
         return {"masks": masks, "truth": truth, "contents": [digest_of(each) for each in (masks, truth) if each]}
 
@@ -163,25 +180,28 @@ class ExplainedImage:
         self.config, self.tables, self.names, self.code = config, tables, names, code
         self.preset, self.layout = names.preset, names.layout
         given = config.get("image")
-        self.image = str(Path(str(given)).expanduser()) if given else None  # a file named 2012 arrives as a number
+        self.image = str(user_path(given)) if given else None
         self.model = str(config.get("model", "vit_base"))
         chosen = config.get("methods", "all")
-        self.methods = [str(name) for name in (chosen if isinstance(chosen, list) else str(chosen).split(","))]
+        self.methods = [str(name).strip() for name in (chosen if isinstance(chosen, list) else str(chosen).split(","))]
 
     @property
     def page(self) -> str:
         """The page without its extension."""
-        stem = f"{Path(str(self.image or 'image')).stem}_{self.model}"
+        stem = f"{_unbraced(Path(str(self.image or 'image')).stem)}_{self.model}"
         return self.layout.explained(f"{stem}_{self.config['on']}" if self.config.get("on") else stem)
 
     def inputs(self, wildcards: Wildcards) -> dict[str, str]:
         """The image; weights and class names of a network of the preset. ImageNet's names come with timm.
 
         Raises:
-            UserError: no image is given, or the network or a method is unknown.
+            UserError: no image is given, or it is no file; or the network or a method is unknown.
         """
         if not self.image:
             raise UserError("explain_image needs an image: --config image=cat.jpg, and perhaps model=... methods=...")
+        input_path(self.image)
+        if not Path(self.image).is_file():
+            raise UserError(f"image: '{self.image}' is not a file. Give the image to explain.")
         self._check_names()
         files = {"image": self.image}
         if self.model in self.preset.models:

@@ -14,7 +14,7 @@ from seedbed.plan.jobs import PlannedJob
 def recorded_seconds(path: str | Path) -> float | None:
     """Mean wall time of a benchmark record, or None if there is none yet or it was cut off."""
     try:
-        with Path(path).open(newline="") as stream:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
             times = [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
     except (OSError, KeyError, TypeError, ValueError):
         return None

@@ -22,6 +22,7 @@ from seedbed.models.attention_layers import layer_indices
 from seedbed.refine.par import DILATIONS, pixel_adaptive_refinement
 from seedbed.refine.propagation import propagate
 from seedbed.refine.reliable import cam_to_label
+from seedbed.settings.checked import checked
 
 ABSENT = -1
 
@@ -39,6 +40,7 @@ class ClassMaps(NamedTuple):
 
 
 @torch.no_grad()
+@checked
 def present_maps(maps: Tensor, labels: Tensor) -> ClassMaps:
     """Pick each image's own classes, cut their maps at 0 and stretch each to 0..1 (equations 1 and 2).
 
@@ -65,6 +67,7 @@ def present_maps(maps: Tensor, labels: Tensor) -> ClassMaps:
 
 
 @torch.no_grad()
+@checked
 def layer_weights(maps: Tensor, affinities: Sequence[Tensor], kind: str = "entropy", scale: str = "none") -> Tensor:
     """Weigh each layer by how concentrated the map is that its attention propagates (equations 7 and 8).
 
@@ -89,6 +92,8 @@ def layer_weights(maps: Tensor, affinities: Sequence[Tensor], kind: str = "entro
         raise ParameterError(unknown_name("layer weighting", kind, WEIGHTS))
     if scale not in WEIGHT_SCALES:
         raise ParameterError(unknown_name("scale of layer weights", scale, WEIGHT_SCALES))
+    if not affinities:
+        raise DataError("There are no layers to weigh.")
     total = maps.sum(dim=1, keepdim=True)
     propagated = torch.stack([propagate(total, affinity.to(total)).flatten(1) for affinity in affinities], dim=1)
     # In float64: a smooth layer's weight is the tiny rest of 1 - 1, and an untrained network has smooth layers only.
@@ -98,6 +103,7 @@ def layer_weights(maps: Tensor, affinities: Sequence[Tensor], kind: str = "entro
 
 
 @torch.no_grad()
+@checked
 def fuse_layers(maps: Tensor, affinities: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Propagate maps [B, K, h, w] by the weighted sum of all layers (equation 9): ``M (sum_l w_l A_l)^T``."""
     if weights.shape != (len(maps), len(affinities)):
@@ -109,6 +115,7 @@ def fuse_layers(maps: Tensor, affinities: Sequence[Tensor], weights: Tensor) -> 
 
 
 @torch.no_grad()
+@checked
 def reliable_labels(
     images: Tensor,
     maps: Tensor,
@@ -175,6 +182,7 @@ def reliable_labels(
     return labels
 
 
+@checked
 def layer_losses(scores: Sequence[Tensor], pairs: Tensor) -> Tensor:
     """How far each layer's gates are from the pairs (equation 15), image by image.
 
@@ -199,6 +207,7 @@ def layer_losses(scores: Sequence[Tensor], pairs: Tensor) -> Tensor:
     return torch.stack([constant + (slope * layer.float().sigmoid()).sum(dim=(1, 2)) for layer in scores], dim=1)
 
 
+@checked
 def inverted_sum(losses: Tensor, weights: Tensor, layers: Sequence[int] | str | None = None) -> Tensor:
     """Sum the layers' losses with inverted weights (equation 16): ``sum_l (1 - w_l) L_l``, [B].
 
@@ -209,6 +218,8 @@ def inverted_sum(losses: Tensor, weights: Tensor, layers: Sequence[int] | str | 
     Raises:
         ParameterError: a layer does not exist.
     """
+    if losses.ndim != 2 or losses.shape != weights.shape:
+        raise DataError(f"Need losses and weights [B, L], got {tuple(losses.shape)} and {tuple(weights.shape)}.")
     chosen = layer_indices(layers, losses.shape[1])
     terms = ((1 - weights) * losses).unbind(dim=1)
     return torch.stack([terms[layer] for layer in chosen], dim=1).sum(dim=1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.settings.checked import checked
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Maps = TypeVar("Maps", "np.ndarray", "torch.Tensor")
 
 
+@checked
 def with_background(cams: Maps, alpha: float) -> Maps:
     """Prepend the background score ``(1 - max_c cam_c) ** alpha`` (PSA; [Re], section 4.3).
 
@@ -32,7 +34,8 @@ def with_background(cams: Maps, alpha: float) -> Maps:
         ``[..., K + 1, h, w]``, background first, dtype of ``cams``.
 
     Raises:
-        DataError: ``cams`` has fewer than three axes, or a value above 1, where the formula has no meaning.
+        DataError: ``cams`` has fewer than three axes, or a value that is NaN or above 1, where the formula has no
+            meaning.
     """
     if not alpha > 0:
         raise ParameterError(f"alpha must be above 0, got {alpha}.")
@@ -40,7 +43,7 @@ def with_background(cams: Maps, alpha: float) -> Maps:
     if cams.shape[-3] == 0:
         return _prepend(1.0, cams)
     peak = cams.max(axis=-3, keepdims=True) if isinstance(cams, np.ndarray) else cams.amax(dim=-3, keepdim=True)
-    if (peak > 1 + 1e-5).any():
+    if not (peak <= 1 + 1e-5).all():
         raise DataError(
             f"Class maps must lie in 0..1 for a power background; the largest value is {float(peak.max()):.6g}."
         )
@@ -48,6 +51,7 @@ def with_background(cams: Maps, alpha: float) -> Maps:
     return _join(free**alpha, cams)  # a peak that rounding left a hair above 1 has no power
 
 
+@checked
 def with_constant_background(cams: Maps, score: float) -> Maps:
     """Prepend a background channel that is ``score`` everywhere.
 
@@ -65,8 +69,8 @@ def with_constant_background(cams: Maps, score: float) -> Maps:
 
 
 def _check_axes(cams: Maps) -> None:
-    if cams.ndim < 3:
-        raise DataError(f"Class maps must have shape [..., K, h, w], got {tuple(cams.shape)}.")
+    if cams.ndim < 3 or not str(cams.dtype).removeprefix("torch.").startswith(("float", "bfloat")):
+        raise DataError(f"Class maps must be floating [..., K, h, w], got {cams.dtype} {tuple(cams.shape)}.")
 
 
 def _prepend(score: float, cams: Maps) -> Maps:

@@ -11,6 +11,7 @@ import numpy as np
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.io.catalogue import Catalogue
+from seedbed.settings.checked import checked
 
 IGNORE = 255
 NO_SCORE = 1e-5
@@ -45,6 +46,7 @@ def label_rule(name: str, *, ignore_unscored: bool = False, first_pixel: bool = 
     return register
 
 
+@checked
 def confident_labels(low: np.ndarray, high: np.ndarray, rule: str = "psa") -> np.ndarray:
     """Combine the label maps of the low and the high run.
 
@@ -64,6 +66,7 @@ def confident_labels(low: np.ndarray, high: np.ndarray, rule: str = "psa") -> np
     return combine(low.astype(np.uint8), high)
 
 
+@checked
 def confident_labels_from_scores(
     low: np.ndarray, high: np.ndarray, *, rule: str = "psa", pool: int = 8, ignore_unscored: bool | None = None
 ) -> np.ndarray:
@@ -88,6 +91,7 @@ def confident_labels_from_scores(
     return label
 
 
+@checked
 def mean_pool(maps: np.ndarray, size: int = 8) -> np.ndarray:
     """Average ``[..., H, W]`` maps over ``size x size`` windows; a ragged edge is padded with zeros, as recorded.
 

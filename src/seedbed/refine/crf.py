@@ -13,12 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.errors import ParameterError, unknown_name
+from seedbed.refine.crf_input import check_image, check_probabilities
 from seedbed.refine.energies import Array, Energies
+from seedbed.settings.checked import check_fields, checked
 from seedbed.settings.dense_crf import CrfSettings
-
-IMPLEMENTATIONS = ("lattice", "pydensecrf")
-
 
 CRF_PRESETS: dict[str, CrfSettings] = {
     # PSA, [Re] and MCTformer, on class maps with a background channel.
@@ -36,6 +35,7 @@ CRF_PRESETS: dict[str, CrfSettings] = {
 MIN_PROBABILITY = 1e-5
 
 
+@checked
 def dense_crf(
     image: Array,
     probabilities: Array,
@@ -66,6 +66,7 @@ def dense_crf(
     return dense_crf_many(image, [probabilities], preset, iterations=iterations, scale_factor=scale_factor)[0]
 
 
+@checked
 def dense_crf_labels(
     image: Array,
     probabilities: Array,
@@ -78,6 +79,7 @@ def dense_crf_labels(
     return dense_crf(image, probabilities, preset, iterations=iterations, scale_factor=scale_factor).argmax(axis=0)
 
 
+@checked
 def dense_crf_many(
     image: Array,
     probabilities: Iterable[Array],
@@ -91,7 +93,7 @@ def dense_crf_many(
     The usual case is the same cues under two background exponents. Results are bit for bit those of separate runs.
     """
     image = check_image(image)
-    stacks = [_check_probabilities(stack, image) for stack in probabilities]
+    stacks = [check_probabilities(stack, image) for stack in probabilities]
     settings = resolve_settings(preset, iterations, scale_factor)
     if settings.implementation == "pydensecrf":
         energies = [Energies(_unary(stack), np.ones(len(stack), np.int64)) for stack in stacks]
@@ -154,49 +156,26 @@ def _unary(stack: Array) -> Array:
     return -np.log(np.clip(stack, MIN_PROBABILITY, 1.0))
 
 
+@checked
 def resolve_settings(preset: str | CrfSettings, iterations: int | None, scale_factor: float) -> CrfSettings:
-    """Return the settings of a preset with the iterations replaced and both spatial widths divided."""
-    if isinstance(preset, str):
+    """Return the settings of a preset with the iterations replaced and both spatial widths divided.
+
+    Raises:
+        ParameterError: a value is not finite, of the wrong kind or out of its range.
+    """
+    if not isinstance(preset, CrfSettings):
         if preset not in CRF_PRESETS:
             raise ParameterError(unknown_name("CRF preset", preset, CRF_PRESETS))
         preset = CRF_PRESETS[preset]
+    check_fields(preset)
     steps = preset.iterations if iterations is None else iterations
     if steps < 0:
         raise ParameterError(f"CRF iterations must be 0 or more, got {steps}.")
     if not scale_factor > 0:
         raise ParameterError(f"CRF scale_factor must be above 0, got {scale_factor}.")
-    if preset.implementation not in IMPLEMENTATIONS:
-        raise ParameterError(unknown_name("CRF implementation", preset.implementation, IMPLEMENTATIONS))
     return replace(
         preset,
         gaussian_sxy=preset.gaussian_sxy / scale_factor,
         bilateral_sxy=preset.bilateral_sxy / scale_factor,
         iterations=steps,
     )
-
-
-def check_image(image: Array) -> Array:
-    """Return the image C-contiguous and writable (pydensecrf takes no other), or say why it cannot be used."""
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        shape = getattr(image, "shape", type(image).__name__)
-        raise DataError(f"The CRF needs a colour image as a numpy array [H, W, 3], got {shape}.")
-    if image.dtype != np.uint8:
-        raise DataError(
-            f"The CRF needs a uint8 image of 0..255, got {image.dtype}. Undo the normalisation and round first."
-        )
-    return np.require(image, requirements=["C", "W"])
-
-
-def _check_probabilities(probabilities: Array, image: Array) -> Array:
-    stack = np.asarray(probabilities)
-    if stack.ndim != 3 or len(stack) == 0 or stack.shape[1:] != image.shape[:2]:
-        height, width = image.shape[:2]
-        raise DataError(
-            f"Probabilities of shape {stack.shape} do not fit an image of {height} x {width}: need [K, H, W]."
-        )
-    if stack.dtype not in (np.float32, np.float64):
-        stack = stack.astype(np.float32)
-    low, high = float(stack.min()), float(stack.max())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise DataError(f"CRF probabilities must be finite and lie in 0..1, got {low:.6g} to {high:.6g}.")
-    return stack

@@ -3,11 +3,14 @@
 import numpy as np
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.refine.crf import check_image, grouped, infer, resolve_settings
+from seedbed.refine.crf import grouped, infer, resolve_settings
+from seedbed.refine.crf_input import check_image
 from seedbed.refine.energies import Array
+from seedbed.settings.checked import checked
 from seedbed.settings.dense_crf import CrfSettings
 
 
+@checked
 def label_crf(
     image: Array,
     label_map: Array,

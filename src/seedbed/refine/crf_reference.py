@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seedbed.errors import missing_extra
+from seedbed.refine.crf_input import check_image
+from seedbed.refine.kernel_widths import extent, require_wide
 
 if TYPE_CHECKING:
     from pydensecrf.densecrf import DenseCRF2D
@@ -25,7 +27,13 @@ def reference_posteriors(image: Array, energies: Sequence[Energies], settings: C
 
     Raises:
         UserError: pydensecrf is not installed.
+        ParameterError: a kernel is so narrow that pydensecrf would end the process.
     """
+    image = check_image(image)
+    height, width = image.shape[:2]
+    places = [extent(side - 1, settings.bilateral_sxy) for side in (width, height)]
+    require_wide([extent(side - 1, settings.gaussian_sxy) for side in (width, height)])
+    require_wide([*places, *[extent(255, settings.bilateral_srgb)] * 3])
     fields: dict[tuple[int, ...], DenseCRF2D] = {}
     results = []
     for unary, counts in energies:

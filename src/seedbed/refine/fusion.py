@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seedbed.errors import DataError
 from seedbed.io.catalogue import Catalogue
+from seedbed.settings.checked import checked
 
 Fuse = Callable[[Iterable[Tensor], tuple[int, int]], Tensor]
 
@@ -41,6 +42,7 @@ def score_fusion(name: str, *, of_logits: bool = False) -> Callable[[Fuse], Fuse
     return register
 
 
+@checked
 def fuse_scales(
     logits: Iterable[Tensor], size: tuple[int, int], mode: str, *, mirrored: Iterable[bool] | None = None
 ) -> Tensor:
@@ -58,10 +60,11 @@ def fuse_scales(
     return FUSIONS.find(mode).fuse(_unmirrored(logits, repeat(False) if mirrored is None else mirrored), size)
 
 
+@checked
 def upsample_scores(maps: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
     """Scores [C, h, w] at another size, bilinearly, in float32."""
-    if maps.ndim != 3:
-        raise DataError(f"Class scores must have shape [C, h, w], got {tuple(maps.shape)}.")
+    if maps.ndim != 3 or 0 in maps.shape or min(size) < 1:
+        raise DataError(f"Class scores [C, h, w] of {tuple(maps.shape)} cannot be enlarged to {tuple(size)}.")
     return F.interpolate(maps.float()[None], size=size, mode="bilinear", align_corners=align_corners)[0]
 
 

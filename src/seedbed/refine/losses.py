@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from seedbed.errors import DataError
+from seedbed.settings.checked import checked
 
 
 class AffinityLoss(NamedTuple):
@@ -16,6 +17,7 @@ class AffinityLoss(NamedTuple):
     negative: Tensor
 
 
+@checked
 def affinity_loss(
     pairs: Tensor, background: Tensor, foreground: Tensor, negative: Tensor, eps: float = 1e-5
 ) -> AffinityLoss:
@@ -43,6 +45,7 @@ def affinity_loss(
     return AffinityLoss(bg / 4 + fg / 4 + neg / 2, bg, fg, neg)
 
 
+@checked
 def attention_affinity_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     """AFA's affinity loss: raise affinities of positive pairs, lower those of negative ones.
 

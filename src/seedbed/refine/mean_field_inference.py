@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seedbed.refine.crf_input import check_image
 from seedbed.refine.permutohedral import Filters, Lattice, build_lattice
+from seedbed.settings.checked import checked
 
 Array = np.ndarray
 
@@ -25,6 +27,7 @@ blurred values on. So do ours, or posteriors would differ by up to 0.03 where a 
 
 
 @torch.no_grad()
+@checked
 def image_kernels(
     image: Array, spatial: tuple[float, float], bilateral: tuple[float, float, float], device: torch.device
 ) -> Filters:
@@ -35,7 +38,12 @@ def image_kernels(
         spatial: width in pixels, weight in nats.
         bilateral: width in pixels, width in grey levels, weight in nats.
         device: where to filter.
+
+    Raises:
+        DataError: the image is none.
+        ParameterError: a width is not above 0, or so small that the lattice breaks down.
     """
+    image = check_image(image)
     size = image.shape[:2]
     width, grey_levels, weight = bilateral
     colour = torch.from_numpy(image).to(device).view(-1, 3).t().float().div_(float(np.float32(grey_levels)))

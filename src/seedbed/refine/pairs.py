@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.settings.checked import checked
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,7 @@ IGNORE = 255
 MAX_RADIUS = 64
 
 
+@checked
 def affinity_offsets(radius: int = 5) -> np.ndarray:
     """Return the pair offsets ``[n, 2]`` int64 as (dy, dx): ``(0, 1) .. (0, radius - 1)``, then row by row downwards.
 
@@ -38,6 +40,7 @@ def affinity_offsets(radius: int = 5) -> np.ndarray:
     return np.array(ahead + below, dtype=np.int64)
 
 
+@checked
 def affinity_pair_indices(h: int, w: int, radius: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Return the flat (row-major) cell indices of all pairs of an ``h x w`` map.
 
@@ -53,6 +56,7 @@ def affinity_pair_indices(h: int, w: int, radius: int = 5) -> tuple[np.ndarray, 
     return origin, origin + (offsets[:, :1] * w + offsets[:, 1:])
 
 
+@checked
 def affinity_labels(label_map: Labels, radius: int = 5) -> tuple[Labels, Labels, Labels]:
     """Label all pairs of a map as background-positive, foreground-positive or negative (PSA; [Re], figure 2).
 
@@ -88,6 +92,7 @@ def affinity_labels(label_map: Labels, radius: int = 5) -> tuple[Labels, Labels,
     return _flat_uint8(background), _flat_uint8(foreground), _flat_uint8(negative)
 
 
+@checked
 def affinity_matrix(pairs: np.ndarray, h: int, w: int) -> sparse.dia_array:
     """Return the symmetric ``N x N`` matrix of pair affinities, ``N = h w``, with ones on the diagonal.
 
@@ -114,6 +119,7 @@ def affinity_matrix(pairs: np.ndarray, h: int, w: int) -> sparse.dia_array:
     return sparse.dia_array((diagonals, np.concatenate([[0], steps, -steps])), shape=(h * w, h * w))
 
 
+@checked
 def shrink_radius(h: int, w: int, radius: int = 5) -> int:
     """Return ``(min(h, w) - 1) // 2`` if a side is below ``2 radius + 1``, else ``radius``, as TransCAM does."""
     side = min(h, w)

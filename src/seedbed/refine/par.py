@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError, ParameterError
+from seedbed.settings.checked import checked
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 
@@ -23,6 +24,7 @@ Offset = tuple[int, int]
 
 
 @torch.no_grad()
+@checked
 def pixel_adaptive_refinement(
     images: Tensor,
     maps: Tensor,
@@ -59,10 +61,14 @@ def pixel_adaptive_refinement(
         ``[B, C, H, W]`` or ``[C, H, W]``, float32 (float64 if ``maps`` are). No gradient flows through.
 
     Raises:
-        DataError: the shapes do not fit each other.
-        ParameterError: no dilation, or one below 1; a negative number of iterations.
+        DataError: the shapes do not fit each other, or a value is not finite.
+        ParameterError: no dilation, or one below 1; a negative number of iterations; sigma not above 0.
     """
     _check(images, maps, dilations, iterations)
+    if not sigma > 0:
+        raise ParameterError(f"sigma must be above 0, got {sigma}.")
+    if not (images.isfinite().all() and maps.isfinite().all()):
+        raise DataError("Images or maps hold NaN or infinity, which refinement would spread: set them to 0 first.")
     if maps.ndim == 3:
         options: dict[str, Any] = {"position_weight": position_weight, "sigma": sigma, "remove_gain": remove_gain}
         single = pixel_adaptive_refinement(
@@ -162,6 +168,8 @@ def _check(images: Tensor, maps: Tensor, dilations: Sequence[int], iterations: i
             f"Need images [B, 3, H, W] and maps [B, C, h, w], or both without B; got {tuple(images.shape)} and "
             f"{tuple(maps.shape)}."
         )
+    if 0 in (*images.shape[-2:], *maps.shape[-2:]) or maps.is_complex():
+        raise DataError(f"Need pixels, got images {tuple(images.shape)} and maps {tuple(maps.shape)} of {maps.dtype}.")
     if images.ndim == 4 and len(images) != len(maps):
         raise DataError(f"Got {len(images)} images and maps for {len(maps)}.")
     if not dilations or min(dilations) < 1:

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import ParameterError
+from seedbed.refine.kernel_widths import require_wide
+from seedbed.settings.checked import checked
 
 
 class Bags(NamedTuple):
@@ -101,6 +103,7 @@ class Filters(NamedTuple):
         return self.slice.of(torch.cat([lattice.blurred(values) for lattice in self.lattices]))
 
 
+@checked
 def build_lattice(features: Tensor, multiple: int = 1) -> Lattice:
     """Return the lattice of points.
 
@@ -109,9 +112,16 @@ def build_lattice(features: Tensor, multiple: int = 1) -> Lattice:
         multiple: fill up to a multiple of so many points with points at the origin that have vertices, but no value.
 
     Raises:
-        ParameterError: the coordinates span more cells than can be numbered: the Gaussian is far too narrow.
+        ParameterError: the coordinates are not finite, or span more cells than can be told or numbered: the Gaussian is
+            far too narrow. Or there are none.
     """
+    if features.ndim != 2 or not features.numel() or features.dtype != torch.float32 or multiple < 1:
+        raise ParameterError(
+            f"A lattice needs float32 features [d, N] and a multiple of 1 or more, got {features.dtype} "
+            f"{tuple(features.shape)} and {multiple}."
+        )
     points = features.shape[1]
+    require_wide(features.abs().amax(1).tolist())
     corner, order, weights = _simplices(F.pad(features, (0, -points % multiple)))
     weights[:, points:] = 0
     numbering = _numbering(corner)

@@ -30,14 +30,14 @@ class PosteriorSettings:
     Attributes:
         alpha_low, alpha_high: exponents that leave only confident foreground, and only confident background.
         constants: the same as constant scores.
-        picture: what the CRF sees, see `picture_for_crf`.
+        image: what the CRF sees, see `picture_for_crf`.
         store_stride: posteriors are kept at ``1 / store_stride`` of the image's size.
     """
 
     alpha_low: float | None = None
     alpha_high: float | None = None
     constants: tuple[float, float] | None = None
-    picture: str = "own"
+    image: str = "own"
     store_stride: int = 1
 
 
@@ -55,19 +55,19 @@ def confident_posteriors(
     the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares of
     ``labels.store_stride`` pixels.
     """
-    pictures = read_ahead(
-        records, lambda record: (record, picture_for_crf(read_picture(index.root / record.path), labels.picture))
+    images = read_ahead(
+        records, lambda record: (record, picture_for_crf(read_picture(index.root / record.path), labels.image))
     )
-    for record, picture in pictures:
+    for record, image in images:
         heat = at_picture_size(heatmaps[record.image])
         maps = np.clip(heat.maps, 0, 1)
         classes = np.concatenate([[BACKGROUND], heat.classes])
         if labels.constants is None:
             alphas = (required(labels.alpha_low, "alpha_low"), required(labels.alpha_high, "alpha_high"))
-            low, high = dense_crf_many(picture, [with_background(maps, alpha) for alpha in alphas], crf)
+            low, high = dense_crf_many(image, [with_background(maps, alpha) for alpha in alphas], crf)
         else:
             count = len(index.classes) + 1
-            low, high = (_smoothed(picture, maps, classes, score, count, crf) for score in labels.constants)
+            low, high = (_smoothed(image, maps, classes, score, count, crf) for score in labels.constants)
         low, high = (_smaller(stack, labels.store_stride) for stack in (low, high))
         yield record.image, heat._replace(classes=classes, maps=low), heat._replace(classes=classes, maps=high)
 
@@ -81,9 +81,9 @@ def _smaller(stack: np.ndarray, stride: int) -> np.ndarray:
 
 
 def _smoothed(
-    picture: np.ndarray, maps: np.ndarray, classes: np.ndarray, score: float, count: int, settings: CrfSettings
+    image: np.ndarray, maps: np.ndarray, classes: np.ndarray, score: float, count: int, settings: CrfSettings
 ) -> np.ndarray:
     """The winners over a constant background after a label CRF, one-hot float32 [K + 1, H, W]."""
     winners = (classes + 1)[with_constant_background(maps, score).argmax(axis=0)]
-    smoothed = label_crf(picture, winners, count, preset=settings)
+    smoothed = label_crf(image, winners, count, preset=settings)
     return (smoothed == (classes + 1)[:, None, None]).astype(np.float32)

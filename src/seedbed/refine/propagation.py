@@ -5,8 +5,10 @@ from torch import Tensor
 
 from seedbed.errors import DataError
 from seedbed.refine.background import with_constant_background
+from seedbed.settings.checked import checked
 
 
+@checked
 def propagate(cams: Tensor, affinity: Tensor, *, transpose: bool = False) -> Tensor:
     """Give every patch the affinity-weighted sum of all patches: ``out_i = sum_j A_ij cam_j``.
 
@@ -22,13 +24,15 @@ def propagate(cams: Tensor, affinity: Tensor, *, transpose: bool = False) -> Ten
         The propagated maps, in the shape of ``cams``.
 
     Raises:
-        DataError: the matrix does not fit the grid or the batch.
+        DataError: the matrix does not fit the grid or the batch, or one of both is not floating point.
     """
     _check(cams, affinity)
-    matrix = affinity if transpose else affinity.mT
-    return (cams.flatten(-2) @ matrix).reshape(cams.shape)
+    kind = torch.promote_types(cams.dtype, affinity.dtype)
+    matrix = (affinity if transpose else affinity.mT).to(kind)
+    return (cams.to(kind).flatten(-2) @ matrix).reshape(cams.shape)
 
 
+@checked
 def propagate_sharpened(
     cams: Tensor, affinity: Tensor, *, window: Tensor | None = None, power: float = 2.0, eps: float = 1e-4
 ) -> Tensor:
@@ -56,6 +60,7 @@ def propagate_sharpened(
     return propagate(cams, transition, transpose=True)
 
 
+@checked
 def propagate_with_background(
     cams: Tensor,
     affinity: Tensor,
@@ -80,6 +85,7 @@ def propagate_with_background(
     """
     if cams.ndim != 4 or labels.shape != cams.shape[:2]:
         raise DataError(f"Need maps [B, C, h, w] and labels [B, C], got {tuple(cams.shape)} and {tuple(labels.shape)}.")
+    _check(cams, affinity)
     stack = with_constant_background(cams, background)
     present = torch.cat([labels.new_ones(len(labels), 1), labels], dim=1).bool()[:, :, None, None]
     # exp(-inf) = 0: absent classes take no part in the softmax and stay 0 afterwards.
@@ -93,6 +99,8 @@ def _check(cams: Tensor, affinity: Tensor) -> None:
             f"Need maps [B, C, h, w] or [C, h, w] and an affinity [B, N, N] or [N, N], got {tuple(cams.shape)} and "
             f"{tuple(affinity.shape)}."
         )
+    if not (cams.is_floating_point() and affinity.is_floating_point()):
+        raise DataError(f"Maps and affinities must be floating point, got {cams.dtype} and {affinity.dtype}.")
     h, w = cams.shape[-2:]
     if affinity.shape[-2:] != (h * w, h * w):
         raise DataError(

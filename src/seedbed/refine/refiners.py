@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from seedbed.data.index import DataIndex, Record
+from seedbed.data.workers import Workers
 from seedbed.errors import ParameterError
 from seedbed.io.catalogue import Catalogue
 from seedbed.io.heatmaps import HeatMaps
@@ -36,6 +37,7 @@ class Given:
         crf: the CRF that the option ``crf`` names.
         network: parameters of the affinity network that the option ``network`` names, as plain values.
         weights: file of that network's weights.
+        workers: processes beside the network, which do the rest; None: this process does it.
     """
 
     index: DataIndex
@@ -45,6 +47,7 @@ class Given:
     crf: CrfSettings | None = None
     network: Mapping[str, Any] | None = None
     weights: str | Path | None = None
+    workers: Workers | None = None
 
 
 def required(value: Value | None, what: str) -> Value:

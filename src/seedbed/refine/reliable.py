@@ -13,10 +13,12 @@ from torch import Tensor
 from seedbed.errors import DataError, ParameterError
 from seedbed.refine.background import with_constant_background
 from seedbed.refine.par import pixel_adaptive_refinement
+from seedbed.settings.checked import checked
 
 IGNORE = 255
 
 
+@checked
 def cam_to_label(
     cams: Tensor,
     labels: Tensor,
@@ -52,6 +54,7 @@ def cam_to_label(
     return _outside_ignored(result, valid_boxes)
 
 
+@checked
 def refine_cams_with_background(
     images: Tensor,
     cams: Tensor,
@@ -107,6 +110,7 @@ def refine_cams_with_background(
     return _outside_ignored(torch.stack(result), valid_boxes)
 
 
+@checked
 def attention_affinity_labels(label_map: Tensor, *, radius: int | None = 8, cell: int = 16) -> Tensor:
     """Turn segmentation labels into labels for an attention matrix (AFA; AReAM, equation 14).
 
@@ -121,8 +125,10 @@ def attention_affinity_labels(label_map: Tensor, *, radius: int | None = 8, cell
     Returns:
         ``[B, N, N]`` uint8 with ``N = (H // cell) * (W // cell)``, both orders and the diagonal included.
     """
-    h, w = label_map.shape[-2] // cell, label_map.shape[-1] // cell
-    if label_map.ndim != 3 or min(h, w) < 1:
+    if cell < 1:
+        raise ParameterError(f"cell must be 1 pixel or more, got {cell}.")
+    h, w = (side // cell for side in label_map.shape[-2:]) if label_map.ndim == 3 else (0, 0)
+    if min(h, w) < 1:
         raise DataError(f"Need a label map [B, H, W] of at least {cell} x {cell} pixels, got {tuple(label_map.shape)}.")
     # float32 holds label ids exactly; nearest interpolation is not offered for integers.
     patches = F.interpolate(label_map[:, None].float(), size=(h, w), mode="nearest").flatten(1)
@@ -134,10 +140,13 @@ def attention_affinity_labels(label_map: Tensor, *, radius: int | None = 8, cell
     return pairs.masked_fill_(ignored, IGNORE)
 
 
+@checked
 def chebyshev_window(h: int, w: int, radius: int, *, device: torch.device | None = None) -> Tensor:
     """Return ``[N, N]`` bool, True where two cells of ``h x w`` are at most ``radius`` rows and columns apart."""
-    if radius < 0:
-        raise ParameterError(f"radius must be 0 or more, got {radius}.")
+    if min(h, w) < 1 or radius < 0:
+        raise ParameterError(
+            f"A window needs sides of 1 and more and a radius of 0 and more, got {h}, {w} and {radius}."
+        )
     y, x = torch.arange(h, device=device), torch.arange(w, device=device)
     rows = (y[:, None] - y).abs() <= radius
     columns = (x[:, None] - x).abs() <= radius
@@ -152,8 +161,11 @@ def _ordered(thresholds: tuple[float, float]) -> tuple[float, float]:
 
 
 def _check_labels(cams: Tensor, labels: Tensor) -> None:
-    if cams.ndim != 4 or labels.shape != cams.shape[:2]:
-        raise DataError(f"Need maps [B, C, H, W] and labels [B, C], got {tuple(cams.shape)} and {tuple(labels.shape)}.")
+    if cams.ndim != 4 or labels.shape != cams.shape[:2] or not cams.is_floating_point():
+        raise DataError(
+            f"Need floating maps [B, C, H, W] and labels [B, C], got {cams.dtype} {tuple(cams.shape)} and "
+            f"{tuple(labels.shape)}."
+        )
 
 
 def _outside_ignored(result: Tensor, boxes: Tensor | None) -> Tensor:

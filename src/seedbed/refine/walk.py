@@ -16,6 +16,7 @@ from scipy import sparse
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.refine.pairs import affinity_matrix
+from seedbed.settings.checked import checked
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ _NOTHING = 1e-40
 DENSE_ABOVE = 0.25  # share of non-zero affinities from which a dense product is the faster one
 
 
+@checked
 def random_walk(maps: Maps, affinity: object, beta: float, steps: int) -> Maps:
     """Walk class maps over affinities: ``new = vec @ T^steps`` with ``T_ij = A_ij^beta / sum_i A_ij^beta``.
 
@@ -48,7 +50,8 @@ def random_walk(maps: Maps, affinity: object, beta: float, steps: int) -> Maps:
         ``[K, h, w]`` of the kind, dtype and device of ``maps``.
 
     Raises:
-        DataError: shapes do not fit, an affinity is negative or not finite, or a cell has no affinity to any cell.
+        DataError: shapes do not fit, a map holds NaN or infinity, an affinity is negative or not finite, or a cell has
+            no affinity to any cell.
         ParameterError: beta not above 0, or steps below 0.
     """
     if not beta > 0:
@@ -60,6 +63,8 @@ def random_walk(maps: Maps, affinity: object, beta: float, steps: int) -> Maps:
     values = _to_numpy(maps)
     if not np.issubdtype(values.dtype, np.floating):
         raise DataError(f"Maps must be floating point, got {values.dtype}.")
+    if not np.isfinite(values).all():
+        raise DataError("Maps hold NaN or infinity, which a walk would spread over all cells: set them to 0 first.")
     _, h, w = values.shape
     weights = _power(_as_matrix(affinity, h, w), beta)
     vectors = values.reshape(len(values), h * w).astype(np.float64)
@@ -173,6 +178,8 @@ def _transition(weights: Matrix) -> Matrix:
     if not (column_sums > 0).all():
         cell = int(np.argmin(column_sums))
         raise DataError(f"Cell {cell} has no positive affinity to any cell, so that no step leads to it.")
+    if not np.isfinite(column_sums).all():
+        raise ParameterError("Affinities to the power of beta are infinite: choose a smaller beta.")
     if not sparse.issparse(weights):
         return (weights / column_sums).T
     scaled = (weights @ sparse.diags_array(1 / column_sums)).T

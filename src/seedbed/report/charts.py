@@ -24,7 +24,7 @@ class Drawn:
 
     Attributes:
         series: what is drawn.
-        means: its numbers, one for a bar; NaN where undefined. Curves start at x = 1.
+        means: its numbers, one for a bar; NaN where undefined.
         deviations: sample standard deviations over seeds, or None where there is one seed.
         level: mean of the number that is drawn across, or None.
     """
@@ -33,6 +33,11 @@ class Drawn:
     means: tuple[float, ...]
     deviations: tuple[float, ...] | None
     level: float | None
+
+    @property
+    def xs(self) -> tuple[float, ...]:
+        """Where its numbers stand: points at their places, a curve's from 1 on."""
+        return self.series.places or tuple(range(1, len(self.means) + 1))
 
 
 def read_series(series: Sequence[Series], read: Callable[[str], Mapping[str, Any]]) -> list[Drawn]:
@@ -74,8 +79,8 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
         series = one.series
         head = {"axes": series.axes, "label": series.label, "quantity": series.y.title, "unit": series.y.unit}
         deviations = one.deviations or [None] * len(one.means)
-        for number, (mean, deviation) in enumerate(zip(one.means, deviations, strict=True), start=1):
-            x = str(number) if series.shows == "curve" else ""
+        for place, mean, deviation in zip(one.xs, one.means, deviations, strict=True):
+            x = "" if series.shows == "bars" else f"{place:g}"
             rows.append({**head, "x": x, "what": "measured", **_numbers(mean, deviation), "seeds": _count(series)})
         if one.level is not None:
             what = f"measured, {level_words(series.level or '')}"
@@ -83,7 +88,7 @@ def chart_rows(drawn: Sequence[Drawn]) -> list[dict[str, str]]:
         x = f"{series.reported['x']:g}" if "x" in series.reported else ""
         for name, value in series.reported.items():
             if name != "x":
-                what = f"paper, {name}" if series.shows == "curve" else "paper"
+                what = "paper" if series.shows == "bars" else f"paper, {name}"
                 rows.append({**head, "x": x, "what": what, **_numbers(value), "seeds": ""})
     return rows
 
@@ -99,7 +104,10 @@ def to_csv(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _filled(series: Series, read: Callable[[str], Mapping[str, Any]]) -> Drawn:
     scale = 100.0 if series.y.unit == "%" else 1.0
-    seeds = [_list(read(path), series.metric, series.shows, path) for path in series.sources]
+    found = [_list(read(path), series.metric, series.shows, path) for path in series.sources]
+    seeds = found
+    if series.places:  # one number a file: those of each seed stand at equal distances
+        seeds = [[number for (number,) in found[seed :: series.seeds]] for seed in range(series.seeds)]
     if len({len(one) for one in seeds}) > 1:
         raise UserError(f"{', '.join(series.sources)}: '{series.metric}' has another length in each. Remake them.")
     points = [[scale * number for number in point] for point in zip(*seeds, strict=True)]
@@ -115,7 +123,7 @@ def _list(metrics: Mapping[str, Any], key: str, shows: str, path: str) -> list[f
         raise UserError(f"{path}: has no metric '{key}'; it has {', '.join(sorted(metrics))}.")
     value = metrics[key]
     if isinstance(value, list) != (shows == "curve"):
-        wanted = "one number" if shows == "bars" else "a list"
+        wanted = "a list" if shows == "curve" else "one number"
         raise UserError(f"{path}: '{key}' is {value!r}, but {wanted} is drawn.")
     numbers = value if isinstance(value, list) else [value]
     return [math.nan if number is None else float(number) for number in numbers]
@@ -145,9 +153,13 @@ def _draw_bars(axes: Any, drawn: Sequence[Drawn]) -> None:
 def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
     low, high = _visible(drawn)
     for one, colour in zip(drawn, _COLOURS * len(drawn), strict=False):
-        series, x = one.series, list(range(1, len(one.means) + 1))
-        axes.plot(x, one.means, "o-", color=colour, linewidth=1.5, markersize=4, label=as_it_is(series.label))
-        if one.deviations:
+        series, x = one.series, one.xs
+        look: dict[str, Any] = {"color": colour, "label": as_it_is(series.label)}
+        if series.places:
+            axes.errorbar(x, one.means, yerr=one.deviations, fmt="D", markersize=5, capsize=3, **look)
+        else:
+            axes.plot(x, one.means, "o-", linewidth=1.5, markersize=4, **look)
+        if one.deviations and not series.places:
             axes.fill_between(x, *_band(one), color=colour, alpha=0.18, linewidth=0)
         if one.level is not None:
             named = f"{series.label}, {level_words(series.level or '')}: {_shown(one.level, series)}"
@@ -206,4 +218,4 @@ def _numbers(value: float, deviation: float | None = None) -> dict[str, str]:
 
 
 def _count(series: Series) -> str:
-    return str(len(series.sources))
+    return str(series.seeds)

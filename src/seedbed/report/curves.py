@@ -35,7 +35,7 @@ def draw_curves(curves: Mapping[str, Curve], x_title: str, y_title: str) -> str:
 
 def read_history_columns(path: str | Path) -> dict[str, list[tuple[float, float]]]:
     """Every numeric column of a training history as (step, value) pairs."""
-    with Path(path).open(newline="") as stream:
+    with Path(path).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     names = [name for name in (rows[0] if rows else ()) if name not in ("step", "epoch")]
     return {name: [(float(row["step"]), float(row[name])) for row in rows if row[name]] for name in names}

@@ -1,4 +1,4 @@
-"""Pictures for people: heat-map overlays, coloured masks, and grids of both."""
+"""Images for people: heat-map overlays, coloured masks, and grids of both."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 HEAT_COLOURS = "inferno"
 
 
-def overlay_heatmap(picture: np.ndarray, heat: np.ndarray, colours: str = HEAT_COLOURS) -> np.ndarray:
+def overlay_heatmap(image: np.ndarray, heat: np.ndarray, colours: str = HEAT_COLOURS) -> np.ndarray:
     """Blend a map [H, W] in 0..1 over an image (uint8 [H, W, 3]) in named colours; undefined values are grey."""
     from matplotlib import colormaps
 
     undefined = np.isnan(heat)[..., None]
     painted = colormaps[colours](np.clip(np.nan_to_num(heat), 0, 1))[..., :3] * 255
-    return (0.35 * picture + 0.65 * np.where(undefined, 128, painted)).astype(np.uint8)
+    return (0.35 * image + 0.65 * np.where(undefined, 128, painted)).astype(np.uint8)
 
 
 def frame_peak(painted: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -35,22 +35,22 @@ def frame_peak(painted: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def frame_boxes(
-    picture: np.ndarray, boxes: Sequence[tuple[float, float, float, float]], colour: tuple[int, int, int]
+    image: np.ndarray, boxes: Sequence[tuple[float, float, float, float]], colour: tuple[int, int, int]
 ) -> np.ndarray:
     """Draw boxes (x_min, y_min, x_max, y_max), ends inclusive, cut at the borders, on uint8 [H, W, 3]."""
-    image = Image.fromarray(picture)
-    height, width = picture.shape[:2]
+    framed = Image.fromarray(image)
+    height, width = image.shape[:2]
     for x0, y0, x1, y1 in boxes:
         corners = [max(0, x0), max(0, y0), min(width - 1, x1), min(height - 1, y1)]
-        ImageDraw.Draw(image).rectangle(corners, outline=colour, width=max(1, max(picture.shape[:2]) // 100))
-    return np.asarray(image)
+        ImageDraw.Draw(framed).rectangle(corners, outline=colour, width=max(1, max(image.shape[:2]) // 100))
+    return np.asarray(framed)
 
 
-def overlay_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def overlay_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Lay class colours over a darkened image; void is white."""
     palette = np.frombuffer(voc_palette(), np.uint8).reshape(256, 3).copy()
     palette[VOID] = 255
-    painted = np.where((mask > 0)[..., None], 0.25 * picture + 0.75 * palette[mask], 0.45 * picture)
+    painted = np.where((mask > 0)[..., None], 0.25 * image + 0.75 * palette[mask], 0.45 * image)
     return painted.astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""A page for one picture: a row for each of its top classes, a column for each method."""
+"""A page for one image: a row for each of its top classes, a column for each method."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def draw_explained(image: np.ndarray, explained: Explained, names: Sequence[str]
     """Return a PNG.
 
     Args:
-        picture: uint8 [H, W, 3].
+        image: uint8 [H, W, 3].
         explained: its maps.
         names: name of every class.
     """
@@ -34,4 +34,4 @@ def draw_explained(image: np.ndarray, explained: Explained, names: Sequence[str]
         f"{names[label]}\n{probability:.1%}"
         for label, probability in zip(explained.classes, explained.probabilities, strict=True)
     ]
-    return draw_grid(rows, ["picture", *(name.replace("_", " ") for name in explained.maps)], labels, scale=scale)
+    return draw_grid(rows, ["image", *(name.replace("_", " ") for name in explained.maps)], labels, scale=scale)

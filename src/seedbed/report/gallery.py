@@ -30,7 +30,7 @@ class Row(NamedTuple):
     record: Record
     label: int | None
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """The image, uint8 [H, W, 3]."""
         return read_picture(self.index.root / self.record.path)
 
@@ -48,13 +48,13 @@ class Column(Protocol):
     def draw(self, row: Row) -> np.ndarray: ...
 
 
-class Picture(NamedTuple):
+class Original(NamedTuple):
     """The images themselves."""
 
-    title: str = "picture"
+    title: str = "image"
 
     def draw(self, row: Row) -> np.ndarray:
-        return row.picture()
+        return row.image()
 
 
 class Truth(NamedTuple):
@@ -65,12 +65,12 @@ class Truth(NamedTuple):
     def draw(self, row: Row) -> np.ndarray:
         if row.record.mask is None:
             boxes = [(box.xmin - 1, box.ymin - 1, box.xmax - 1, box.ymax - 1) for box in row.record.boxes]
-            return frame_boxes(row.picture() // 4, boxes, (255, 255, 255))
-        return overlay_mask(row.picture(), truth_mask(row))
+            return frame_boxes(row.image() // 4, boxes, (255, 255, 255))
+        return overlay_mask(row.image(), truth_mask(row))
 
 
 class Heat(NamedTuple):
-    """Heat maps over their pictures: of the row's class, or the strongest of all; ``peak`` frames the largest value."""
+    """Heat maps over their images: of the row's class, or the strongest of all; ``peak`` frames the largest value."""
 
     title: str
     maps: Mapping[str, HeatMaps]
@@ -78,7 +78,7 @@ class Heat(NamedTuple):
 
     def draw(self, row: Row) -> np.ndarray:
         heat = strongest(self.maps[row.record.image], row.label)
-        painted = overlay_heatmap(row.picture(), _unit(heat))
+        painted = overlay_heatmap(row.image(), _unit(heat))
         return frame_peak(painted, heat) if self.peak else painted
 
 
@@ -109,7 +109,7 @@ class Masks(NamedTuple):
     masks: Mapping[str, np.ndarray]
 
     def draw(self, row: Row) -> np.ndarray:
-        return overlay_mask(row.picture(), self.masks[row.record.image])
+        return overlay_mask(row.image(), self.masks[row.record.image])
 
 
 class Section(NamedTuple):
@@ -134,7 +134,7 @@ def draw_gallery(sections: Sequence[Section], kind: str = "png") -> bytes:
 
 
 def interleave(sections: Sequence[Section]) -> list[Section]:
-    """Sections of the same images, image by picture: each image's rows of all sections below one another."""
+    """Sections of the same images, image by image: each image's rows of all sections below one another."""
     return [
         section._replace(rows=[section.rows[place]]) for place in range(len(sections[0].rows)) for section in sections
     ]
@@ -175,7 +175,7 @@ def unknown_subjects(subjects: Sequence[str], indices: Sequence[DataIndex]) -> l
 
 
 def choose(records: Sequence[Record], count: int) -> list[Record]:
-    """Pick pictures: half with several labels where there are any, spread evenly over the split."""
+    """Pick images: half with several labels where there are any, spread evenly over the split."""
     several = [record for record in records if len(record.labels) > 1]
     single = [record for record in records if len(record.labels) <= 1]
     wanted = min(len(several), max(count // 2, count - len(single)))
@@ -196,7 +196,7 @@ def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
 
 
 def _rows_of_subjects(index: DataIndex, records: Sequence[Record], count: int, labels: Sequence[int]) -> list[Row]:
-    """Pictures of each class in turn, no image twice."""
+    """Images of each class in turn, no image twice."""
     rows: list[Row] = []
     waiting = {label: [r for r in records if label in index.class_indices(r)] for label in labels}
     while len(rows) < count and any(waiting.values()):

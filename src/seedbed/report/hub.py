@@ -45,7 +45,9 @@ def write_model_folder(folder: str | Path, weights: str | Path, card: str | Path
     with atomic_directory(folder) as temporary:
         shutil.copyfile(weights, temporary / "model.safetensors")
         write_json(temporary / "config.json", config)
-        (temporary / "README.md").write_text(_model_card(Path(folder).name, config, data, metrics, weights, licence))
+        (temporary / "README.md").write_text(
+            _model_card(Path(folder).name, config, data, metrics, weights, licence), encoding="utf-8"
+        )
 
 
 def network_config(weights: Path, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +177,10 @@ def write_masks_folder(folder: str | Path, export: str | Path, card: str | Path,
             elif (export / name).exists():
                 shutil.copyfile(export / name, temporary / name)
         lines = (json.dumps({"file_name": name, "image": name.removesuffix(".png")}) + "\n" for name in names)
-        (temporary / "masks" / "metadata.jsonl").write_text("".join(lines))
-        (temporary / "README.md").write_text(_masks_card(Path(folder).name, export, data, len(names), licence))
+        (temporary / "masks" / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+        (temporary / "README.md").write_text(
+            _masks_card(Path(folder).name, export, data, len(names), licence), encoding="utf-8"
+        )
 
 
 def _masks_card(name: str, export: Path, data: Mapping[str, Any], count: int, licence: str) -> str:

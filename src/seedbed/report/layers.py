@@ -12,7 +12,7 @@ from PIL import Image
 from seedbed.data.index import DataIndex
 from seedbed.io.masks import VOID, voc_palette
 from seedbed.report.drawing import HEAT_COLOURS
-from seedbed.report.gallery import Column, Heat, Masks, Picture, Row, Section, Truth, strongest, truth_mask
+from seedbed.report.gallery import Column, Heat, Masks, Original, Row, Section, Truth, strongest, truth_mask
 
 LARGEST = 360
 """Longer side of an embedded image, in pixels."""
@@ -99,11 +99,11 @@ def open_images(
             section.label,
             tuple(row.title().split("\n")) if row.record.labels else (),
             chosen.get(row.record.image, "sample"),
-            _uri(Image.fromarray(row.picture()), "JPEG"),
+            _uri(Image.fromarray(row.image()), "JPEG"),
             tuple(
                 _layer(column, row, scores.get(column.title, {}).get(row.record.image))
                 for column in section.columns
-                if not isinstance(column, Picture)
+                if not isinstance(column, Original)
             ),
         )
         for section in sections

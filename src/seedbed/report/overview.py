@@ -40,9 +40,9 @@ def draw_overview(index: DataIndex, records: Sequence[Record], masks: Mapping[st
     rows, labels, shown = [], [], set()
     for image in order:
         record = known[image]
-        picture = read_picture(index.root / record.path)
+        photo = read_picture(index.root / record.path)
         layers = [masks[image], *([ground_truth(index, record)] if judged else [])]
-        rows.append([picture, *(overlay_mask(picture, layer) for layer in layers)])
+        rows.append([photo, *(overlay_mask(photo, layer) for layer in layers)])
         shown |= {int(value) for layer in layers for value in np.unique(layer)}
         score = f"\nmIoU {100 * scores.miou(image):.1f} %" if image in scores.matrices else ""
         labels.append(f"{named[image]}: {image}{score}")

@@ -15,7 +15,7 @@ from seedbed.report.gallery import (
     Histogram,
     Masks,
     Matrix,
-    Picture,
+    Original,
     Section,
     Truth,
     interleave,
@@ -81,7 +81,7 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
     title = spec["label"]
     match spec["shows"]:
         case "image":
-            return Picture(title)
+            return Original(title)
         case "truth":
             return Truth(title)
         case "mask" | "prediction":
@@ -98,8 +98,8 @@ def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) 
     if "shards" in spec:
         return HeatMapStore(spec["shards"])
     # Heavy, and most galleries show what is stored.
+    from seedbed.explain.dataset_maps import picture_heatmaps
     from seedbed.explain.heatmap_settings import HeatMapSettings
-    from seedbed.explain.pictures import picture_heatmaps
 
     settings = from_plain(HeatMapSettings, spec["explainer"])
     return dict(picture_heatmaps(_network(spec, index), index, records, settings, device))

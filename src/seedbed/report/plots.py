@@ -87,7 +87,7 @@ def figure_plots(drawn: Sequence[Drawn], *, comparable: bool) -> list[Plot]:
         comparable: whether numbers may be compared with the paper's: else those are drawn only on demand.
     """
     found = []
-    for title, own in _by_axes(drawn, "curve").items():
+    for title, own in _by_axes(drawn, "curve", "points").items():
         y = own[0].series.y
         lines = tuple(line for one in own for line in _lines(one, comparable))
         found.append(Plot(title, own[0].series.x.title, f"{y.title} (%)" if y.unit == "%" else y.title, lines))
@@ -115,7 +115,7 @@ def figure_bars(drawn: Sequence[Drawn]) -> list[Bars]:
 
 def _lines(one: Drawn, comparable: bool) -> list[Line]:
     series = one.series
-    xs = range(1, len(one.means) + 1)
+    xs = one.xs
     found = [Line(series.label, tuple(zip(xs, one.means, strict=True)), one.deviations)]
     if one.level is not None:
         label = f"{series.label}, {level_words(series.level or '')}"
@@ -128,10 +128,10 @@ def _lines(one: Drawn, comparable: bool) -> list[Line]:
     return found
 
 
-def _by_axes(drawn: Sequence[Drawn], shows: str) -> dict[str, list[Drawn]]:
+def _by_axes(drawn: Sequence[Drawn], *shows: str) -> dict[str, list[Drawn]]:
     found: dict[str, list[Drawn]] = {}
     for one in drawn:
-        if one.series.shows == shows:
+        if one.series.shows in shows:
             found.setdefault(one.series.axes, []).append(one)
     return found
 

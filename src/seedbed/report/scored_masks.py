@@ -72,15 +72,15 @@ def summary(scores: MaskScores) -> str:
 def draw_worst(scores: MaskScores, index: DataIndex, records: Sequence[Record]) -> bytes:
     """Return a PNG of the images of the lowest mIoU: the image where it is known, the mask, and the truth."""
     known = {record.image: record for record in records}
-    worst = [known[image] for image in scores.worst(SHOWN)]
-    pictured = any(record.path for record in worst)
+    worst = [known[name] for name in scores.worst(SHOWN)]
+    images_are_known = any(record.path for record in worst)
     rows = []
     for record in worst:
         truth = ground_truth(index, record)
-        picture = read_picture(index.root / record.path) if record.path else np.zeros((*truth.shape, 3), np.uint8)
-        row = [overlay_mask(picture, mask) for mask in (read_prediction(scores.files[record.image]), truth)]
-        rows.append([picture, *row] if pictured else row)
-    titles = [*(["image"] if pictured else []), "mask", "ground truth"]
+        image = read_picture(index.root / record.path) if record.path else np.zeros((*truth.shape, 3), np.uint8)
+        row = [overlay_mask(image, mask) for mask in (read_prediction(scores.files[record.image]), truth)]
+        rows.append([image, *row] if images_are_known else row)
+    titles = [*(["image"] if images_are_known else []), "mask", "ground truth"]
     return draw_grid(rows, titles, [f"{r.image}\nmIoU {100 * scores.images[r.image]:.1f} %" for r in worst])
 
 

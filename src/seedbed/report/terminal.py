@@ -25,7 +25,7 @@ def show_tables(results: Path, console: Console) -> int:
 
 def _table(path: Path) -> Table:
     """A line a method, a column a metric; a cell shows the paper's number, then the measured one or the status."""
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         cells = list(csv.DictReader(stream))
     drawn = Table(title=f"{path.parent.name}_{path.stem} (paper → measured)", title_justify="left")
     drawn.add_column("method")

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,8 +34,12 @@ _LONGEST = 6000  # ... and on the length of one
 
 
 def default_uri(results: str | Path) -> str:
-    """``MLFLOW_TRACKING_URI`` if it is set, else a SQLite file in the results folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(results).resolve() / 'mlflow.db'}"
+    """``MLFLOW_TRACKING_URI`` if it is set, else a SQLite file in the results folder; relative files from here."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if not given:
+        return f"sqlite:///{Path(results).resolve() / 'mlflow.db'}"
+    database = _database(given)
+    return given if database is None else f"sqlite:///{database.resolve()}{given[len(f'sqlite:///{database}') :]}"
 
 
 def track(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
@@ -71,6 +76,28 @@ def sync(folder: Path, uri: str) -> tuple[int, int]:
             done = _send_record(record, payload, uri)
             sent, left = sent + done, left + (not done)
     return sent, left
+
+
+def say_what_waits(folder: Path) -> None:
+    """Print, after a run, what its MLflow did not take: the log of a rule alone would know it."""
+    if line := waiting_line(folder, default_uri(folder)):
+        print(f"\n{line}\n", file=sys.stderr, flush=True)
+
+
+def waiting_line(folder: Path, uri: str) -> str | None:
+    """What waits to be sent below ``folder``, and how it is sent, as one line; None if nothing waits."""
+    names = [read_json(entry)["payload"]["name"] for entry in folder.rglob(f"tracking/**/{WAITING}/*/record.json")]
+    for record in folder.rglob("tracking/**/*.json"):
+        payload = None if WAITING in record.parts else _pending(record)
+        if payload and not _waiting(record, payload).exists():
+            names.append(payload["name"])
+    if not names:
+        return None
+    told = ", ".join(sorted(set(names))[:3]) + (", ..." if len(set(names)) > 3 else "")
+    return (
+        f"MLflow at {uri} did not take {len(names)} record(s), which wait ({told}; why: logs of the rule track_table). "
+        f"To send them: make ui, or python -m seedbed.tracking {folder}"
+    )
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
@@ -139,6 +166,10 @@ def _let_wait(record: Path, payload: Mapping[str, Any]) -> None:
 
 
 def _send(payload: Mapping[str, Any], uri: str) -> dict[str, str]:
+    if uri.startswith("sqlite:") and _database(uri) is None:
+        raise UserError(f"MLFLOW_TRACKING_URI={uri} keeps nothing; name a file, sqlite:///mlflow.db.")
+    if _folder(uri) is not None:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # whoever names a folder wants one
     # A server that is down should cost seconds, not minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -158,16 +189,30 @@ def _send(payload: Mapping[str, Any], uri: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Open a SQLite store to one writer at a time; two that create it at once would leave it broken."""
-    if not uri.startswith("sqlite:///"):
+    """Open a store of files to one writer at a time; two that create it at once would leave it broken."""
+    database = _database(uri)
+    path = database or _folder(uri)
+    if path is None:
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with held(path.with_suffix(".lock")):
-        if path.exists():
-            _follow(path)
+        if database is not None and database.exists():
+            _follow(database)
         yield
+
+
+def _database(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other, and for one in memory."""
+    name = uri.removeprefix("sqlite:///").partition("?")[0] if uri.startswith("sqlite:///") else ""
+    return Path(name) if name and not name.startswith(":") else None
+
+
+def _folder(uri: str) -> Path | None:
+    """The folder of a store of plain files, as MLflow had them before 3.7; None for any other."""
+    if uri.startswith("file:"):
+        return _path(uri)
+    return Path(uri) if uri and "://" not in uri and not uri.startswith(("databricks", "uc", "sqlite:")) else None
 
 
 def _artifacts_of(database: Path) -> str:
@@ -207,8 +252,8 @@ def experiment(client: Any, name: str, uri: str) -> str:
     if found is not None:
         return found.experiment_id
     location = None
-    if uri.startswith("sqlite:///"):
-        location = _artifacts_of(Path(uri.removeprefix("sqlite:///")))
+    if database := _database(uri):
+        location = _artifacts_of(database)
     return client.create_experiment(name, artifact_location=location)
 
 

@@ -20,7 +20,7 @@ from seedbed.data.views import InputView
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.models.registry import create_model
-from seedbed.refine.confident import RULES, confident_labels, confident_labels_from_scores
+from seedbed.refine.confident import IGNORE, RULES, confident_labels, confident_labels_from_scores
 from seedbed.refine.losses import affinity_loss
 from seedbed.refine.pairs import affinity_labels
 from seedbed.settings.optimisation import Training
@@ -63,7 +63,7 @@ class AffinitySettings:
 
 
 class ConfidentPictures(Dataset):
-    """Pictures with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
+    """Images with confident labels on the feature grid: ``(float32 [3, H, W], int64 [h, w])``.
 
     Image and the two stacks of CRF posteriors go through the same random crop and mirror, the image still in raw
     grey levels, so that padding is black; then it is normalised, and the posteriors are pooled to cells and combined.
@@ -89,13 +89,26 @@ class ConfidentPictures(Dataset):
         record = self.records[position]
         low, high = self.low[record.image].maps, self.high[record.image].maps
         with seeded(seed):
-            picture = torch.from_numpy(read_picture(self.index.root / record.path).copy()).permute(2, 0, 1)
-            pixels = self.photometric(picture).float()
+            image = torch.from_numpy(read_picture(self.index.root / record.path).copy()).permute(2, 0, 1)
+            pixels = self.photometric(image).float()
             posteriors = _at_size(torch.from_numpy(np.concatenate([low, high])), pixels.shape[-2:])
             joint = self.geometric(torch.cat([pixels, posteriors]))
+        margin = self._margin(joint.shape[-2:])
+        joint = F.pad(joint, [side * self.settings.stride for side in (margin, margin, 0, margin)])
         stacks = joint[3:].numpy()
         label = self._label(stacks[: len(low)], stacks[len(low) :])
+        if margin:
+            label[-margin:], label[:, :margin], label[:, -margin:] = IGNORE, IGNORE, IGNORE
         return normalise(joint[:3], self.settings.input.normalize), torch.from_numpy(label.astype(np.int64))
+
+    def _margin(self, size: tuple[int, ...]) -> int:
+        """Cells of black to lay around an image whose map has no pair of cells, so that all of its own have.
+
+        As PSA's crop lays a small image on black, which stays undecided.
+        """
+        radius = self.settings.radius
+        height, width = (-(-side // self.settings.stride) for side in size)
+        return 0 if height >= radius and width >= 2 * radius - 1 else radius - 1
 
     def _label(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Confident labels of the cells, from both runs' posteriors [K, H, W]."""
@@ -114,8 +127,8 @@ class AffinityObjective:
         self.radius, self.eps = radius, eps
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        pictures, labels = batch
-        terms = affinity_loss(model(pictures).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
+        images, labels = batch
+        terms = affinity_loss(model(images).pairs.float(), *affinity_labels(labels, self.radius), eps=self.eps)
         parts = {"background": terms.background, "foreground": terms.foreground, "negative": terms.negative}
         return terms.total, {name: part.detach() for name, part in parts.items()}
 

@@ -27,7 +27,7 @@ from seedbed.train.objectives import Parts, added
 
 
 class AReAM(nn.Module):
-    """Classification loss + ``loss_weight`` times equation 16, of ``(pictures, multi-hot labels)``.
+    """Classification loss + ``loss_weight`` times equation 16, of ``(images, multi-hot labels)``.
 
     Labels and layer weights carry no gradient. Each part can be switched off.
 

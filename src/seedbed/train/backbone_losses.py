@@ -31,7 +31,7 @@ Reader = Callable[[nn.Module, Tensor, Tensor, str | None], Reading]
 
 
 class Classification:
-    """A backbone's classification loss of ``(pictures, multi-hot labels)``."""
+    """A backbone's classification loss of ``(images, multi-hot labels)``."""
 
     def __init__(self, network: type[nn.Module], read: Reader) -> None:
         self.network, self.read = network, read
@@ -41,8 +41,8 @@ class Classification:
         check_network(model, self.network)
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
-        pictures, labels = batch
-        losses = self.read(model, pictures, labels, None).losses
+        images, labels = batch
+        losses = self.read(model, images, labels, None).losses
         parts = {name: loss.detach() for name, loss in losses.items()} if len(losses) > 1 else {}
         return added(losses), parts
 

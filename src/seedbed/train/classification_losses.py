@@ -9,7 +9,7 @@ from seedbed.train.objectives import Parts, added, loss
 
 @loss("multilabel_soft_margin")
 class MultiLabelSoftMargin:
-    """Multi-label soft margin loss of ``(pictures, multi-hot labels)``."""
+    """Multi-label soft margin loss of ``(images, multi-hot labels)``."""
 
     def __call__(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Parts:
         images, labels = batch
@@ -18,7 +18,7 @@ class MultiLabelSoftMargin:
 
 @loss("cross_entropy", single_label=True)
 class CrossEntropy:
-    """Softmax cross entropy of ``(pictures, multi-hot labels)`` with exactly one label an image.
+    """Softmax cross entropy of ``(images, multi-hot labels)`` with exactly one label an image.
 
     A network with two heads pays for each (Conformer on ImageNet, Peng et al. 2021).
     """

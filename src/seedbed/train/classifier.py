@@ -92,7 +92,7 @@ def train_classifier(
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
 
     Raises:
-        ParameterError: the settings have no training section.
+        ParameterError: the settings have no training section, or the network takes no images of the size trained on.
         DataError: no image of the split has a label, or the loss wants exactly one and an image has not.
     """
     training = settings.train
@@ -105,7 +105,13 @@ def train_classifier(
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
     options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
-    return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
+    try:
+        return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
+    except AssertionError as error:  # timm's checks of the image size
+        raise ParameterError(
+            f"{settings.architecture}: {error} Let the training's `augment` make images of the network's size "
+            "(`resize: [96, 96]`), and give `input.size` and the explainer's the same."
+        ) from error
 
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:

@@ -17,7 +17,7 @@ def read_conformer(model: nn.Module, images: Tensor, labels: Tensor, record: str
 
     Args:
         model: a `Conformer`.
-        pictures: [B, 3, H, W].
+        images: [B, 3, H, W].
         labels: [B, C] multi-hot.
         record: ``"mean"`` to keep attention and scores.
 

@@ -4,18 +4,18 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
 from seedbed.data.datasets import ResumableBatches, sample_seed, steps_per_epoch
 from seedbed.devices.memory import training_fits
-from seedbed.errors import ParameterError, UserError
+from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.io.fingerprint import changed, spelled_change
 from seedbed.io.notice import notice
 from seedbed.settings.optimisation import TrainSettings
@@ -81,7 +81,7 @@ def fit(
     if device.type == "cpu":
         identity["compute_threads"] = settings.compute_threads
     with training_fits(min(settings.batch_size, len(data))), joined(device) as ranks:
-        whole = _pictures_a_batch(settings, len(data), ranks)
+        whole = _images_a_batch(settings, len(data), ranks)
         run = Run(model, objective, settings, device, total, per_epoch, ranks)
         states = _States(run, state_path, identity)
         states.resume(circumstances or {})
@@ -145,7 +145,7 @@ class _States:
             self.saved_at = time.monotonic()
 
 
-def _pictures_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
+def _images_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
     whole = min(settings.batch_size, samples)
     if whole < ranks.size:
         raise ParameterError(
@@ -164,15 +164,33 @@ def _batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     sampler = ResumableBatches(len(data), settings.batch_size, total, seed, first_step, ranks.rank, ranks.size)
     workers = -(-settings.loader_workers // ranks.size)
-    yield from DataLoader(
+    loader = DataLoader(
         cast(Dataset, data),
         batch_sampler=sampler,
+        collate_fn=_stacked,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_quiet_worker,
     )
+    try:
+        yield from loader
+    except UserError as error:  # PyTorch puts a loader process's whole traceback into the message
+        said = str(error).rpartition(f"{type(error).__qualname__}: ")[2].strip()
+        raise (type(error)(said) if str(error).startswith("Caught ") and said else error) from None
+
+
+def _stacked(samples: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Samples as one batch."""
+    sizes = list(dict.fromkeys(tuple(sample[0].shape[-2:]) for sample in samples))
+    if len(sizes) > 1:
+        one, other = (" x ".join(map(str, size)) for size in sizes[:2])
+        raise DataError(
+            f"Images of {one} and of {other} pixels cannot share a batch. Let the training's `augment` end in a step "
+            "that gives all one size, such as `crop: 96` or `resize: [96, 96]`, or set its `batch_size: 1`."
+        )
+    return default_collate(samples)
 
 
 @contextmanager
@@ -183,6 +201,10 @@ def _worker_deaths_explained(state_path: Path) -> Iterator[None]:
     except (RuntimeError, ConnectionError) as error:  # the latter while a batch is fetched from the dead
         if isinstance(error, RuntimeError) and not re.match(r"DataLoader worker \(pid", str(error)):
             raise
+        if isinstance(error, ConnectionError):
+            # PyTorch's signal handler raises once, a moment later: here, and not while the message is printed.
+            with suppress(RuntimeError):
+                time.sleep(1)
         raise UserError(
             f"A process that reads images died ({error}), most likely for want of memory. Give the rule more memory "
             f"(mem_mb), or lower loader_workers, and rerun: training goes on from {state_path}, where there is one."

@@ -16,7 +16,7 @@ def read_mctformer(model: Any, images: Tensor, labels: Tensor, record: str | Non
 
     Args:
         model: an `MCTformer`.
-        pictures: [B, 3, H, W].
+        images: [B, 3, H, W].
         labels: [B, C] multi-hot.
         record: ``"mean"`` to keep attention and scores.
         maps: ``patch_cam``, equation 1's class activation map; ``fused``, its product with the class attention of the

@@ -10,7 +10,7 @@ VOID = 255
 
 @loss("pixel_cross_entropy", task="segmentation")
 class PixelCrossEntropy:
-    """Cross entropy of ``(pictures, label maps)``; logits are enlarged to the label map, void pixels do not count.
+    """Cross entropy of ``(images, label maps)``; logits are enlarged to the label map, void pixels do not count.
 
     Args:
         align_corners: of the enlargement.

@@ -107,7 +107,7 @@ def _divided(forward: Callable, name: str, ranks: Ranks, *arguments: Any, **opti
         if not part.ndim or len(part) != own:
             raise ParameterError(
                 f"{name} cannot be trained on several GPUs: it returns a tensor of shape {tuple(part.shape)} for {own} "
-                "pictures. Train it on one."
+                "images. Train it on one."
             )
         return gather(part, count, ranks)
 

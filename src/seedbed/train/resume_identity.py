@@ -11,10 +11,10 @@ _OPTIMISATION = {field.name for field in fields(TrainSettings)}  # `fit` adds th
 _VIEW = {"size", "interpolation"}  # of an input when it is measured; training reads its normalisation
 _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
     "classifier": {"input": _VIEW, "held_out": None, "prediction": None},
-    "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "picture", "store_stride"}},
+    "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "image", "store_stride"}},
     "segmentation": {
         "input": _VIEW,
-        **dict.fromkeys(("scales", "flip", "scaling", "rounding", "fusion", "crf", "crf_picture")),
+        **dict.fromkeys(("scales", "flip", "scaling", "rounding", "fusion", "crf", "crf_image")),
     },
 }
 """Fields, or fields of a field, that matter to what is done with the network, or to what its inputs were made by."""

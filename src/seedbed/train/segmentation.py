@@ -17,6 +17,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.scaling import cv2_cubic, scaled_sides
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
+from seedbed.data.workers import Workers
 from seedbed.devices.memory import Fitting
 from seedbed.models.outputs import pixel_scores_of
 from seedbed.models.registry import create_model
@@ -39,19 +40,19 @@ class PredictionSettings:
         fusion: of the scales, see `seedbed.refine.fusion`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
-        scaling: resize the 8-bit ``picture``; or normalised pixels: the ``tensor`` with aligned corners, or by
+        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by
             OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
-        crf_picture: what the CRF sees, see `picture_for_crf`.
+        crf_image: what the CRF sees, see `picture_for_crf`.
     """
 
     input: InputView
     fusion: str
     scales: Sequence[float] = (1.0,)
     flip: bool = False
-    scaling: Literal["picture", "tensor", "cv2_cubic"] = "picture"
+    scaling: Literal["image", "tensor", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
-    crf_picture: str = "own"
+    crf_image: str = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,6 @@ def train_segmenter(
     return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
 
 
-@torch.inference_mode()
 def predict_masks(
     model: nn.Module,
     index: DataIndex,
@@ -109,34 +109,72 @@ def predict_masks(
     settings: PredictionSettings,
     crf: CrfSettings | None,
     device: torch.device,
+    workers: Workers | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (image id, uint8 [H, W] label map) of each picture: all scales and mirrored views fused, then the CRF.
+    """Yield (image id, uint8 [H, W] label map) of each image: all scales and mirrored views fused, then the CRF.
 
     The network is one for segmentation, or a classifier that predicts masks itself, see `seedbed.models.registry`.
+    Scores stay on the device until they are fused; without a CRF, until they are labels.
+
+    Args:
+        model, index, records, settings, device: network, images, and how it predicts them.
+        crf: of the fused scores, or None.
+        workers: run the CRF beside the network; None: this process does it.
     """
+    fused = _fused_scores(model, index, records, settings, device, labels=crf is None)
+    if crf is None:
+        yield from ((image, labels) for image, _, labels in fused)
+        return
+    smooth = Smoothing(crf, settings.crf_image)
+    yield from map(smooth, fused) if workers is None else workers.map(smooth, fused, chunk=1)
+
+
+@torch.inference_mode()
+def _fused_scores(
+    model: nn.Module,
+    index: DataIndex,
+    records: Sequence[Record],
+    settings: PredictionSettings,
+    device: torch.device,
+    labels: bool,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield image id, image, and its fused scores, float32 [C, H, W], or the ``labels`` they win, uint8 [H, W]."""
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
     one = Fitting("scaled images")
-    pictures = read_ahead(records, lambda record: (record, read_picture(index.root / record.path)))
     flips = (False, True) if settings.flip else (False,)
-    views = [(scale, flip) for scale in settings.scales for flip in flips]
-    for record, picture in pictures:
-        inputs = (_scaled(picture, settings, scale, flip) for scale, flip in views)
-        logits = (one(lambda x: scores(x.to(device)).float().cpu(), pixels[None])[0] for pixels in inputs)
-        fused = fuse_scales(logits, picture.shape[:2], settings.fusion, mirrored=[flip for _, flip in views]).numpy()
-        if crf is None:
-            yield record.image, fused.argmax(0).astype(np.uint8)
-        else:
-            shown = picture_for_crf(picture, settings.crf_picture)
-            yield record.image, dense_crf_labels(shown, fused, crf).astype(np.uint8)
+    grid = [(scale, flip) for scale in settings.scales for flip in flips]
+
+    def load(record: Record) -> tuple[Record, np.ndarray, list[Tensor]]:
+        image = read_picture(index.root / record.path)
+        return record, image, [scaled_view(image, settings, scale, flip) for scale, flip in grid]
+
+    # A dozen views of an image are tens of megabytes: few wait.
+    for record, image, views in read_ahead(records, load, depth=4):
+        logits = (one(lambda x: scores(x.to(device)).float(), pixels[None])[0] for pixels in views)
+        fused = fuse_scales(logits, image.shape[:2], settings.fusion, mirrored=[flip for _, flip in grid])
+        found = fused.argmax(0).to(torch.uint8) if labels else fused
+        yield record.image, image, found.cpu().numpy()
 
 
-def _scaled(picture: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
+@dataclass(frozen=True)
+class Smoothing:
+    """From an image and its fused scores to the labels of a CRF; it can be sent to another process."""
+
+    crf: CrfSettings
+    shown: str
+
+    def __call__(self, item: tuple[str, np.ndarray, np.ndarray]) -> tuple[str, np.ndarray]:
+        name, image, fused = item
+        return name, dense_crf_labels(picture_for_crf(image, self.shown), fused, self.crf).astype(np.uint8)
+
+
+def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
     """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
-    first = settings.scaling != "picture"
+    first = settings.scaling != "image"
     pixels = view(
-        picture,
+        image,
         size=settings.input.size,
         scale=1.0 if first else scale,
         flip=flip and not first,

@@ -11,7 +11,9 @@ Prepare = Callable[..., DataIndex]
 PUBLISHED: Catalogue[Prepare] = Catalogue("published data set", "seedbed.data.published", "published")
 
 
-def published(kind: str, *, splits: str, offers: str = "", test: str = "") -> Callable[[Any], Any]:
+def published(
+    kind: str, *, splits: str, offers: str = "", test: str = "", one_train: bool = False
+) -> Callable[[Any], Any]:
     """Register the decorated function as what prepares a kind; the arguments are literals, which a plan reads as text.
 
     Its keyword-only arguments are its ``options`` in `datasets`.
@@ -21,5 +23,6 @@ def published(kind: str, *, splits: str, offers: str = "", test: str = "") -> Ca
         splits: those that it may have.
         offers: what each image of its usual splits has: ``boxes``, ``masks``, exactly one label (``single_label``).
         test: optional file of the table of sources without which there are no test images.
+        one_train: whether ``train`` and ``trainaug`` are the same images, so that what is made of one serves both.
     """
     return PUBLISHED.entering(kind)

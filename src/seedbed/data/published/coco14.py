@@ -29,14 +29,14 @@ _UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)
 """COCO's own id of each class: ``CATEGORY_IDS[k]`` belongs to ``CLASSES[k]`` and to value ``k + 1`` of the masks."""
 
-PICTURES = {"train": "raw/coco14_train/train2014", "val": "raw/coco14_val/val2014"}
-INSTANCES = {split: f"raw/coco14_annotations/annotations/instances_{split}2014.json" for split in PICTURES}
+IMAGES = {"train": "raw/coco14_train/train2014", "val": "raw/coco14_val/val2014"}
+INSTANCES = {split: f"raw/coco14_annotations/annotations/instances_{split}2014.json" for split in IMAGES}
 MASKS = "SemanticMasks"
 SPLITS = {"train": ("train", "trainaug"), "val": ("val",)}
 EXPECTED = MappingProxyType({"train": 82081, "trainaug": 82081, "val": 40137})
 
 
-@published("coco14", splits="train trainaug val", offers="boxes masks")
+@published("coco14", splits="train trainaug val", offers="boxes masks", one_train=True)
 def prepare_coco14(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, workers: int | None = None
 ) -> DataIndex:
@@ -56,7 +56,7 @@ def prepare_coco14(
     root = Path(root)
     records: list[Record] = []
     with atomic_directory(root / MASKS) as masks, Workers(workers) as pool:
-        for split in PICTURES:
+        for split in IMAGES:
             records += _prepare_split(root, split, masks, pool)
         index = DataIndex(root, CLASSES, validate_records(records, CLASSES, str(root)))
         return require_counts(index, expected)
@@ -77,7 +77,7 @@ def _prepare_split(root: Path, split: str, masks: Path, pool: Workers) -> Iterat
     _require_categories(instances)
     images = [image for image in instances.images if image.annotations]
     work = _Prepare(root, split, masks)
-    yield from progress(pool.map(work, images), len(images), f"{split} pictures")
+    yield from progress(pool.map(work, images), len(images), f"{split} images")
 
 
 def _require_categories(instances: CocoInstances) -> None:
@@ -97,11 +97,11 @@ class _Prepare:
 
     def __call__(self, image: CocoImage) -> Record:
         name = Path(image.file_name).stem
-        picture = f"{PICTURES[self.split]}/{image.file_name}"
-        size = picture_size(self.root / picture)
+        path = f"{IMAGES[self.split]}/{image.file_name}"
+        size = picture_size(self.root / path)
         if size != image.size:
-            raise DataError(f"{self.root / picture}: is {size[0]} x {size[1]}, its annotations are for {image.size}.")
+            raise DataError(f"{self.root / path}: is {size[0]} x {size[1]}, its annotations are for {image.size}.")
         values = {category: k + 1 for k, category in enumerate(CATEGORY_IDS)}
         (self.masks / f"{name}.png").write_bytes(encode_mask(paint(image, values)))
         labels = tuple(CLASSES[values[category] - 1] for category in image.categories())
-        return Record(name, SPLITS[self.split], labels, picture, f"{MASKS}/{name}.png", size)
+        return Record(name, SPLITS[self.split], labels, path, f"{MASKS}/{name}.png", size)

@@ -36,7 +36,7 @@ class _Item:
     box: tuple[float, float, float, float]
 
 
-@published("cub200", splits="train trainaug test", offers="boxes masks single_label")
+@published("cub200", splits="train trainaug test", offers="boxes masks single_label", one_train=True)
 def prepare_cub200(
     root: str | Path, *, expected: Mapping[str, int] = EXPECTED, threshold: float = 0.5, workers: int | None = None
 ) -> DataIndex:

@@ -19,7 +19,7 @@ from seedbed.data.workers import Workers
 from seedbed.errors import DataError, unknown_name
 from seedbed.io.progress import progress
 
-PICTURES = "raw/imagenet_val"
+IMAGES = "raw/imagenet_val"
 DEVKIT = "raw/imagenet_devkit/ILSVRC2012_devkit_t12/data"
 BOXES = "raw/imagenet_val_boxes"
 EXPECTED = MappingProxyType({"val": 50000})
@@ -64,20 +64,19 @@ def prepare_imagenet(
         raise DataError(f"{root / DEVKIT}: has {len(synsets)} classes, not {num_classes}. Fetch the devkit again.")
     names = tuple(synset.name for synset in synsets)
     labels = _read_labels(root / DEVKIT / "ILSVRC2012_validation_ground_truth.txt", synsets)
-    pictures, boxes = _files(root / PICTURES, ".JPEG"), _files(root / BOXES, ".xml")
-    missing = sorted(set(labels) ^ set(pictures))
+    images, boxes = _files(root / IMAGES, ".JPEG"), _files(root / BOXES, ".xml")
+    missing = sorted(set(labels) ^ set(images))
     if missing:
         raise DataError(
-            f"{root / PICTURES}: {len(pictures)} images for {len(labels)} labels of the devkit; "
-            f"{missing[0]} has one only."
+            f"{root / IMAGES}: {len(images)} images for {len(labels)} labels of the devkit; {missing[0]} has one only."
         )
-    if boxes and set(boxes) != set(pictures):
-        raise DataError(f"{root / BOXES}: boxes of {len(boxes)} images, not of {len(pictures)}. Unpack it again.")
+    if boxes and set(boxes) != set(images):
+        raise DataError(f"{root / BOXES}: boxes of {len(boxes)} images, not of {len(images)}. Unpack it again.")
     work = _MakeRecord(root, {synset.wnid: synset.name for synset in synsets})
-    items = [(labels[image], pictures[image], boxes.get(image)) for image in sorted(labels)]
+    items = [(labels[image], images[image], boxes.get(image)) for image in sorted(labels)]
     with Workers(workers) as pool:
         records = list(progress(pool.map(work, items, chunk=64), len(items), "images"))
-    index = DataIndex(root, names, validate_records(records, names, str(root / PICTURES)))
+    index = DataIndex(root, names, validate_records(records, names, str(root / IMAGES)))
     return require_counts(index, expected)
 
 
@@ -106,10 +105,10 @@ def _class_name(wnid: str, words: str) -> str:
 
 
 def _read_labels(path: Path, synsets: tuple[Synset, ...]) -> dict[str, str]:
-    """Picture name -> class name; line i of the file labels image i."""
+    """Image name -> class name; line i of the file labels image i."""
     by_number = {synset.number: synset.name for synset in synsets}
     try:
-        numbers = [int(line) for line in path.read_text().split()]
+        numbers = [int(line) for line in path.read_text(encoding="utf-8").split()]
         return {f"ILSVRC2012_val_{i:08d}": by_number[number] for i, number in enumerate(numbers, start=1)}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Unpack the devkit.") from None
@@ -135,10 +134,10 @@ class _MakeRecord:
     names: Mapping[str, str]
 
     def __call__(self, item: tuple[str, Path, Path | None]) -> Record:
-        label, picture, annotation = item
+        label, image, annotation = item
         boxes = tuple(self._boxes(annotation)) if annotation else ()
-        path = str(picture.relative_to(self.root))
-        return Record(picture.stem, ("val",), (label,), path, None, picture_size(picture), boxes)
+        path = str(image.relative_to(self.root))
+        return Record(image.stem, ("val",), (label,), path, None, picture_size(image), boxes)
 
     def _boxes(self, path: Path) -> Iterator[Box]:
         for box in read_annotation(path):

@@ -60,25 +60,25 @@ def prepare_imagenet_segmentation(
 
 
 def read_item(file: h5py.File, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture (uint8 [H, W, 3]) and mask (uint8 [H, W]: 0, 1; 255 where the file says -1) of one position.
+    """Image (uint8 [H, W, 3]) and mask (uint8 [H, W]: 0, 1; 255 where the file says -1) of one position.
 
     Raises:
         DataError: naming position and problem.
     """
     where = f"{file.filename}, image {number}"
     try:
-        picture = file[file["value/img"][number, 0]][()]
+        image = file[file["value/img"][number, 0]][()]
         mask = file[file[file["value/gt"][number, 0]][0, 0]][()]
     except (KeyError, IndexError, ValueError, TypeError, OSError, RuntimeError) as error:
         raise DataError(f"{where}: cannot be read ({error}). Fetch the file again.") from None
-    if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != np.uint8:
-        raise DataError(f"{where}: must be uint8 [3, W, H] as stored, not {picture.dtype} {picture.shape}.")
-    picture, mask = picture.transpose(2, 1, 0), mask.transpose(1, 0) if mask.ndim == 2 else mask
-    if mask.shape != picture.shape[:2]:
-        raise DataError(f"{where}: the mask is {mask.shape}, its image {picture.shape[:2]}.")
+    if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
+        raise DataError(f"{where}: must be uint8 [3, W, H] as stored, not {image.dtype} {image.shape}.")
+    image, mask = image.transpose(2, 1, 0), mask.transpose(1, 0) if mask.ndim == 2 else mask
+    if mask.shape != image.shape[:2]:
+        raise DataError(f"{where}: the mask is {mask.shape}, its image {image.shape[:2]}.")
     if not np.isin(mask, (-1, 0, 1)).all():
         raise DataError(f"{where}: the mask has values other than 0, 1 and -1: {np.unique(mask)[:5]}.")
-    return np.ascontiguousarray(picture), np.where(mask == -1, VOID, mask).astype(np.uint8)
+    return np.ascontiguousarray(image), np.where(mask == -1, VOID, mask).astype(np.uint8)
 
 
 def _count(path: Path) -> int:
@@ -111,15 +111,15 @@ class _Write:
 
     def _write(self, file: h5py.File, numbers: range) -> Iterator[tuple[int, int]]:
         for number in numbers:
-            picture, mask = read_item(file, number)
-            Image.fromarray(picture).save(self.folder / "images" / f"{_name(number)}.png", compress_level=3)
+            image, mask = read_item(file, number)
+            Image.fromarray(image).save(self.folder / "images" / f"{_name(number)}.png", compress_level=3)
             (self.folder / "masks" / f"{_name(number)}.png").write_bytes(encode_mask(mask))
             yield mask.shape
 
 
 def _record(number: int, size: tuple[int, int]) -> Record:
-    picture, mask = (f"{FOLDER}/{kind}/{_name(number)}.png" for kind in ("images", "masks"))
-    return Record(_name(number), ("val",), CLASSES, picture, mask, size)
+    image, mask = (f"{FOLDER}/{kind}/{_name(number)}.png" for kind in ("images", "masks"))
+    return Record(_name(number), ("val",), CLASSES, image, mask, size)
 
 
 def _name(number: int) -> str:

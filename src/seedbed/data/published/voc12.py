@@ -112,8 +112,8 @@ class _Prepare:
 
     def __call__(self, item: tuple[str, tuple[str, ...]]) -> Record:
         image, splits = item
-        picture, mask = f"{VOC}/JPEGImages/{image}.jpg", f"{VOC}/SegmentationClass/{image}.png"
-        size = picture_size(self.root / picture)
+        file, mask = f"{VOC}/JPEGImages/{image}.jpg", f"{VOC}/SegmentationClass/{image}.png"
+        size = picture_size(self.root / file)
         if splits == ("trainaug",):
             mask = f"{MASKS}/{image}.png"
             self._write_sbd_mask(image, size)
@@ -121,7 +121,7 @@ class _Prepare:
             raise DataError(f"{self.root / mask}: no such mask. Unpack the archive again.")
         boxes = tuple(read_annotation(self.root / VOC / "Annotations" / f"{image}.xml"))
         labels = tuple(dict.fromkeys(box.label for box in boxes))
-        return Record(image, splits, labels, picture, mask, size, boxes)
+        return Record(image, splits, labels, file, mask, size, boxes)
 
     def _write_sbd_mask(self, image: str, size: tuple[int, int]) -> None:
         path = self.root / SBD / "cls" / f"{image}.mat"
@@ -138,5 +138,5 @@ class _TestRecord:
     root: Path
 
     def __call__(self, image: str) -> Record:
-        picture = f"{TEST}/JPEGImages/{image}.jpg"
-        return Record(image, ("test",), (), picture, None, picture_size(self.root / picture))
+        file = f"{TEST}/JPEGImages/{image}.jpg"
+        return Record(image, ("test",), (), file, None, picture_size(self.root / file))

@@ -56,7 +56,7 @@ class Part:
     def origin(self) -> Mapping[str, Any]:
         """``url``, ``etag``, ``modified`` and ``total`` of the transfer that began the file; empty if unknown."""
         try:
-            content = json.loads(self._record.read_text())
+            content = json.loads(self._record.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

@@ -37,7 +37,7 @@ class BetweenCurves(Measurement):
             labels = setting.labels(batch)
             classes = labels if self.target else setting.logits(batch).argmax(1)
             maps = setting.maps(batch.inputs, classes[:, None])[:, 0]
-            test.update(setting.model, batch.pictures, maps, labels.cpu(), **more)
+            test.update(setting.model, batch.images, maps, labels.cpu(), **more)
         return test.to_dict()
 
     @classmethod

@@ -42,7 +42,7 @@ class ErasedPixels(Measurement):
             labels = setting.labels(batch)
             maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))
             for position, test in enumerate(tests.values()):
-                test.update(setting.model, batch.pictures, maps[:, position], labels.cpu(), **more)
+                test.update(setting.model, batch.images, maps[:, position], labels.cpu(), **more)
         return {explained: test.to_dict() for explained, test in tests.items()}
 
     @classmethod

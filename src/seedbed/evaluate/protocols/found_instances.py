@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class FoundInstances(Measurement):
         """See `Measurement`."""
         test = setting.counter(self.test)
         from seedbed.evaluate.classification import predict_scores
-        from seedbed.explain.pictures import picture_heatmaps
+        from seedbed.explain.dataset_maps import picture_heatmaps
 
         truth = _truth_of(setting.index)
         records, view = list(setting.records), setting.explainer.input
@@ -54,6 +54,21 @@ class FoundInstances(Measurement):
         from seedbed.evaluate.coco import InstanceScores
 
         return merge_counts(InstanceScores, shards)
+
+    @classmethod
+    def describe(cls, options: Mapping[str, Any]) -> str:
+        """See `Measurement`."""
+        whole, first = options.get("whole_maps", False), options.get("first_iou", 0.5)
+        regions = "all of each present class's map above Otsu's threshold as one instance"
+        if not whole:
+            regions = "connected regions of each present class's map above Otsu's threshold as instances"
+        areas = ""
+        if "medium" in options:
+            areas = ", objects of {:g} to {:g} pixels medium".format(*options["medium"])
+        return (
+            f"{regions}, scored by mean relevance times the class's probability, no CRF; "
+            f"overlap {first:g} to 0.95 in steps of 0.05, at most 100 instances a class and image{areas}"
+        )
 
 
 def _truth_of(index: DataIndex) -> Callable[[Record], list[Instance]]:

@@ -10,6 +10,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.devices.memory import Fitting
 from seedbed.evaluate.measurements import Counts, build_measurement
 from seedbed.evaluate.protocols.setting import Setting
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.heatmap_settings import HeatMapSettings
 
 
@@ -45,6 +46,7 @@ def run_protocol(
         DataError: an image lacks what is needed (one label, a box, a mask).
     """
     measured = build_measurement(name, options)
-    setting = Setting(model.to(device).eval(), index, records, explainer, device, Fitting("images"), block, begun)
+    network = evaluated(model.to(device), hooks=True)
+    setting = Setting(network, index, records, explainer, device, Fitting("images"), block, begun)
     with torch.no_grad():
         return measured.count(setting)

@@ -32,11 +32,11 @@ Counter = TypeVar("Counter", bound=_Counter)
 
 
 class Batch(NamedTuple):
-    """Pictures [B, 3, H, W], in 0..1 and normalised; ``start`` is the first one's place in the shard."""
+    """Images [B, 3, H, W], in 0..1 and normalised; ``start`` is the first one's place in the shard."""
 
     start: int
     records: list[Record]
-    pictures: Tensor
+    images: Tensor
     inputs: Tensor
 
 
@@ -149,5 +149,5 @@ class Setting(NamedTuple):
 
     def _batch(self, start: int, items: list[tuple[Record, Tensor]]) -> Batch:
         mean, std = (value.to(self.device) for value in normalisation(self.explainer.input.normalize))
-        pictures = torch.stack([pixels for _, pixels in items]).to(self.device)
-        return Batch(start, [record for record, _ in items], pictures, (pictures - mean) / std)
+        images = torch.stack([pixels for _, pixels in items]).to(self.device)
+        return Batch(start, [record for record, _ in items], images, (images - mean) / std)

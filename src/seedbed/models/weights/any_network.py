@@ -1,11 +1,16 @@
 """Layouts that fill any network."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
+from seedbed.errors import DataError
 from seedbed.models.weights.conversion import Converted, in_layers, layout, new_layers
+from seedbed.models.weights.positions import TOKENS, moved_table, position_tables
+
+_OF_DISTILLATION = ("dist_token", "head_dist")
 
 
 @layout("checkpoint")
@@ -21,26 +26,61 @@ def checkpoint(tensors: dict[str, Tensor], model: Any) -> Converted:
 
 
 @layout("pretrained_classifier")
-def pretrained_classifier(tensors: dict[str, Tensor], model: Any) -> Converted:
-    """A classifier of the same network, pretrained on other classes or at another size: a head of other classes starts
-    afresh, and a timm Vision Transformer's positions are resampled to the model's grid."""
-    own = model.state_dict()
-    converted, heads = dict(tensors), _classifier_layers(model)
-    if "pos_embed" in own and "pos_embed" in tensors and own["pos_embed"].shape != tensors["pos_embed"].shape:
-        prefix = 0 if getattr(model, "no_embed_class", False) else model.num_prefix_tokens
-        converted["pos_embed"] = resample_abs_pos_embed(
-            tensors["pos_embed"], list(model.patch_embed.grid_size), num_prefix_tokens=prefix
-        )
-    misfits = {n for n in tensors if in_layers(n, heads) and n in own and own[n].shape != tensors[n].shape}
-    if not misfits:
-        return Converted(converted)
-    dropped = [name for name in tensors if in_layers(name, heads)]
-    return Converted({n: t for n, t in converted.items() if n not in dropped}, dropped, heads)
+def pretrained_classifier(tensors: dict[str, Tensor], model: Any, *, grid: Sequence[int] | None = None) -> Converted:
+    """A classifier of the same network, pretrained on other classes, at another size or by distillation.
+
+    What counts classes starts afresh where the model has others: the head, and class tokens with their positions.
+    Positions of the patches are resampled to the model's grid. A distillation token and its head are left out where the
+    model has none, and start afresh where the source has none. Other networks of timm's bring what depends on the size
+    to the model's as timm does.
+
+    Args:
+        tensors, model: as any layout.
+        grid: rows and columns of the source's patches, if they form no square.
+
+    Raises:
+        DataError: the source's patches form no square, and nobody says what; or timm cannot bring them to the size.
+    """
+    own, heads, counting = model.state_dict(), _classifier_layers(model), tuple(getattr(model, "class_tokens", ()))
+    tables = {table.name: table for table in position_tables(model) if table.name in tensors}
+    fresh = [name for name in _OF_DISTILLATION if _has(own, name) and not _has(tensors, name)]
+    fresh += [name for name in counting if name in tensors and tensors[name].shape != own[name].shape]
+    if any(in_layers(n, heads) and n in own and own[n].shape != t.shape for n, t in tensors.items()):
+        fresh += [name for name in heads if name not in fresh]
+    gone = [name for name in (*TOKENS, "head_dist") if _has(tensors, name) and not _has(own, name)]
+    dropped = [name for name in tensors if _in_any(name, (*fresh, *gone))]
+    kept = {name: tensor for name, tensor in tensors.items() if name not in dropped and name not in tables}
+    moved = {name: moved_table(table, tensors, own, grid) for name, table in tables.items()}
+    return Converted(_sized_by_timm(kept, model, own) | moved, dropped, tuple(fresh))
+
+
+def _has(names: Any, module: str) -> bool:
+    return any(_in_any(name, (module,)) for name in names)
+
+
+def _in_any(name: str, modules: Sequence[str]) -> bool:
+    return name in modules or in_layers(name, tuple(modules))
+
+
+def _sized_by_timm(tensors: dict[str, Tensor], model: Any, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What timm makes of tensors for a model of another size, where some do not fit and timm has a way."""
+    module = sys.modules[type(model).__module__]
+    convert = getattr(module, "checkpoint_filter_fn", None) if module.__name__.startswith("timm.") else None
+    misfits = [name for name, tensor in tensors.items() if name in own and own[name].shape != tensor.shape]
+    if convert is None or not misfits:
+        return tensors
+    try:
+        return dict(convert(dict(tensors), model))
+    except (RuntimeError, ValueError, KeyError, AttributeError, AssertionError, TypeError, IndexError) as error:
+        raise DataError(
+            f"{', '.join(misfits[:3])}: cannot be brought to this {type(model).__name__}'s shape ({error})."
+        ) from None
 
 
 def _classifier_layers(model: Any) -> tuple[str, ...]:
     """Names of the modules that hold the class scores."""
     if hasattr(model, "new_layers"):
         return new_layers(model)
-    classifier = model.get_classifier() if hasattr(model, "get_classifier") else None
-    return tuple(name for name, module in model.named_modules() if module is classifier)
+    found = model.get_classifier() if hasattr(model, "get_classifier") else None
+    classifiers = found if isinstance(found, tuple | list) else (found,)  # a distilled network has two
+    return tuple(name for name, module in model.named_modules() if any(module is one for one in classifiers))

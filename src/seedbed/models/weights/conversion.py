@@ -22,7 +22,8 @@ class Converted:
     fresh: tuple[str, ...] = ()
 
 
-Layout = Callable[[dict[str, Tensor], nn.Module], Converted]
+Layout = Callable[..., Converted]
+"""From the file's tensors and the model; one that moves positions has an option ``grid``, the source's."""
 LAYOUTS: Catalogue[Layout] = Catalogue("weights layout", "seedbed.models", "layout")
 
 

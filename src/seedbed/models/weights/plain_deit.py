@@ -1,30 +1,55 @@
 """DeiT's tensors under timm's names, as networks with other tokens take them over."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
 from seedbed.errors import DataError
 from seedbed.models.transformer import resample_positions
+from seedbed.models.weights.positions import grid_of
+
+DISTILLATION = ("dist_token", "head_dist.")
 
 
-def require_plain_deit(tensors: Mapping[str, Tensor]) -> None:
-    """Raise DataError unless these are the tensors of a plain ViT with one class token."""
-    missing = [name for name in ("cls_token", "pos_embed") if name not in tensors]
-    if missing or "dist_token" in tensors:
-        what = f"lack {', '.join(missing)}" if missing else "have a distillation token"
-        raise DataError(f"These are not the weights of a plain DeiT: they {what}.")
+class PlainDeit(NamedTuple):
+    """Tensors of a Vision Transformer with one class token.
+
+    Attributes:
+        tensors: all but those of the positions and of the heads.
+        class_position: [1, 1, D].
+        patch_positions: [1, N, D].
+        left_out: the source's names that are not in ``tensors``: heads, and what serves distillation.
+    """
+
+    tensors: dict[str, Tensor]
+    class_position: Tensor
+    patch_positions: Tensor
+    left_out: list[str]
 
 
-def resize_positions(positions: Tensor, side: int) -> Tensor:
-    """Positions [1, n * n, D] of a square grid for one of ``side`` x ``side`` patches, bicubically.
+def plain_deit(tensors: Mapping[str, Tensor]) -> PlainDeit:
+    """Take a DeiT apart; a distilled one loses its distillation token, its position and its head.
 
     Raises:
-        DataError: the grid is not square.
+        DataError: these are not the weights of a DeiT.
     """
-    source = round(positions.shape[1] ** 0.5)
-    if source**2 != positions.shape[1]:
-        raise DataError(f"{positions.shape[1]} patch positions do not form a square grid.")
-    if source == side:
+    missing = [name for name in ("cls_token", "pos_embed") if name not in tensors]
+    if missing:
+        raise DataError(f"These are not the weights of a DeiT: they lack {', '.join(missing)}.")
+    unused = [name for name in tensors if name.startswith(("head.", *DISTILLATION))]
+    kept = {name: tensor for name, tensor in tensors.items() if name not in (*unused, "pos_embed")}
+    prefix = 2 if "dist_token" in tensors else 1
+    return PlainDeit(kept, tensors["pos_embed"][:, :1], tensors["pos_embed"][:, prefix:], unused)
+
+
+def resize_positions(positions: Tensor, side: int, grid: Sequence[int] | None = None) -> Tensor:
+    """Positions [1, N, D] of a grid for one of ``side`` x ``side`` patches, bicubically.
+
+    Raises:
+        DataError, ParameterError: as `grid_of`.
+    """
+    source = grid_of(positions, (side, side), grid)
+    if source == (side, side):
         return positions
-    return resample_positions(positions.float(), size=(side, side))
+    return resample_positions(positions.float(), source, size=(side, side))

@@ -1,4 +1,4 @@
-"""Heat maps of whole pictures: scaled and mirrored views, explained in batches and fused to one map a class."""
+"""Heat maps of whole images: scaled and mirrored views, explained in batches and fused to one map a class."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -14,6 +14,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.explain.call import explain
+from seedbed.explain.evaluated import evaluated
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.targets import ABSENT
 from seedbed.explain.view_fusion import fuse_views
@@ -63,6 +64,7 @@ def picture_heatmaps(
     settings: HeatMapSettings,
     device: torch.device,
     block: int | None = None,
+    threads: int = 2,
 ) -> Iterator[tuple[str, HeatMaps]]:
     """Yield (image id, heat maps) of each image, in order.
 
@@ -73,6 +75,7 @@ def picture_heatmaps(
         settings: method, views, fusion, which classes, and the resolution of the stored maps.
         device: where to compute.
         block: batches end after so many images, see ``seedbed.data.index.together``; None if there are no shards.
+        threads: read images ahead of the network, and as many fuse maps behind it.
 
     Raises:
         DataError: an image cannot be read.
@@ -82,8 +85,12 @@ def picture_heatmaps(
     def run(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         return explain(model, images, targets, settings.method, **settings.options)
 
-    for item in explained_pictures(model, index, records, settings, device, run, block):
-        yield item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
+    def fused(item: Explained) -> tuple[str, HeatMaps]:
+        return item.record.image, HeatMaps(np.asarray(item.classes, np.int64), item.fuse(settings), item.size)
+
+    yield from read_ahead(
+        explained_pictures(model, index, records, settings, device, run, block, threads), fused, threads
+    )
 
 
 @torch.no_grad()
@@ -95,19 +102,20 @@ def explained_pictures(
     device: torch.device,
     run: Callable[[nn.Module, Tensor, Tensor], Tensor],
     block: int | None = None,
+    threads: int = 2,
 ) -> Iterator[Explained]:
     """Run something on all views of each image, in batches, and yield its maps of the image's own classes.
 
     Args:
-        model, index, records, settings, device, block: as in `picture_heatmaps`.
+        model, index, records, settings, device, block, threads: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
-    model, fit = model.to(device).eval(), Fitting("views of images")
+    model, fit = evaluated(model.to(device), hooks=True), Fitting("views of images")
 
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()
 
-    loaded = read_ahead(records, lambda record: _views(index, record, settings))
+    loaded = read_ahead(records, lambda record: _views(index, record, settings), threads)
     for batch in _batches(loaded, settings.batch_size, block or max(1, len(records))):
         classes = _classes(model, index, batch, settings, device, fit)
         targets = _padded(classes, device)
@@ -119,14 +127,14 @@ def explained_pictures(
 
 
 def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _Views:
-    picture = read_picture(index.root / record.path)
+    image = read_picture(index.root / record.path)
     options: dict[str, Any] = {
         "size": settings.input.size,
         "interpolation": settings.input.interpolation,
         "normalisation": settings.input.normalize,
     }
-    views = [view(picture, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]
-    return _Views(record, picture.shape[:2], views)
+    views = [view(image, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]
+    return _Views(record, image.shape[:2], views)
 
 
 def _grid(settings: HeatMapSettings) -> list[tuple[float, bool]]:
@@ -161,7 +169,7 @@ def _classes(
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]
     first = torch.stack([item.views[0] for item in batch])
-    logits = fit(lambda pictures: logits_of(model(pictures.to(device))), first)
+    logits = fit(lambda images: logits_of(model(images.to(device))), first)
     return [(int(label),) for label in logits.argmax(1)]
 
 
