@@ -137,6 +137,7 @@ rule cost:
         "environment.yml"
     params:
         **asked_plan(),
+        gpus=planned_limit("gpu"),
     script:
         "workflow_scripts/print_cost.py"
 

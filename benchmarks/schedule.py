@@ -1,7 +1,8 @@
 """Strong scaling by simulation: how busy a plan keeps four GPUs; prints the schedules and a Markdown table.
 
 The jobs, what each waits for and how many cores and GPUs it takes come from a dry run of the published setting from
-nothing; durations from benchmark records where `--records` has them, else from the declared runtimes, upper bounds.
+nothing; durations from benchmark records where `--records` has them, else from the forecast of
+`snakemake cost`.
 GPUs are counted from the first GPU job to the start of the last stage: the last rule whose jobs take GPUs. A plan's
 second line gives every training all GPUs. A training on n GPUs is assumed to take 1 / (n x efficiency) of its time on
 one. A GPU is in use while a job holds it.

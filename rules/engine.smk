@@ -5,6 +5,7 @@ import os
 import pickle
 from functools import wraps
 from inspect import signature
+from shlex import quote
 
 from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
@@ -13,8 +14,11 @@ from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
 from seedbed.plan.command import file_command, names_as_written
-from seedbed.plan.cost import DiskForecast, cost_lines
+from seedbed.plan.cost import Machine, cost_lines
+from seedbed.plan.disk import DiskForecast
+from seedbed.plan.forecast import Forecaster
 from seedbed.plan.jobs import PlannedJob, generic_resource, gpus_of, write_plan
+from seedbed.plan.rates import asked_rates
 from seedbed.plan.run_state import RunPlan
 from seedbed.tracking import say_what_waits
 
@@ -64,6 +68,10 @@ def command_of_a_file():
     """What makes one file of this run again when its path is put behind it."""
     settings = workflow.config_settings
     return file_command(settings.config_args or (), settings.configfiles, BASE.resolve())
+
+
+# Snakemake puts the interpreter's path into shell commands as it is: one with a blank in it must stand in quotes.
+sys.executable = quote(sys.executable)
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------
@@ -177,8 +185,10 @@ def planned_jobs():
     jobs = [job for level in workflow.dag.toposorted() for job in level]
     number = {job: place for place, job in enumerate(jobs)}
     disk = DiskForecast(PRESET, PIPELINE.sources)
+    forecaster = Forecaster(PRESET, said(asked_rates)(config)[0], PIPELINE.parameters.protocol)
     for job in jobs:
         names = {key: str(value) for key, value in job.wildcards_dict.items()}
+        room, gpu = tuple(disk.room(job.rule.name, names)), gpus_of(job.resources)
         yield PlannedJob(
             number[job],
             job.rule.name,
@@ -187,11 +197,12 @@ def planned_jobs():
             started=start_of(job),
             waits_for=tuple(sorted(number[other] for other in workflow.dag.dependencies[job])),
             threads=job.threads,
-            gpu=gpus_of(job.resources),
+            gpu=gpu,
             minutes=job.resources.get("runtime", 0),
             benchmark=str(job.benchmark) if job.benchmark else None,
             wildcards=names,
-            room=tuple(disk.room(job.rule.name, names)),
+            room=room,
+            seconds=forecaster.seconds(job.rule.name, names, job.threads, gpu, room),
         )
 
 
@@ -226,7 +237,8 @@ def show_plan():
     elif config.get("plan"):
         write_plan(config["plan"], planned_jobs())
     else:
-        print("", *cost_lines(planned_jobs()), sep="\n")
+        machine = Machine(planned_limit("_cores") or os.cpu_count(), planned_limit("gpu"), asked_rates(config)[1])
+        print("", *cost_lines(planned_jobs(), machine), sep="\n")
 
 
 if workflow.is_main_process:  # whether this is a dry run is known only once it has begun

@@ -10,6 +10,7 @@ from seedbed.errors import ParameterError, UserError
 from seedbed.explain import count_undefined, explain, explainer, methods, min_max, supports, upsample
 from seedbed.explain import method_registry as table
 from seedbed.explain.targets import Pairs
+from seedbed.models import create_model
 
 PAPERS = [
     "attention_guided_cam", "cam", "generic_attribution", "gradcam", "lrp", "partial_lrp", "raw_attention", "rollout",
@@ -211,6 +212,17 @@ def test_what_others_hang_on_a_model_is_refused_where_it_changes_the_answer(meth
         explain(model, images, [1], method)
     del model.head.forward
     torch.testing.assert_close(explain(model, images, [1], method), expected)
+
+
+@pytest.mark.parametrize("method", ["rollout", "cam", "lrp"])
+def test_a_hybrid_refuses_another_grid_of_as_many_patches(method):
+    """timm's hybrids take 48 x 48 pixels where their 36 positions are for 32 x 72."""
+    model = create_model("vit_tiny_r_s8", 3, img_size=(32, 72)).eval()
+    assert model(torch.zeros(1, 3, 48, 48)).shape == (1, 3)
+    with pytest.raises(ParameterError, match="positions are for images of 32 x 72 pixels, not of 48 x 48"):
+        explain(model, torch.zeros(1, 3, 48, 48), [1], method)
+    assert explain(model, torch.zeros(1, 3, 32, 72), [1], method).shape == (1, 4, 9)
+    assert explain(model, torch.zeros(1, 3, 31, 70), [1], method).shape == (1, 4, 9)
 
 
 @pytest.mark.parametrize("method", ["rollout", "cam", "transformer_attribution"])

@@ -53,6 +53,8 @@ def test_layer_gain_is_a_sweep_a_layer():
     ):
         expected = [getattr(s.confusions()[b.index], rate)() for s, b in zip(sweeps, best, strict=False)]
         assert scores[f"{name}_per_layer"] == expected
+    assert scores["gain_per_layer"] == [one.miou - cam.miou for one in best]
+    assert "gain_all_layers" not in scores  # no map of all layers was given
     assert merge_protocol("layerwise", [json.loads(json.dumps(half.to_dict())) for half in halves]) == scores
     with pytest.raises(DataError, match="maps of 3 layers, expected 2"):
         gain.update(*random_counts(0, layers=3))
@@ -140,6 +142,7 @@ def test_scores_are_those_of_the_heat_maps(shapes):
         expected = score_heatmaps(shapes, records, heats, scoring, background=0.3, sweep=True)
         assert found == pytest.approx(expected["miou"], abs=1e-4)
     assert (scores["best_miou"], scores["images"]) == (max(scores["miou_per_layer"]), 4)
+    assert scores["gain_all_layers"] == scores["miou_all_layers"] - scores["miou_cam"]
     with pytest.raises(DataError, match="no images to score"):
         count_layers(model, shapes, [], settings, scoring, CPU)
 

@@ -28,7 +28,7 @@ ROWS = {
 FIGURES = {
     "exvit": ["figure4", "figure5", "figure6", "figure7", "figure8", "figure_explanations"],
     "vit_affinity": ["figure3", "figure13"],
-    "aream": ["figure2", "figure4", "figure5", "figure8", "figure9", "figure10"],
+    "aream": ["figure1", "figure2", "figure3", "figure4", "figure5", "figure8", "figure9", "figure10"],
     "agcam": ["figure1", "figure3", "figure5", "figure6"],
 }
 # Rows of other people's methods that no paper re-runs, by table.
@@ -37,7 +37,7 @@ CITED = {
     ("exvit", "table2"): 22,
     ("exvit", "table3"): 10,
     ("vit_affinity", "table4"): 2,
-    ("aream", "table2"): 12,
+    ("aream", "table2"): 11,
 }
 
 PIPELINE_KEYS = {
@@ -66,7 +66,7 @@ METRICS = {
     "abpc": {"lerf", "morf", "abpc"},
     "localization": {"pixel_accuracy", "iou", "dice", "precision", "recall"},
     "instances": {"ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large"},
-    "layerwise": {"best_miou", "miou_per_layer", "fp_over_tp_per_layer", "fn_over_tp_per_layer"},
+    "layerwise": {"best_miou", "miou_per_layer", "fp_over_tp_per_layer", "fn_over_tp_per_layer", "gain_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
     "noise": {"cosine_0.05", "cosine_0.1", "cosine_0.2", "cosine_0.4", "rank_correlation_0.2"},
 }  # fmt: skip

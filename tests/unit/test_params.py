@@ -219,6 +219,16 @@ def test_your_own_pictures_become_a_data_set(tmp_path):
     assert set(found.datasets) == {"shapes", "own_my-images--1-"}
 
 
+def test_a_network_that_never_sees_your_labels_makes_no_masks_of_them(tmp_path):
+    (tmp_path / "mine").mkdir()
+    bare = {"architecture": "vit_tiny", "input": {"normalize": "half"}}
+    given = config(dataset=str(tmp_path / "mine"), models={"bare": bare}, own__model="bare")
+    with pytest.raises(ParameterError, match=r"own\.model: 'bare' is not trained here.*Networks that are: vit\."):
+        resolve(given)
+    assert resolve({**given, "dataset": None}).own.model == "bare"
+    assert resolve({**given, "models__bare__checkpoint": "/mine.pth"}).own.model == "bare"
+
+
 def test_what_a_preset_answers():
     found = resolve(config(resources={"default": {"threads": 2}, "explain": {"gpu": 1}}))
     assert found.dataset_for("voc12") == "shapes"

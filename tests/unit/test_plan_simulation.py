@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seedbed.errors import UserError
 from seedbed.plan.jobs import PlannedJob, Room, read_plan, write_plan
-from seedbed.plan.simulation import Durations, gpu_use, length, recorded_seconds, simulate
+from seedbed.plan.simulation import Durations, gpu_use, length, longest_chain, recorded_seconds, simulate
 
 HEADER = "s\th:m:s\tmax_rss\n"
 
@@ -58,6 +58,21 @@ def test_durations_come_from_the_job_then_its_rule_then_its_declaration(tmp_path
     durations = Durations(jobs)
     assert [durations.seconds(each) for each in jobs] == [5, 9, 7, 60, 0]
     assert [durations.measured(each) for each in jobs] == [True, True, True, False, False]
+
+
+def test_records_correct_the_forecasts_of_their_rule(tmp_path):
+    (tmp_path / "a.tsv").write_text(HEADER + "30.0\t0:00:30\t1\n")
+    recorded = replace(job(0, benchmark=f"{tmp_path}/a.tsv"), seconds=10.0)
+    jobs = [recorded, replace(job(1), seconds=20.0), job(2), replace(job(3, rule="other"), seconds=7.0)]
+    durations = Durations(jobs)
+    assert [durations.seconds(each) for each in jobs] == [30, 60, 30, 7]  # three times as long; the mean; the forecast
+    assert not any(durations.limited(each) for each in jobs) and durations.limited(job(4, rule="third"))
+
+
+def test_the_longest_chain_needs_no_machine():
+    jobs = [job(0), job(1), job(2, [0]), job(3, [1, 2])]
+    assert longest_chain(jobs, {0: 5, 1: 9, 2: 3, 3: 1}) == 10
+    assert longest_chain([], {}) == 0
 
 
 @pytest.mark.parametrize("content", ["", HEADER, HEADER + "4.", "s\n-\n", "nothing\n1\n"])

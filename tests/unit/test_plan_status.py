@@ -37,7 +37,7 @@ def test_while_a_run_is_at_work(tmp_path):
     assert "target" not in rows
     assert "running for 45 s: explain out1" in lines
     assert "About 11 min left on 2 cores." in lines  # 60 s, then the merge
-    assert lines[-1].endswith("upper bound: merge")
+    assert lines[-1].endswith("declared limit counts: merge")
 
 
 def test_after_a_run_was_killed(tmp_path):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from seedbed.plan.forecast import Forecast
 from seedbed.plan.jobs import PlannedJob
 from seedbed.plan.run_state import Number, RunPlan, RunState
+from seedbed.plan.time_left import TimeLeft
 
 HEADER = "s\th:m:s\tmax_rss\n"
 
@@ -96,15 +96,15 @@ def test_records_of_earlier_runs_are_a_forecast_from_the_start(tmp_path):
     (tmp_path / "a.tsv").write_text(f"{HEADER}20.0\t0:00:20\t1\n")
     record = str(tmp_path / "a.tsv")
     jobs = [job(0, "explain", benchmark=record, needed=False), job(1, "explain"), job(2, "explain")]
-    forecast = Forecast(jobs, cores=1, gpus=0)
+    forecast = TimeLeft(jobs, cores=1, gpus=0)
     assert forecast.left(ended=[], running={}) == 40
     assert forecast.left(ended=[1], running={2: 15.0}) == 5
     assert forecast.left(ended=[1], running={2: 50.0}) == 10, "overdue: a fifth of what it has taken"
-    assert Forecast(jobs, cores=2, gpus=0).left(ended=[], running={}) == 20
+    assert TimeLeft(jobs, cores=2, gpus=0).left(ended=[], running={}) == 20
     forecast.learn(jobs[1], 40.0)
     assert forecast.left(ended=[1], running={}) == 30, "the mean of both records"
 
 
 def test_nothing_recorded_is_no_forecast():
-    assert Forecast([job(0, "explain")], cores=1, gpus=0).left([], {}) is None
-    assert Forecast([], cores=1, gpus=0).left([], {}) == 0
+    assert TimeLeft([job(0, "explain")], cores=1, gpus=0).left([], {}) is None
+    assert TimeLeft([], cores=1, gpus=0).left([], {}) == 0

@@ -140,6 +140,11 @@ def test_a_network_of_another_size_than_its_training_images(shapes, tmp_path):
     given = settings({}, options={**OPTIONS, "img_size": [32, 64]})
     with pytest.raises(ParameterError, match=r"vit_tiny_patch16_224: Input height.*resize: \[96, 96\]"):
         train(shapes, given, tmp_path)
+    hybrid = settings({}, architecture="vit_tiny_r_s8", options={"img_size": [32, 72]})
+    with pytest.raises(ParameterError, match=r"vit_tiny_r_s8: its positions are for .* 32 x 72 pixels, not of 48 x 48"):
+        train(shapes, hybrid, tmp_path)
+    with pytest.raises(ParameterError, match=r"positions are for images of 32 x 72.*Set its input\.size"):
+        predict_scores(build_classifier(hybrid, 6, 0, None), shapes, shapes.records, hybrid.input, CPU)
 
 
 def test_settings_without_training(shapes, tmp_path):

@@ -114,6 +114,15 @@ def test_no_square_starts_the_same_rectangle():
     assert torch.equal(model.pos_embed, given["pos_embed"])
 
 
+def test_tables_of_another_network_are_listed_as_misfits():
+    for options in ({"embed_dim": 24}, {"embed_dim": 24, "img_size": 48}):
+        with pytest.raises(DataError, match=r"of another shape: .*pos_embed is \(1, \d+, 24\), not \(1, 17, 12\)"):
+            load_weights(vit(), distinct(state_of(vit(3, **options))), **LAYOUT)
+    given = distinct(state_of(vit(3)))
+    with pytest.raises(DataError, match=r"pos_embed is \(1, 1, 12\), not \(1, 17, 12\)"):
+        load_weights(vit(), {**given, "pos_embed": given["pos_embed"][:, :1]}, **LAYOUT)
+
+
 def test_a_distilled_network_starts_a_plain_one():
     source = vit(3, "deit_tiny_distilled_patch16_224", img_size=48)
     model, given = vit(), distinct(state_of(source))

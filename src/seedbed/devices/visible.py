@@ -53,6 +53,12 @@ def lock_names(ids: tuple[str, ...]) -> dict[str, str]:
     return {name: found[0] if len(found) == 1 else re.sub(r"\W", "-", name) for name, found in indices.items()}
 
 
+def gpu_name() -> str | None:
+    """What the driver calls the first GPU, None where none answers."""
+    answers = _asked_of_driver("name")
+    return answers[0] if answers else None
+
+
 def driver_version() -> str | None:
     """Version of NVIDIA's driver, None where none answers."""
     answers = _asked_of_driver("driver_version")

@@ -14,6 +14,8 @@ from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView, view
 from seedbed.devices.memory import Fitting
+from seedbed.errors import ParameterError
+from seedbed.models.input_size import misplaced
 from seedbed.models.outputs import logits_of
 from seedbed.settings.checked import checked
 
@@ -55,6 +57,8 @@ def predict_scores(
     )
 
     def scores(images: Tensor) -> Tensor:
+        if wrong := misplaced(model, (images.shape[-2], images.shape[-1])):
+            raise ParameterError(f"The network cannot be measured: {wrong}. Set its input.size.")
         return logits_of(model(images.to(device))).float().cpu()
 
     return torch.cat([fit(scores, images) for images in _batched(views, batch)])

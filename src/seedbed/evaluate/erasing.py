@@ -36,7 +36,12 @@ class Prepared(NamedTuple):
 
 
 def prepared(
-    images: Tensor, maps: Tensor, labels: Tensor, undefined: str, mean: Sequence[float], std: Sequence[float]
+    images: Tensor,
+    maps: Tensor,
+    labels: Tensor | Sequence[int],
+    undefined: str,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> Prepared:
     """Check and normalise images in [0, 1]; leave those with undefined maps out if ``undefined`` is ``skip``.
 

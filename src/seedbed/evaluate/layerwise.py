@@ -84,11 +84,17 @@ class LayerGain:
             ``miou_per_layer``, ``background_per_layer``, ``fp_per_layer`` and ``fn_per_layer`` (over unions, of all
             classes), ``fp_over_tp_per_layer`` and ``fn_over_tp_per_layer`` (over true positives, of the foreground;
             None where nothing is found), all lists; ``best_miou`` and ``best_layer`` (from 0), ``miou_<name>`` of what
-            is scored beside, ``images``.
+            is scored beside, ``images``. With a CAM ``gain_per_layer``, ``gain_all_layers``: mIoU less its.
         """
         best = [sweep.best("full_scan", self.convention) for sweep in self.sweeps]
         matrices = [sweep.confusions()[one.index] for sweep, one in zip(self.sweeps, best, strict=True)]
         winner = int(np.argmax([one.miou for one in best]))
+        beside = {name: sweep.best("full_scan", self.convention).miou for name, sweep in self.beside.items()}
+        gains: dict[str, Any] = {}
+        if "cam" in beside:
+            gains["gain_per_layer"] = [one.miou - beside["cam"] for one in best]
+            if "all_layers" in beside:
+                gains["gain_all_layers"] = beside["all_layers"] - beside["cam"]
         return {
             "miou_per_layer": [one.miou for one in best],
             "fp_per_layer": [matrix.false_positive_rate() for matrix in matrices],
@@ -98,7 +104,8 @@ class LayerGain:
             "background_per_layer": [one.threshold for one in best],
             "best_miou": best[winner].miou,
             "best_layer": winner,
-            **{f"miou_{name}": sweep.best("full_scan", self.convention).miou for name, sweep in self.beside.items()},
+            **{f"miou_{name}": miou for name, miou in beside.items()},
+            **gains,
             "images": self.images,
         }
 

@@ -19,6 +19,7 @@ from seedbed.errors import ParameterError
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.layers import Linear, Norm, cast
 from seedbed.explain.support import unreadable
+from seedbed.models.input_size import misplaced
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,15 @@ class _Step(nn.Module):
 
 
 def patch_grid(model: Any, images: Tensor) -> tuple[int, int]:
-    """The grid (h, w) of an input's patches; without ``strict_img_size`` it need not be the model's own."""
+    """The grid (h, w) of an input's patches; without ``strict_img_size`` it need not be the model's own.
+
+    Raises:
+        ParameterError: the model takes the images, but its positions are for another grid.
+    """
     embed = model.patch_embed
-    if type(embed) is PatchEmbed or model.dynamic_img_size:
+    if wrong := misplaced(model, (images.shape[-2], images.shape[-1])):
+        raise ParameterError(f"The model does not take images of shape {tuple(images.shape)}: {wrong}.")
+    if type(embed) is PatchEmbed or model.dynamic_img_size or not embed.strict_img_size:
         height, width = embed.dynamic_feat_size((images.shape[-2], images.shape[-1]))
     else:
         height, width = embed.grid_size

@@ -14,7 +14,7 @@ class Resources(Varied):
     threads: Positive = 1
     gpu: int = Field(0, ge=0, description="training rules share one training among them, others use the first")
     mem_mb: Positive = 2000
-    runtime: Positive = Field(30, description="minutes")
+    runtime: Positive = Field(30, description="limit in minutes, as a scheduler is told; no forecast")
     per_network: dict[str, dict[str, Any] | None] = Field(
         {}, description="trained network -> what its training takes instead; null: nothing else"
     )

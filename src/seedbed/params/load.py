@@ -17,6 +17,7 @@ from seedbed.params.preset import NAMED, Preset
 RESERVED = (
     *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres"),
     *("container", "of", "plan", "job"),
+    *("device", "rates"),  # of forecasts
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
 )

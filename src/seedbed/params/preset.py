@@ -94,6 +94,18 @@ class Preset(Section):
             for key, kind, name, known in preset._references():
                 if name is not None and name not in known:
                     raise ParameterError(f"presets.{self.name}.{key}: {unknown_name(kind, name, known)}")
+        if any(dataset.kind == "folder" for dataset in self.datasets.values()):
+            self._require_own_classes()
+
+    def _require_own_classes(self) -> None:
+        """Refuse a network that never sees your images' labels: its classes are others, whatever their number."""
+        model = self.models[self.own.model]
+        if model.train is None and model.checkpoint is None:
+            trained = ", ".join(name for name, entry in self.models.items() if entry.train is not None)
+            raise ParameterError(
+                f"own.model: '{self.own.model}' is not trained here (it has no section `train`), so it does not know "
+                f"the classes of your images. Networks that are: {trained}."
+            )
 
     def check_tables(self, tables: Collection[str]) -> None:
         """Check that tables which the parameters name exist.

@@ -141,13 +141,13 @@ class GivenParameters:
             "code": self._explaining("run_protocol", measuring=True),
             "explainer": self._explainer,
             "network": self._network,
-            "protocol": self._protocol,
+            "protocol": self.protocol,
         }
 
     def merge_protocol(self) -> Given:
         return {
             "code": lambda wildcards: self.code.of("merge_protocol", *self._measurement(wildcards)),
-            "protocol": self._protocol,
+            "protocol": self.protocol,
         }
 
     def measure_attention(self) -> Given:
@@ -284,14 +284,14 @@ class GivenParameters:
         return digest
 
     def _measurement(self, wildcards: Wildcards) -> list[str]:
-        return measurement_modules(self._protocol(wildcards)["name"])
+        return measurement_modules(self.protocol(wildcards)["name"])
 
     @property
     def protocols(self) -> str:
         """A regular expression of measurements of explanations, perhaps on a subset: localization_single_class."""
         return rf"({'|'.join(measurements(maps=True))})(_({'|'.join(SUBSETS)}))?"
 
-    def _protocol(self, wildcards: Wildcards) -> dict[str, Any]:
+    def protocol(self, wildcards: Wildcards) -> dict[str, Any]:
         """Name, subset and options of a measurement."""
         found = re.fullmatch(self.protocols, wildcards.protocol)
         if found is None:

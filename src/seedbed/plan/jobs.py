@@ -46,10 +46,11 @@ class PlannedJob:
         waits_for: ids of the jobs whose outputs it reads.
         threads: cores it takes.
         gpu: GPUs it takes.
-        minutes: runtime that its rule declares.
+        minutes: the limit that its rule declares.
         benchmark: where its record lies, or None if it keeps none.
         wildcards: names in its output's path.
         room: what it adds on disk.
+        seconds: forecast of what it takes, or None.
     """
 
     id: int
@@ -64,6 +65,7 @@ class PlannedJob:
     benchmark: str | None
     wildcards: Mapping[str, str] = field(default_factory=dict)
     room: tuple[Room, ...] = ()
+    seconds: float | None = None
 
 
 def write_plan(path: str | Path, jobs: Iterable[PlannedJob]) -> None:

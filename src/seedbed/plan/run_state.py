@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from seedbed.plan.forecast import Forecast
 from seedbed.plan.jobs import PlannedJob
 from seedbed.plan.status import spell
+from seedbed.plan.time_left import TimeLeft
 
 ASK_AGAIN = 5.0
 """Seconds for which a forecast stands, but for the clock; longer where thousands of jobs make it slow."""
@@ -76,7 +76,7 @@ class RunState:
         found = Counter(self._stage(job) for job in work)
         self._totals = {stage: found[stage] for stage in [*order, *sorted(found.keys() - set(order))] if found[stage]}
         self._done: Counter[str] = Counter()
-        self._forecast = Forecast(plan.jobs, plan.cores, plan.gpus) if plan.cores else None
+        self._forecast = TimeLeft(plan.jobs, plan.cores, plan.gpus) if plan.cores else None
         self._left: tuple[float, float | None] | None = None
         self._pause = ASK_AGAIN
 

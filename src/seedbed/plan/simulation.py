@@ -22,11 +22,13 @@ def recorded_seconds(path: str | Path) -> float | None:
 
 
 class Durations:
-    """What jobs take: a job's own record, else the mean record of its rule, else the runtime that its rule declares."""
+    """What jobs take: a job's own record; else its forecast, corrected by the records of its rule; else, without a
+    forecast, the mean of those records; else the limit that its rule declares."""
 
     def __init__(self, jobs: Iterable[PlannedJob]) -> None:
         self._own: dict[int, float] = {}
-        self._records: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        self._records: defaultdict[str, dict[int, tuple[float, float | None]]] = defaultdict(dict)
+        self._corrections: dict[str, float | None] = {}
         for job in jobs:
             self.learn(job)
 
@@ -35,15 +37,29 @@ class Durations:
         if seconds is None and job.benchmark:
             seconds = recorded_seconds(job.benchmark)
         if seconds is not None:
-            self._own[job.id] = self._records[job.rule][job.id] = seconds
+            self._own[job.id] = seconds
+            self._records[job.rule][job.id] = seconds, job.seconds
+            self._corrections.pop(job.rule, None)
 
     def mean(self, rule: str) -> float:
         """Mean record of a rule that has one, in seconds."""
-        return fmean(self._records[rule].values())
+        return fmean(seconds for seconds, _ in self._records[rule].values())
+
+    def _correction(self, rule: str) -> float | None:
+        """Recorded over forecast time of a rule's jobs; None where none of them has both."""
+        if rule not in self._corrections:
+            both = [pair for pair in self._records[rule].values() if pair[1]] if rule in self._records else []
+            forecast = sum(seconds or 0.0 for _, seconds in both)
+            self._corrections[rule] = sum(own for own, _ in both) / forecast if both else None
+        return self._corrections[rule]
 
     def measured(self, job: PlannedJob) -> bool:
         """Whether a record, its own or of its rule, is behind the number."""
         return job.rule in self._records
+
+    def limited(self, job: PlannedJob) -> bool:
+        """Whether the declared limit is all that is known."""
+        return bool(job.benchmark) and not self.measured(job) and job.seconds is None
 
     def seconds(self, job: PlannedJob) -> float:
         """Seconds that the job takes, or took."""
@@ -51,6 +67,9 @@ class Durations:
             return 0.0  # targets do nothing
         if job.id in self._own:
             return self._own[job.id]
+        correction = self._correction(job.rule)
+        if job.seconds is not None and (correction is not None or not self.measured(job)):
+            return job.seconds * (1.0 if correction is None else correction)
         return self.mean(job.rule) if self.measured(job) else 60.0 * job.minutes
 
 
@@ -118,6 +137,14 @@ def simulate(jobs: Sequence[PlannedJob], seconds: Mapping[int, float], cores: in
 def length(slots: Iterable[Slot]) -> float:
     """When the last job of a schedule ends, in seconds; 0 without jobs."""
     return max((slot.end for slot in slots), default=0.0)
+
+
+def longest_chain(jobs: Iterable[PlannedJob], seconds: Mapping[int, float]) -> float:
+    """Seconds of the longest chain of jobs that wait for each other; each job stands after those it waits for."""
+    ends: dict[int, float] = {}
+    for job in jobs:
+        ends[job.id] = seconds[job.id] + max((ends.get(other, 0.0) for other in job.waits_for), default=0.0)
+    return max(ends.values(), default=0.0)
 
 
 def gpu_use(slots: Iterable[Slot], gpus: int, until: float) -> float:

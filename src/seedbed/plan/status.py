@@ -45,9 +45,12 @@ def lines_of_status(
         return [*lines, "Everything is done."]
     machine = f"{cores} cores" + (f" and {gpus} GPUs" if gpus else "")
     lines.append(f"About {spell(length(simulate(left, seconds, cores, gpus)))} left on {machine}.")
-    guessed = {job.rule for job in left if not durations.measured(job)}
-    if guessed:
-        lines.append(f"~ no record yet, so the declared runtime counts, an upper bound: {', '.join(sorted(guessed))}")
+    forecast = {job.rule for job in left if not durations.measured(job) and not durations.limited(job)}
+    limited = {job.rule for job in left if durations.limited(job)}
+    if forecast:
+        lines.append(f"~ no record yet, so the forecast counts: {', '.join(sorted(forecast))}")
+    if limited:
+        lines.append(f"~ neither record nor forecast, so the declared limit counts: {', '.join(sorted(limited))}")
     return lines
 
 

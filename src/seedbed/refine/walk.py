@@ -165,11 +165,12 @@ def _power(matrix: Matrix, beta: float) -> Matrix:
     values = matrix.data if sparse.issparse(matrix) else matrix
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise DataError("Affinities must be finite and not negative.")
-    if sparse.issparse(matrix):
+    with np.errstate(over="ignore"):  # infinite sums are refused
+        if not sparse.issparse(matrix):
+            return matrix**beta
         matrix = matrix.copy()
         matrix.data = matrix.data**beta
         return matrix
-    return matrix**beta
 
 
 def _transition(weights: Matrix) -> Matrix:

@@ -17,7 +17,7 @@ ARRAYS = {"ndarray": "a numpy array", "Tensor": "a torch.Tensor"}
 _PLAIN = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word"}
 _STRICT = ("Tensor", "Module")
 """Classes that nothing else stands in for; another object in place of a dataclass will do if it has what is used."""
-_NO_OBJECTS = (int, float, list, tuple, dict, set, bytes, type(None))
+_NO_OBJECTS = (str, int, float, list, tuple, dict, set, bytes, type(None))
 _BOUNDS: tuple[tuple[type, str, str, Callable[[Any, Any], bool]], ...] = (
     (bounds.Gt, "gt", "above", lambda value, bound: value > bound),
     (bounds.Ge, "ge", "at least", lambda value, bound: value >= bound),
@@ -67,8 +67,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return _is_plain(value, hint)
     if isinstance(hint, ForwardRef):
         return False  # nobody has imported its module
-    if hint is Any:
-        return True
+    if hint is Any or hint is type(None):
+        return hint is Any or value is None
     if origin is tuple:
         return _is_tuple(value, parts)
     if origin is not None and inspect.isclass(origin) and issubclass(origin, Iterable):
@@ -78,6 +78,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is np.ndarray:
         return isinstance(value, np.ndarray) and value.dtype.kind in NUMBERS
     if inspect.isclass(hint) and origin is None and not getattr(hint, "_is_protocol", False):
+        if hint.__name__ == "device":
+            return isinstance(value, hint | str)
         return isinstance(value, hint) or not (hint.__name__ in _STRICT or isinstance(value, _NO_OBJECTS))
     return True
 

@@ -13,6 +13,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView
 from seedbed.errors import DataError, ParameterError, unknown_name
+from seedbed.models.input_size import misplaced
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 from seedbed.settings.optimisation import Training
@@ -105,13 +106,20 @@ def train_classifier(
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
     options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    height, width = data[0, 0][0].shape[-2:]
+    if wrong := misplaced(model, (height, width)):
+        raise _of_another_size(settings.architecture, f"{wrong}.")
     try:
         return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
     except AssertionError as error:  # timm's checks of the image size
-        raise ParameterError(
-            f"{settings.architecture}: {error} Let the training's `augment` make images of the network's size "
-            "(`resize: [96, 96]`), and give `input.size` and the explainer's the same."
-        ) from error
+        raise _of_another_size(settings.architecture, str(error)) from error
+
+
+def _of_another_size(architecture: str, problem: str) -> ParameterError:
+    return ParameterError(
+        f"{architecture}: {problem} Let the training's `augment` make images of the network's size "
+        "(`resize: [96, 96]`), and give `input.size` and the explainer's the same."
+    )
 
 
 def _require_labels(records: Sequence[Record], split: str, single: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @measurement(
     "layerwise",
     yields="best_miou best_layer miou_all_layers miou_cam miou_per_layer fp_per_layer fn_per_layer "
-    "fp_over_tp_per_layer fn_over_tp_per_layer background_per_layer",
+    "fp_over_tp_per_layer fn_over_tp_per_layer background_per_layer gain_per_layer gain_all_layers",
     masks=True,
     scoring=True,
 )

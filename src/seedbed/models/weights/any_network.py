@@ -1,5 +1,6 @@
 """Layouts that fill any network."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from seedbed.errors import DataError
 from seedbed.models.weights.conversion import Converted, in_layers, layout, new_layers
 from seedbed.models.weights.positions import TOKENS, moved_table, position_tables
 
+log = logging.getLogger(__name__)
 _OF_DISTILLATION = ("dist_token", "head_dist")
 
 
@@ -51,7 +53,8 @@ def pretrained_classifier(tensors: dict[str, Tensor], model: Any, *, grid: Seque
     dropped = [name for name in tensors if _in_any(name, (*fresh, *gone))]
     kept = {name: tensor for name, tensor in tensors.items() if name not in dropped and name not in tables}
     moved = {name: moved_table(table, tensors, own, grid) for name, table in tables.items()}
-    return Converted(_sized_by_timm(kept, model, own) | moved, dropped, tuple(fresh))
+    sized = kept if tables else _sized_by_timm(kept, model, own)
+    return Converted(sized | moved, dropped + [name for name in kept if name not in sized], tuple(fresh))
 
 
 def _has(names: Any, module: str) -> bool:
@@ -69,6 +72,7 @@ def _sized_by_timm(tensors: dict[str, Tensor], model: Any, own: dict[str, Tensor
     misfits = [name for name, tensor in tensors.items() if name in own and own[name].shape != tensor.shape]
     if convert is None or not misfits:
         return tensors
+    log.info("timm brings %s to this network's size", ", ".join(misfits))
     try:
         return dict(convert(dict(tensors), model))
     except (RuntimeError, ValueError, KeyError, AttributeError, AssertionError, TypeError, IndexError) as error:

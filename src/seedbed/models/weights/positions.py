@@ -36,7 +36,7 @@ def position_tables(model: Any) -> tuple[PositionTable, ...]:
 def moved_table(
     table: PositionTable, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], grid: Sequence[int] | None
 ) -> Tensor:
-    """The source's table [1, T, D] as the network wants it.
+    """The source's table [1, T, D] as the network wants it; one of another width stays as it is.
 
     A token's positions are copied where both have as many of it, and stay as initialised otherwise (other classes, a
     distillation token that the source lacks); those of the patches are resampled bicubically to another grid.
@@ -51,8 +51,10 @@ def moved_table(
         DataError, ParameterError: as `grid_of`.
     """
     given, wanted = tensors[table.name], own[table.name]
-    kinds = tuple(name for name in TOKENS if name in tensors) if table.tokens else ()
-    theirs, patches = _parted(given, {name: tensors[name].shape[1] for name in kinds})
+    counts = {name: tensors[name].shape[1] for name in TOKENS if name in tensors and table.tokens}
+    if given.ndim != 3 or given.shape[2] != wanted.shape[2] or given.shape[1] <= sum(counts.values()):
+        return given  # of another network, as its shape will tell
+    theirs, patches = _parted(given, counts)
     ours, _ = _parted(wanted, {name: own[name].shape[1] for name in table.tokens})
     parts = [theirs[name] if _as_many(theirs.get(name), part) else part for name, part in ours.items()]
     resampled = on_grid(patches, grid_of(patches, table.grid, grid), table.grid)
@@ -91,7 +93,7 @@ def grid_of(patches: Tensor, own: Grid, given: Sequence[int] | None = None) -> G
             raise ParameterError(f"grid: {list(given)} does not hold the source's {count} patch positions.")
         return int(given[0]), int(given[1])
     side = math.isqrt(count)
-    likely = (side, side) if side * side == count else own
+    likely = (side, side) if side * side == count > 0 else own
     if likely[0] * likely[1] != count:
         raise DataError(f"{count} patch positions do not form a square grid. Say which: grid: [rows, columns].")
     other = _clearly_smoother(patches[0].float(), likely)

@@ -1,0 +1,61 @@
+"""What images of a data set are like before it is there: sizes, labels, classes, and how many a split holds."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from seedbed.io.registrations import registrations
+from seedbed.params.data import PUBLISHED, Published, Shapes
+
+
+class Typical(NamedTuple):
+    """A typical image.
+
+    Attributes:
+        height, width: pixels.
+        labels: classes of an image, on average.
+        classes: of the data set, background excluded.
+    """
+
+    height: int
+    width: int
+    labels: float
+    classes: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return self.height * self.width
+
+
+_PUBLISHED = {
+    "voc12": Typical(375, 500, 1.5, 20),
+    "coco14": Typical(480, 640, 2.9, 80),
+    "cub200": Typical(375, 500, 1.0, 200),
+    "imagenet": Typical(375, 500, 1.0, 1000),
+}
+_ANY = Typical(375, 500, 1.0, 1)
+_SHAPES = 6  # only the size of heads depends on it
+
+
+def typical_image(dataset: Any) -> Typical:
+    """The typical image of a data set, from its section."""
+    if isinstance(dataset, Shapes):
+        return Typical(dataset.size, dataset.size, 1.0 if dataset.single_object else 1.5, _SHAPES)
+    return _PUBLISHED.get(dataset.kind, _ANY)
+
+
+def split_sizes(dataset: Any) -> Mapping[str, int]:
+    """Images of each split, as far as they are known before the data set is there."""
+    if isinstance(dataset, Shapes):
+        return {name: getattr(dataset, name) for name in ("train", "trainaug", "val", "test")}
+    if isinstance(dataset, Published):
+        return dataset.options.get("expected") or _published(dataset.kind)
+    return {}
+
+
+@cache
+def _published(kind: str) -> Mapping[str, int]:
+    (entry,) = registrations(*PUBLISHED)[kind]
+    return getattr(import_module(entry.module), "EXPECTED", {})
