@@ -9,6 +9,7 @@ from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.heatmaps import HeatMapStore
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
+from seedbed.settings.optimisation import following_cores
 from seedbed.train.affinity import AffinitySettings, train_affinity_network
 from seedbed.train.loop import finish
 from seedbed.train.resume_identity import what_trains
@@ -24,7 +25,7 @@ with job(snakemake, shared=True) as this:
         read_index(root),
         low,
         high,
-        from_plain(AffinitySettings, snakemake.params.network),
+        from_plain(AffinitySettings, following_cores(snakemake.params.network, snakemake.threads)),
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),

@@ -10,13 +10,14 @@ from seedbed.io.atomic import write_json
 from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
+from seedbed.settings.optimisation import following_cores
 from seedbed.train.classifier import ClassifierSettings, train_classifier
 from seedbed.train.loop import finish
 from seedbed.train.resume_identity import what_trains
 
 with job(snakemake, shared=True) as this:
     plain = snakemake.params.model
-    settings = from_plain(ClassifierSettings, plain)
+    settings = from_plain(ClassifierSettings, following_cores(plain, snakemake.threads))
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     initial, held_out = list(snakemake.input.weights), held_out_records(index, plain["held_out"])

@@ -9,6 +9,7 @@ from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.masks import MaskStore
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
+from seedbed.settings.optimisation import following_cores
 from seedbed.train.loop import finish
 from seedbed.train.resume_identity import what_trains
 from seedbed.train.segmentation import SegmenterSettings, train_segmenter
@@ -22,7 +23,7 @@ with job(snakemake, shared=True) as this:
     model, history = train_segmenter(
         read_index(root),
         masks,
-        from_plain(SegmenterSettings, snakemake.params.segmenter),
+        from_plain(SegmenterSettings, following_cores(snakemake.params.segmenter, snakemake.threads)),
         seed=this.seed,
         weights=initial[0] if initial else None,
         state_path=Path(snakemake.params.state),

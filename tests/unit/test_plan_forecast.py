@@ -55,6 +55,7 @@ def test_a_training_takes_the_longer_of_network_and_loader():
     assert work.images == 40_000 * 16
     assert made.seconds("train_classifier", names, 8, 1) == pytest.approx(START["gpu"] + 640_000 * 0.01)
     assert made.seconds("train_classifier", names, 4, 1) == pytest.approx(START["gpu"] + 640_000 * 0.02)  # 4 workers
+    assert made.seconds("train_classifier", names, 80, 1) == pytest.approx(START["gpu"] + 640_000 * 0.01)
     two = 640_000 * max(0.01 / (2 * 0.85), 0.01)
     assert made.seconds("train_classifier", names, 8, 2) == pytest.approx(START["gpu"] + two)
 

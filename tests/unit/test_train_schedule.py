@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from seedbed.settings.optimisation import following_cores
 from seedbed.train.resume_identity import deciding_settings
 from seedbed.train.schedule import Schedule, build_optimizer, total_steps
 from seedbed.train.settings import TrainSettings
@@ -128,3 +129,11 @@ def test_the_fingerprint_leaves_out_what_cannot_change_the_result():
     for change in ({"lr": 2}, {"epochs": 4}, {"bf16": False}, {"lr_scales": {"a": 2.0}}):
         other = TrainSettings(**{"lr": 1, "batch_size": 1, "epochs": 3} | change)
         assert deciding_settings(other) != deciding_settings(base)
+
+
+def test_loader_processes_follow_the_cores_of_a_job():
+    section = {"architecture": "any", "train": {"lr": 1.0, "loader_workers": 8}}
+    assert following_cores(section, 3)["train"] == {"lr": 1.0, "loader_workers": 3}
+    assert following_cores(section, 24)["train"]["loader_workers"] == 24
+    assert section["train"]["loader_workers"] == 8
+    assert following_cores({"train": {"loader_workers": 0}}, 24)["train"]["loader_workers"] == 0

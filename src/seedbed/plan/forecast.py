@@ -124,7 +124,7 @@ class Forecaster:
             images=steps * batch,
             network=step,
             beside=(loaded,),
-            hands=train.loader_workers or 1,
+            hands=threads if train.loader_workers else 1,
             batch=batch,
             bf16=train.bf16,
             shared=True,

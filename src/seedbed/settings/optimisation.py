@@ -34,6 +34,7 @@ class TrainSettings:
         log_every: steps between lines of the history; no weight depends on it.
         compute_threads: CPU threads of one process; on a CPU part of the result, because sums are split over threads.
         loader_workers: processes that decode and augment ahead (0: the training itself does); never part of the result.
+            A job's loader has as many as the job has threads, see `following_cores`.
     """
 
     NEUTRAL: ClassVar[tuple[str, ...]] = ("save_every_seconds", "loader_workers")  # no result depends on them
@@ -83,3 +84,14 @@ class Training(TrainSettings):
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("set either epochs or iterations, and not both")
+
+
+def following_cores(section: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """A network's section whose loader has a process for each of the job's threads; one without processes stays so.
+
+    Args:
+        section: with a section ``train``, as plain values.
+        threads: of the job.
+    """
+    train = section["train"]
+    return {**section, "train": {**train, "loader_workers": threads if train["loader_workers"] else 0}}
