@@ -13,6 +13,8 @@ from seedbed.papers.measured import SCORED, known_stage
 from seedbed.params.base import MiouConvention, Section
 from seedbed.params.mistakes import mistakes, named_path
 
+UNITS = {"%": 100.0, "fraction": 1.0, "number": 1.0, "millions": 1e-6, "billions": 1e-9}
+"""Unit of a column -> what a metric is multiplied by to be in it."""
 Stage = Annotated[str, AfterValidator(known_stage)]
 
 
@@ -34,12 +36,12 @@ class Pipeline(TypedDict, total=False):
 
 
 class Column(Section):
-    """A measured quantity."""
+    """A measured quantity; ``better`` where one direction is."""
 
     id: str
     title: str
-    unit: Literal["%", "fraction"]
-    better: Literal["higher", "lower"]
+    unit: Literal["%", "fraction", "number", "millions", "billions"]
+    better: Literal["higher", "lower"] | None = None
     pipeline: Pipeline = {}
 
 

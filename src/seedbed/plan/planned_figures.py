@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
+from seedbed.papers.plan import MapMeasurement
 from seedbed.papers.tables import Figure
 from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
@@ -116,10 +117,11 @@ class PlannedFigures:
         for cell in cells:
             part, label = cell.measured, labels[cell.row]
             alike = (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset)
-            if alike and label not in columns:
+            shown = part.stage in _STORED or isinstance(part, MapMeasurement)  # else it is of the network itself
+            if alike and shown and label not in columns:
                 columns[label] = self._panel(asdict(part), label, _STORED.get(part.stage, "heatmap"), seed)
-        shown = [self._panel({}, "image", "image", seed), self._panel({}, "ground truth", "truth", seed)]
-        return [*shown, *columns.values()]
+        beside = [self._panel({}, "image", "image", seed), self._panel({}, "ground truth", "truth", seed)]
+        return [*beside, *columns.values()]
 
     def _panel(self, chain: Mapping[str, Any], label: str, shows: str, seed: int) -> dict[str, Any]:
         """Description of a gallery's column: stored maps or masks, or what explains the images on the spot."""
