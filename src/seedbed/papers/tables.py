@@ -133,11 +133,19 @@ class Panel(Section):
     reported: dict[str, float] = {}
 
 
+Pick = Literal["peak_in_background", "one_instance", "several_instances"]
+
+
 class Group(Section):
-    """Rows of a gallery that share what lies under their panels, such as a data set."""
+    """Rows of a gallery that share what lies under their panels, such as a data set.
+
+    Attributes:
+        picks: which images are shown, a row each, by what the caption says of them; none: images at equal distances.
+    """
 
     label: str
     pipeline: Pipeline = {}
+    picks: list[Pick] = []
 
 
 class Figure(Section):

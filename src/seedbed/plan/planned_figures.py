@@ -81,6 +81,7 @@ class PlannedFigures:
         paper, name = wildcards.paper, wildcards.figure
         planned, seed = self.complete(paper, name), self.tables.seeds(paper, name)[0]
         subjects = self.figure(paper, name).subjects
+        picks = {group.label: list(group.picks) for group in self.figure(paper, name).groups}
         groups = []
         for label in dict.fromkeys(panel.group for panel in planned):
             members = [panel for panel in planned if panel.group == label]
@@ -88,7 +89,8 @@ class PlannedFigures:
             for row in rows or [None]:
                 images = {key: members[0].names.get(key) for key in ("dataset", "split", "subset")}
                 shown = [self._panel(p.names, p.label, p.shows, seed) for p in members if p.row in (None, row)]
-                groups.append({"label": label, "row": row, "subjects": subjects, **images, "panels": shown})
+                chosen = {"subjects": subjects, "picks": picks.get(label, [])}
+                groups.append({"label": label, "row": row, **chosen, **images, "panels": shown})
         return groups
 
     def shown(self, wildcards: Wildcards) -> list[dict[str, Any]]:
