@@ -16,6 +16,9 @@ from seedbed.plan.planned_tables import PlannedTables
 _STORED = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction", "prediction": "prediction"}
 """Stage of a table's cell -> what its gallery shows; other stages are explained on the spot."""
 
+_CONFIDENT = {"confident_foreground": "low", "confident_background": "high"}
+"""What a panel shows of the posteriors behind affinity labels -> the run of the CRF that they are of."""
+
 
 class PlannedFigures:
     """The papers' figures, and galleries of their tables, as the preset makes them.
@@ -139,6 +142,12 @@ class PlannedFigures:
             if segmenter:
                 folder = f"{self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)}/{split}"
             described["shards"] = self.names.shards(folder, "zip")
+        elif shows in _CONFIDENT:
+            network = self.preset.network_of(refiner)
+            if network is None:
+                raise UserError(f"{label}: confident labels need a refiner that walks on affinities, not '{refiner}'.")
+            labels = self.layout.affinity(dataset, model, explainer, network, seed)
+            described["shards"] = self.names.shards(f"{labels}/{_CONFIDENT[shows]}", "h5")
         elif shows == "stored":
             folder = self.layout.heatmaps(dataset, split, model, explainer, seed)
             described["shards"] = self.names.shards(folder, "h5")

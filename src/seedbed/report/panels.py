@@ -9,6 +9,7 @@ from seedbed.data.index import DataIndex, Record, subset
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore
 from seedbed.io.masks import MaskStore
 from seedbed.io.plain import from_plain
+from seedbed.report.confident import ConfidentBackground, ConfidentForeground
 from seedbed.report.gallery import (
     Column,
     Heat,
@@ -90,6 +91,10 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
             return Truth(title)
         case "mask" | "prediction":
             return Masks(title, MaskStore(spec["shards"]))
+        case "confident_foreground":
+            return Heat(title, ConfidentForeground(HeatMapStore(spec["shards"])))
+        case "confident_background":
+            return Heat(title, ConfidentBackground(HeatMapStore(spec["shards"])))
         case "histogram":
             return Histogram(title, _maps(spec, index, records, device))
         case "peaks":
