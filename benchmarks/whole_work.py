@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from seedbed.explain.pictures import picture_heatmaps
 
 from measuring import Table, sync, timed
 from scenes import made_index, made_maps
@@ -14,7 +15,6 @@ from seedbed.data.index import DataIndex
 from seedbed.data.views import InputView
 from seedbed.devices.memory import Fitting
 from seedbed.explain.heatmap_settings import HeatMapSettings
-from seedbed.explain.pictures import picture_heatmaps
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.plain import from_plain
 from seedbed.models.registry import create_model

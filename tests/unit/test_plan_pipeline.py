@@ -90,6 +90,16 @@ def test_a_network_tested_in_another_way_is_the_one_that_was_trained():
     assert pipeline().parameters.segment()["segmenter"](job)["scales"] == [0.75, 1.0, 1.25]
 
 
+def test_confident_labels_of_a_figure_are_those_that_the_affinity_network_learns_from():
+    (group,) = pipeline().figures.groups(SimpleNamespace(paper="vit_affinity", figure="figure1"))
+    folder = "results/demo/affinity/shapes/vit_hybrid/vit_affinity_cues/affinitynet_hybrid/seed0"
+    shown = {panel["shows"]: panel.get("shards") for panel in group["panels"]}
+    assert shown["confident_foreground"] == [f"{folder}/low/1-of-1.h5"]
+    assert shown["confident_background"] == [f"{folder}/high/1-of-1.h5"]
+    train = pipeline().preset.affinity_networks["affinitynet_hybrid"].train
+    assert group["split"] == train.split  # posteriors of other images are not stored
+
+
 SINGLE = SimpleNamespace(
     dataset="shapes", split="val", model="resnet38_single_stage", seed="0", scatteritem="1-of-1"
 )  # fmt: skip

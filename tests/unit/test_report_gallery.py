@@ -19,6 +19,7 @@ from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.weights import write_weights
 from seedbed.models import create_model
 from seedbed.params.stages import Explainer
+from seedbed.report.confident import ConfidentBackground, ConfidentForeground
 from seedbed.report.drawing import draw_grid, draw_matrix, overlay_heatmap, overlay_mask
 from seedbed.report.gallery import (
     Heat,
@@ -53,6 +54,14 @@ def maps(index, values=1.0):
         return HeatMaps(classes, np.full((len(classes), 6, 6), values, np.float32), record.size)
 
     return {record.image: flat(record) for record in index.records}
+
+
+def test_confident_labels_are_posteriors_without_their_background_or_it_alone():
+    posteriors = {"a": HeatMaps(np.array([-1, 2, 4]), np.arange(3.0)[:, None, None] * np.ones((3, 2, 2)), (2, 2))}
+    foreground, background = ConfidentForeground(posteriors), ConfidentBackground(posteriors)
+    assert strongest(foreground["a"], 2).max() == 1 and strongest(foreground["a"], None).max() == 2
+    assert background["a"].classes.tolist() == [2, 4] and not strongest(background["a"], 4).any()
+    assert list(background) == ["a"] and len(foreground) == 1
 
 
 def test_masks_are_painted_in_their_palettes_colours():

@@ -15,6 +15,7 @@ from seedbed.io.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
+    from seedbed.evaluate.protocols.shown_network import ShownNetwork
 
 Counts = dict[str, Any]
 """What one shard has counted, as plain values."""
@@ -39,6 +40,10 @@ class Measurement:
             ParameterError: the explainer does not fit.
             DataError: an image lacks what is needed (one label, a box, a mask).
         """
+        raise NotImplementedError
+
+    def count_network(self, shown: ShownNetwork) -> Counts:
+        """Measure one shard on the classifier itself, for measurements without maps; raises as `count` does."""
         raise NotImplementedError
 
     @classmethod

@@ -24,6 +24,7 @@ class PlannedPanel:
         group: label of the group of rows, empty where the figure has none.
         label: the panel's title.
         shows: ``image``, ``truth``, ``heatmap``, ``peaks``, ``mask``, ``prediction``, ``histogram``,
+            ``confident_foreground``, ``confident_background`` (posteriors that affinity labels are made of),
             ``heatmap_per_layer``, ``affinity_matrix_per_layer``, ``curve``, ``points`` or ``bars``.
         names: dataset, split, model, explainer, refiner, segmenter, stage, metric, subset, as far as it has them.
         row: label of the rows of a gallery that it belongs to, or None for all.

@@ -13,6 +13,8 @@ from seedbed.papers.measured import SCORED, known_stage
 from seedbed.params.base import MiouConvention, Section
 from seedbed.params.mistakes import mistakes, named_path
 
+UNITS = {"%": 100.0, "fraction": 1.0, "number": 1.0, "millions": 1e-6, "billions": 1e-9}
+"""Unit of a column -> what a metric is multiplied by to be in it."""
 Stage = Annotated[str, AfterValidator(known_stage)]
 
 
@@ -34,12 +36,12 @@ class Pipeline(TypedDict, total=False):
 
 
 class Column(Section):
-    """A measured quantity."""
+    """A measured quantity; ``better`` where one direction is."""
 
     id: str
     title: str
-    unit: Literal["%", "fraction"]
-    better: Literal["higher", "lower"]
+    unit: Literal["%", "fraction", "number", "millions", "billions"]
+    better: Literal["higher", "lower"] | None = None
     pipeline: Pipeline = {}
 
 
@@ -131,11 +133,19 @@ class Panel(Section):
     reported: dict[str, float] = {}
 
 
+Pick = Literal["peak_in_background", "one_instance", "several_instances"]
+
+
 class Group(Section):
-    """Rows of a gallery that share what lies under their panels, such as a data set."""
+    """Rows of a gallery that share what lies under their panels, such as a data set.
+
+    Attributes:
+        picks: which images are shown, a row each, by what the caption says of them; none: images at equal distances.
+    """
 
     label: str
     pipeline: Pipeline = {}
+    picks: list[Pick] = []
 
 
 class Figure(Section):

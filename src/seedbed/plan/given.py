@@ -150,18 +150,23 @@ class GivenParameters:
             "protocol": self.protocol,
         }
 
-    def measure_attention(self) -> Given:
+    def measure_network(self) -> Given:
         section = lambda wildcards: self.names.section("models", wildcards)  # noqa: E731
         return {
-            "code": self._code("measure_attention", network_modules, self._network),
+            "code": lambda wildcards: self.code.of(
+                "measure_network",
+                *network_modules(self._network(wildcards)),
+                *measurement_modules(wildcards.measurement),
+            ),
             "input": lambda wildcards: self.names.parameters(section(wildcards).input),
             "network": self._network,
+            "protocol": self._of_network,
         }
 
-    def merge_attention(self) -> Given:
+    def merge_network(self) -> Given:
         return {
-            "code": self.code.of("merge_protocol", *measurement_modules("attention_statistics")),
-            "protocol": {"name": "attention_statistics"},
+            "code": lambda wildcards: self.code.of("merge_protocol", *measurement_modules(wildcards.measurement)),
+            "protocol": self._of_network,
         }
 
     def score_heatmaps(self) -> Given:
@@ -290,6 +295,15 @@ class GivenParameters:
     def protocols(self) -> str:
         """A regular expression of measurements of explanations, perhaps on a subset: localization_single_class."""
         return rf"({'|'.join(measurements(maps=True))})(_({'|'.join(SUBSETS)}))?"
+
+    @property
+    def of_networks(self) -> str:
+        """A regular expression of measurements of a classifier itself."""
+        return "|".join(measurements(maps=False))
+
+    def _of_network(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Name and options of a measurement of a classifier itself."""
+        return {"name": wildcards.measurement, "options": self.preset.protocols.get(wildcards.measurement, {})}
 
     def protocol(self, wildcards: Wildcards) -> dict[str, Any]:
         """Name, subset and options of a measurement."""

@@ -105,7 +105,7 @@ class Inputs:
         chain = self.names.chain(wildcards, "dataset", "model", "seed")
         return {**self._dataset(wildcards), "weights": self.names.weights(*chain)}
 
-    run_protocol = measure_attention = explain
+    run_protocol = measure_network = explain
 
     def score_heatmaps(self, wildcards: Wildcards) -> Files:
         return {**self._dataset(wildcards), "heatmaps": self.names.shards(self._heatmaps(wildcards), "h5")}
@@ -115,9 +115,9 @@ class Inputs:
         shards = self.names.shards(f"{self.layout.heatmaps(*chain)}/{wildcards.protocol}", "json")
         return {"card": self.layout.card(wildcards.dataset), "shards": shards}
 
-    def merge_attention(self, wildcards: Wildcards) -> Files:
+    def merge_network(self, wildcards: Wildcards) -> Files:
         chain = self.names.chain(wildcards, "dataset", "model", "seed")
-        folder = f"{self.layout.classifier(*chain)}/{wildcards.split}/attention_statistics"
+        folder = f"{self.layout.classifier(*chain)}/{wildcards.split}/{wildcards.measurement}"
         return {"card": self.layout.card(wildcards.dataset), "shards": self.names.shards(folder, "json")}
 
     def label_affinities(self, wildcards: Wildcards) -> Files:

@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
+from seedbed.papers.plan import MapMeasurement
 from seedbed.papers.tables import Figure
 from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
@@ -14,6 +15,9 @@ from seedbed.plan.planned_tables import PlannedTables
 
 _STORED = {"heatmaps": "stored", "masks": "mask", "segmentation": "prediction", "prediction": "prediction"}
 """Stage of a table's cell -> what its gallery shows; other stages are explained on the spot."""
+
+_CONFIDENT = {"confident_foreground": "low", "confident_background": "high"}
+"""What a panel shows of the posteriors behind affinity labels -> the run of the CRF that they are of."""
 
 
 class PlannedFigures:
@@ -80,6 +84,7 @@ class PlannedFigures:
         paper, name = wildcards.paper, wildcards.figure
         planned, seed = self.complete(paper, name), self.tables.seeds(paper, name)[0]
         subjects = self.figure(paper, name).subjects
+        picks = {group.label: list(group.picks) for group in self.figure(paper, name).groups}
         groups = []
         for label in dict.fromkeys(panel.group for panel in planned):
             members = [panel for panel in planned if panel.group == label]
@@ -87,7 +92,8 @@ class PlannedFigures:
             for row in rows or [None]:
                 images = {key: members[0].names.get(key) for key in ("dataset", "split", "subset")}
                 shown = [self._panel(p.names, p.label, p.shows, seed) for p in members if p.row in (None, row)]
-                groups.append({"label": label, "row": row, "subjects": subjects, **images, "panels": shown})
+                chosen = {"subjects": subjects, "picks": picks.get(label, [])}
+                groups.append({"label": label, "row": row, **chosen, **images, "panels": shown})
         return groups
 
     def shown(self, wildcards: Wildcards) -> list[dict[str, Any]]:
@@ -116,10 +122,11 @@ class PlannedFigures:
         for cell in cells:
             part, label = cell.measured, labels[cell.row]
             alike = (part.dataset, part.split, part.subset) == (first.dataset, first.split, first.subset)
-            if alike and label not in columns:
+            shown = part.stage in _STORED or isinstance(part, MapMeasurement)  # else it is of the network itself
+            if alike and shown and label not in columns:
                 columns[label] = self._panel(asdict(part), label, _STORED.get(part.stage, "heatmap"), seed)
-        shown = [self._panel({}, "image", "image", seed), self._panel({}, "ground truth", "truth", seed)]
-        return [*shown, *columns.values()]
+        beside = [self._panel({}, "image", "image", seed), self._panel({}, "ground truth", "truth", seed)]
+        return [*beside, *columns.values()]
 
     def _panel(self, chain: Mapping[str, Any], label: str, shows: str, seed: int) -> dict[str, Any]:
         """Description of a gallery's column: stored maps or masks, or what explains the images on the spot."""
@@ -136,6 +143,12 @@ class PlannedFigures:
             if segmenter:
                 folder = f"{self.layout.segmenter(dataset, model, explainer, refiner, segmenter, seed)}/{split}"
             described["shards"] = self.names.shards(folder, "zip")
+        elif shows in _CONFIDENT:
+            network = self.preset.network_of(refiner)
+            if network is None:
+                raise UserError(f"{label}: confident labels need a refiner that walks on affinities, not '{refiner}'.")
+            labels = self.layout.affinity(dataset, model, explainer, network, seed)
+            described["shards"] = self.names.shards(f"{labels}/{_CONFIDENT[shows]}", "h5")
         elif shows == "stored":
             folder = self.layout.heatmaps(dataset, stored, model, explainer, seed)
             described["shards"] = self.names.shards(folder, "h5")

@@ -10,7 +10,7 @@ from typing import Any
 
 from seedbed.errors import UserError
 from seedbed.papers.plan import CITED, MEASURED, Cell
-from seedbed.papers.tables import Table
+from seedbed.papers.tables import UNITS, Table
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mappin
     Raises:
         UserError: a metrics file lacks the key that the table needs.
     """
-    units = {column.id: column.unit for column in table.columns}
-    return [_fill(cell, 100.0 if units[cell.column] == "%" else 1.0, read) for cell in cells]
+    scales = {column.id: UNITS[column.unit] for column in table.columns}
+    return [_fill(cell, scales[cell.column], read) for cell in cells]
 
 
 def _fill(cell: Cell, scale: float, read: Callable[[str], Mapping[str, Any]]) -> Value:
@@ -118,7 +118,9 @@ def show_measured(value: Value, places: int) -> str:
 
 
 def decimals(table: Table, column: str) -> int:
-    """Decimals to print: the most that the paper prints in the column, at least two."""
+    """Decimals to print: the most that the paper prints in the column, at least two; none of whole numbers."""
+    if next(one.unit for one in table.columns if one.id == column) == "number":
+        return 0
     printed = [row.reported.get(column) for row in table.rows]
     lengths = [len(str(number).partition(".")[2]) for number in printed if number is not None]
     return max([2, *lengths])

@@ -24,11 +24,12 @@ HEAT_SCALE = "heat maps: each from 0 to its own largest value; grey: undefined (
 
 
 class Row(NamedTuple):
-    """What a gallery's row shows: an image, and one of its classes or None for all of them."""
+    """What a gallery's row shows: an image, one of its classes or None for all of them, and why it was picked."""
 
     index: DataIndex  # type: ignore[assignment]  # hides tuple.index
     record: Record
     label: int | None
+    why: str = ""
 
     def image(self) -> np.ndarray:
         """The image, uint8 [H, W, 3]."""
@@ -37,6 +38,10 @@ class Row(NamedTuple):
     def title(self) -> str:
         """Class names, one a line."""
         return "\n".join(self.record.labels if self.label is None else [self.index.classes[self.label]])
+
+    def heading(self, section: str) -> str:
+        """What stands beside the row: its section, why it was picked, its classes."""
+        return "\n".join(filter(None, (section, self.why, self.title())))
 
 
 class Column(Protocol):
@@ -126,7 +131,7 @@ def draw_gallery(sections: Sequence[Section], kind: str = "png") -> bytes:
     for section in sections:
         for row in section.rows:
             images.append([column.draw(row) for column in section.columns])
-            labels.append(f"{section.label}\n{row.title()}" if section.label else row.title())
+            labels.append(row.heading(section.label))
             titles.append([column.title for column in section.columns])
     changed = {k: titles[k] for k in range(1, len(titles)) if titles[k] != titles[k - 1]}
     heat = any(isinstance(column, Heat) for section in sections for column in section.columns)
@@ -179,7 +184,7 @@ def choose(records: Sequence[Record], count: int) -> list[Record]:
     several = [record for record in records if len(record.labels) > 1]
     single = [record for record in records if len(record.labels) <= 1]
     wanted = min(len(several), max(count // 2, count - len(single)))
-    return _spread(several, wanted) + _spread(single, min(count - wanted, len(single)))
+    return spread(several, wanted) + spread(single, min(count - wanted, len(single)))
 
 
 def strongest(heat: HeatMaps, label: int | None) -> np.ndarray:
@@ -213,5 +218,8 @@ def _unit(heat: np.ndarray) -> np.ndarray:
     return heat / max(float(heat.max()), 1e-6)
 
 
-def _spread(records: Sequence[Record], count: int) -> list[Record]:
+def spread(records: Sequence[Record], count: int) -> list[Record]:
+    """``count`` images at equal distances, or none of none."""
+    if not records:
+        return []
     return [records[(2 * k + 1) * len(records) // (2 * count)] for k in range(count)]

@@ -96,7 +96,7 @@ def open_images(
     cases = [
         Case(
             row.record.image,
-            section.label,
+            ", ".join(filter(None, (section.label, row.why))),
             tuple(row.title().split("\n")) if row.record.labels else (),
             chosen.get(row.record.image, "sample"),
             _uri(Image.fromarray(row.image()), "JPEG"),

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from seedbed.errors import DataError
 from seedbed.papers.plan import CITED, history_of
-from seedbed.papers.tables import Figure, Table
+from seedbed.papers.tables import UNITS, Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
 from seedbed.report.details import Behind, Interval, behind_cell, differing_parameters
@@ -206,7 +206,7 @@ def _rows(
     by_cell = {(value.cell.row, value.cell.column): value for value in values}
     differing = differing_parameters(background.settings)
     labels = {row.id: row.label for row in table.rows}
-    scales = {column.id: 100.0 if column.unit == "%" else 1.0 for column in table.columns}
+    scales = {column.id: UNITS[column.unit] for column in table.columns}
 
     def cell(row: str, column: str) -> dict[str, Any]:
         value, behind = by_cell[row, column], None

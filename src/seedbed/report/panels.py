@@ -9,6 +9,7 @@ from seedbed.data.index import DataIndex, Record, subset
 from seedbed.io.heatmaps import HeatMaps, HeatMapStore
 from seedbed.io.masks import MaskStore
 from seedbed.io.plain import from_plain
+from seedbed.report.confident import ConfidentBackground, ConfidentForeground
 from seedbed.report.gallery import (
     Column,
     Heat,
@@ -21,6 +22,7 @@ from seedbed.report.gallery import (
     interleave,
     rows_of,
 )
+from seedbed.report.picks import Maps, picked_rows
 
 Spec = Mapping[str, Any]
 """``label``, ``shows`` and, by kind: ``shards``; or ``weights``, ``network`` (``architecture``, ``num_classes``,
@@ -30,13 +32,16 @@ MOST_LAYERS = 6
 
 
 def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: Sequence[str] = ()) -> Section:
-    """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels`` and perhaps ``row`` and ``subjects``.
+    """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels``; ``row``, ``subjects`` or ``picks``.
 
     Images of two classes get a row for each class, as the papers show them. Rows of the images ``also`` come last.
     """
     records = subset(index.split(group["split"]), group["subset"])
     per_class = group["subset"] == "two_classes"
-    rows = rows_of(index, records, count, per_class=per_class, subjects=group.get("subjects", ()))
+    if group.get("picks"):
+        rows = picked_rows(index, records, group["picks"], _first_maps(group["panels"], index, device))
+    else:
+        rows = rows_of(index, records, count, per_class=per_class, subjects=group.get("subjects", ()))
     named = [record for record in records if record.image in set(also) - {row.record.image for row in rows}]
     rows += rows_of(index, named, len(named), per_class=per_class)
     chosen = list(dict.fromkeys(row.record for row in rows))
@@ -86,6 +91,10 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
             return Truth(title)
         case "mask" | "prediction":
             return Masks(title, MaskStore(spec["shards"]))
+        case "confident_foreground":
+            return Heat(title, ConfidentForeground(HeatMapStore(spec["shards"])))
+        case "confident_background":
+            return Heat(title, ConfidentBackground(HeatMapStore(spec["shards"])))
         case "histogram":
             return Histogram(title, _maps(spec, index, records, device))
         case "peaks":
@@ -103,6 +112,12 @@ def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) 
 
     settings = from_plain(HeatMapSettings, spec["explainer"])
     return dict(picture_heatmaps(_network(spec, index), index, records, settings, device))
+
+
+def _first_maps(panels: Sequence[Spec], index: DataIndex, device: Any) -> Maps:
+    """How images are explained in the first column of maps."""
+    spec = next(panel for panel in panels if "explainer" in panel or "shards" in panel)
+    return lambda records: _maps(spec, index, records, device)
 
 
 def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:

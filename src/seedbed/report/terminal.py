@@ -38,7 +38,7 @@ def _table(path: Path) -> Table:
 
 
 def _cell(cell: dict[str, str]) -> str:
-    places = 2 if cell["unit"] == "%" else 4
+    places = {"fraction": 4, "number": 0}.get(cell["unit"], 2)
     paper = _number(cell["reported"], places)
     if not cell["measured"]:
         return f"{paper} [dim]{cell['status']}[/dim]"
