@@ -113,18 +113,21 @@ def test_a_training_that_does_not_fit_says_what_to_set(tmp_path):
         toys.train(tmp_path / "state", toys.settings(), objective=objective)
 
 
-class Small(nn.Module):
+class Small:
     """Makes a network run out of memory on batches above a size."""
 
     def __init__(self, model, limit):
-        super().__init__()
-        self.limit, self.refused = limit, 0
-        getattr(model, "patch_embed", model).register_forward_pre_hook(self.check)
+        self.refused = 0
+        first = getattr(model, "patch_embed", model)
 
-    def check(self, module, arguments):
-        if len(arguments[0]) > self.limit:
-            self.refused += 1
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+        def forward(module, images, *arguments, **options):
+            if len(images) > limit:
+                self.refused += 1
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super(kind, module).forward(images, *arguments, **options)
+
+        # Of a kind of its own: an explanation looks through hooks and patched forwards.
+        kind = first.__class__ = type(type(first).__name__, (type(first),), {"forward": forward})
 
 
 def network(classes):

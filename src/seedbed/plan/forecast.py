@@ -140,7 +140,9 @@ class Forecaster:
         run, views = self.units.protocol(names, found["name"], found["options"])
         return self._each(names, run, beside=(views,), hands=2, batch=self._batch(names))
 
-    def _attention(self, rule: str, names: Names, threads: int) -> Work | None:
+    def _of_network(self, rule: str, names: Names, threads: int) -> Work | None:
+        if names["measurement"] == "network_size":
+            return Work(1.0)  # one image's operations, counted without computing them
         run, views = self.units.attention(names)
         return self._each(names, run, beside=(views,), hands=2)
 
@@ -184,7 +186,7 @@ _WORK: dict[str, Callable[[Forecaster, str, Names, int], Work | None]] = {
     **dict.fromkeys(TRAININGS, Forecaster._training),
     "explain": Forecaster._explaining,
     "run_protocol": Forecaster._measuring,
-    "measure_attention": Forecaster._attention,
+    "measure_network": Forecaster._of_network,
     "label_affinities": Forecaster._labelling,
     "refine_masks": Forecaster._refining,
     "random_walk": Forecaster._walking,
