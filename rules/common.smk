@@ -10,7 +10,7 @@ from seedbed.params.absent_values import AbsentValues
 from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
 
-config = merge(said(read_params)(BASE / "params.yaml"), as_typed(config))
+config = merge(said(read_params)(BASE / "params.yaml"), config)
 PRESET = said(resolve)(config)
 LAYOUT = Layout(PRESET.name)
 PIPELINE = Said(
@@ -21,7 +21,7 @@ PIPELINE = Said(
         said(load_sources)(config.get("sources") or TABLE_OF_SOURCES),
         config=config,
         base=BASE,
-        command=command_of_a_file(),
+        command=COMMAND,
         absent=AbsentValues.read(BASE / "schemas" / "params.schema.json"),
     )
 )

@@ -59,16 +59,9 @@ class Said:
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
 
 
-def as_typed(config):
-    """The configuration with names as the command line has them; Snakemake reads 007 as a number."""
-    return names_as_written(config, workflow.config_settings.config_args or (), parse_config)
-
-
-def command_of_a_file():
-    """What makes one file of this run again when its path is put behind it."""
-    settings = workflow.config_settings
-    return file_command(settings.config_args or (), settings.configfiles, BASE.resolve())
-
+TYPED = workflow.config_settings.config_args or ()  # behind --config
+config = names_as_written(config, TYPED, parse_config)  # Snakemake reads 007 as a number
+COMMAND = file_command(TYPED, workflow.config_settings.configfiles, BASE.resolve())
 
 # Snakemake puts the interpreter's path into shell commands as it is: one with a blank in it must stand in quotes.
 sys.executable = quote(sys.executable)
@@ -87,9 +80,8 @@ def hold_folder():
     alive = (folder / "alive.lock").open("w")
     marks = list((folder / "locks").glob("*"))
     alone = lock(alive, wait=False) is Lock.HELD
-    if alone:
-        for stale in marks:
-            stale.unlink(missing_ok=True)
+    for stale in marks if alone else ():
+        stale.unlink(missing_ok=True)
     lock(alive, shared=True)
     # Another run's locks stand, and Snakemake says so if the two want the same files. A dry run has none.
     return alive, not alone and bool(marks)
@@ -106,8 +98,7 @@ def limit_devices():
     # (--jobs), and which executor will run is not known yet. A given limit stands, whatever other resources are given;
     # jobs also wait for devices themselves.
     if workflow.nodes is None and "gpu" not in workflow.global_resources:
-        devices = said(visible_devices)()
-        if devices:
+        if devices := said(visible_devices)():
             workflow.register_resource("gpu", len(devices))
 
 
@@ -141,9 +132,7 @@ onerror:
 def request_generic_resources(name):
     """Turn each rule's ``gpu`` into ``gres``, for Slurm sites that refuse --gpus; the executor must see one of the two."""
     name = said(generic_resource)(name)
-    for each in workflow.rules:
-        if "gpu" not in each.resources:
-            continue
+    for each in (rule for rule in workflow.rules if "gpu" in rule.resources):
         gpus = each.resources["gpu"]
         if gpus.is_evaluable():  # by network
             each.resources.update(
