@@ -27,12 +27,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH = 72
 
 
-def plan_of(targets: Sequence[str], folder: Path, config: Sequence[str]) -> list[PlannedJob] | None:
+def plan_of(
+    targets: Sequence[str], folder: Path, config: Sequence[str], cores: int | str = "all"
+) -> list[PlannedJob] | None:
     """The plan of some targets from nothing, or None if the preset does not build them."""
     path = folder / "plan.json"
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", "all", "--config", "preset=paper", f"plan={path}", *config]
+    command += ["--directory", str(folder), "--cores", str(cores), "--config", "preset=paper", f"plan={path}", *config]
     planned = subprocess.run([*command, "--", *targets], capture_output=True, text=True, check=False, timeout=300)
     if planned.returncode and "is not built in preset" in planned.stdout + planned.stderr:
         return None
@@ -98,11 +100,11 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, targets in plans.items():
-            built = [each for each in targets if plan_of([each], Path(folder), asked.config) is not None]
+            built = [each for each in targets if plan_of([each], Path(folder), asked.config, asked.cores) is not None]
             if not built:
                 print(f"{name}: not built in preset paper.\n")
                 continue
-            jobs = with_records(plan_of(built, Path(folder), asked.config), asked.records)
+            jobs = with_records(plan_of(built, Path(folder), asked.config, asked.cores), asked.records)
             jobs = [job for job in jobs if not prepared(job)]
             if any(job.gpu for job in jobs):
                 rows += compared(f"{name} ({len(built)} targets)", jobs, asked)

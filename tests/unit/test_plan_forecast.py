@@ -127,6 +127,10 @@ def test_jobs_of_the_papers_have_been_counted(rule, names):
     missing = made.missing(made.work(rule, names, 8))
     assert not missing, f"not counted: {missing}. Run python benchmarks/count.py"
     assert made.seconds(rule, names, 8, 1) > 0
+    resources = made.preset.resources_for(rule if rule in made.preset.resources else "score")
+    limit = 60 * resources.on(names["dataset"]).runtime
+    slow = forecaster(devices()["rtx4090"]).seconds(rule, names, resources.threads, resources.gpu)
+    assert limit > 3 * slow, "the limit that a scheduler is told is no multiple of the forecast"
 
 
 def test_counts_agree_with_what_is_known_of_the_networks():
