@@ -9,6 +9,7 @@ from shlex import quote
 
 from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
+from snakemake.logging import logger
 
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
@@ -197,14 +198,19 @@ def planned_jobs():
 
 def tell_what_is_planned():
     """Hand the plan to the plugin that shows a run's progress, where a profile asks for it."""
-    for handler in workflow.logger_manager.get_log_handlers():
-        if hasattr(handler, "begin"):
-            jobs = tuple(planned_jobs())
-            numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
-            cores = planned_limit("_cores") if workflow.local_exec else None
-            # A rule's stage is its file in rules/, in the order in which the Snakefile includes them.
-            stages = {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
-            handler.begin(RunPlan(jobs, stages, numbers, cores, planned_limit("gpu")))
+    displays = [handler for handler in workflow.logger_manager.get_log_handlers() if hasattr(handler, "begin")]
+    if not displays:
+        return
+    try:
+        jobs = tuple(planned_jobs())
+        numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
+        cores = planned_limit("_cores") if workflow.local_exec else None
+        # A rule's stage is its file in rules/, in the order in which the Snakefile includes them.
+        stages = {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
+        for display in displays:
+            display.begin(RunPlan(jobs, stages, numbers, cores, planned_limit("gpu")))
+    except Exception as error:  # results need no display
+        logger.warning(f"There is no progress display ({type(error).__name__}: {error}); the run goes on without.")
 
 
 def write_job(file):
