@@ -163,7 +163,9 @@ def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     layers, whole = found
     assert layers["miou_per_layer"][1] == pytest.approx(whole["miou"], abs=2e-3)  # stored maps are float16
     with (root / "figures/exvit/figure8.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["label"] == "mIoU" and row["what"] == "measured"]
+        rows = [
+            row for row in csv.DictReader(stream) if row["label"] == "mIoU, one network" and row["what"] == "measured"
+        ]
     assert [row["x"] for row in rows] == ["1", "2", "3", "4"]
     assert [float(row["value"]) for row in rows] == pytest.approx([100 * m for m in layers["miou_per_layer"]], rel=1e-4)
     page = (root / "figures/exvit/figure8.html").read_text()
