@@ -270,9 +270,7 @@ def test_what_a_test_cannot_take_is_refused():
 def test_images_out_of_their_range_are_refused(images):
     """Grey levels up to 255, normalised images and NaN gave an area all the same."""
     for test in (PerturbationTest(), AreaBetweenCurves()):
-        with pytest.raises(
-            DataError, match=r"\[0, 1\](, before normalising; these lie in| must be finite)"
-        ):
+        with pytest.raises(DataError, match=r"\[0, 1\](, before normalising; these lie in| must be finite)"):
             test.update(Brightness().eval(), images, torch.rand(1, 4, 4), torch.tensor([1]), **ONE)
 
 
