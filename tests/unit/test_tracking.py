@@ -16,22 +16,23 @@ from seedbed.tracking import runs as sending
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 DOWN = "http://127.0.0.1:9"
+WRITERS = 4
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """A results folder with a database that eight processes made and filled at once."""
+    """A results folder with a database that several processes made and filled at once."""
     pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("results")
     # Not forked from here: this process has threads, whose locks a fork would hold for ever.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlflow"])
-    processes = [context.Process(target=_track_one, args=(folder, number)) for number in range(8)]
+    processes = [context.Process(target=_track_one, args=(folder, number)) for number in range(WRITERS)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(timeout=300)
-    assert [process.exitcode for process in processes] == [0] * 8
+    assert [process.exitcode for process in processes] == [0] * WRITERS
     return folder
 
 
@@ -76,14 +77,14 @@ def by_name(found):
     return {run.info.run_name: run for run in found}
 
 
-def test_eight_processes_at_once_lose_nothing(results):
+def test_processes_at_once_lose_nothing(results):
     found = runs(results, "crowd")
-    assert len(found) == 8 * 3
+    assert len(found) == WRITERS * 3
     assert {run.info.status for run in found} == {"FINISHED"}
     names = [run.info.run_name for run in found]
-    assert {f"table{number}" for number in range(8)} <= set(names)
-    assert names.count("ours") == names.count("theirs") == 8
-    for number in range(8):
+    assert {f"table{number}" for number in range(WRITERS)} <= set(names)
+    assert names.count("ours") == names.count("theirs") == WRITERS
+    for number in range(WRITERS):
         record = read_json(results / "demo" / "tracking" / "crowd" / f"table{number}.json")
         assert record["status"] == "sent"
         assert set(record["runs"]) == {f"table{number}", "ours", "theirs"}

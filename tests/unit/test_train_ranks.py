@@ -57,7 +57,7 @@ def test_the_resume_state_is_that_of_one_process(divided, case, tmp_path):
         close(found[part], expected[part])
 
 
-@pytest.mark.parametrize("begun_by", ["this run", "another run"])
+@pytest.mark.parametrize("begun_by", [pytest.param("this run", marks=pytest.mark.slow), "another run"])
 def test_several_processes_agree_on_the_state_to_go_on_from(tmp_path, begun_by, capfd):
     """What the first sets aside, none goes on from; what it takes up, all do."""
 
