@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seedbed.errors import ParameterError
+from seedbed.errors import DataError, ParameterError
 from seedbed.settings.checked import checked
 
 
@@ -37,9 +37,12 @@ def min_max(maps: Tensor, constant: str = "zero") -> Tensor:
 
     Raises:
         ParameterError: if ``constant`` is neither.
+        DataError: the maps are not floating, or have no pixel.
     """
     if constant not in ("zero", "nan"):
         raise ParameterError(f"constant must be 'zero' or 'nan', not '{constant}'.")
+    if maps.ndim < 2 or 0 in maps.shape[-2:] or not maps.is_floating_point():
+        raise DataError(f"Maps must be floating [..., h, w] with pixels, got {maps.dtype} {tuple(maps.shape)}.")
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     scaled = (maps - low) / (high - low)
     return torch.where(high == low, 0.0, scaled) if constant == "zero" else scaled

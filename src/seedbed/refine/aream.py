@@ -108,6 +108,9 @@ def fuse_layers(maps: Tensor, affinities: Sequence[Tensor], weights: Tensor) -> 
     """Propagate maps [B, K, h, w] by the weighted sum of all layers (equation 9): ``M (sum_l w_l A_l)^T``."""
     if weights.shape != (len(maps), len(affinities)):
         raise DataError(f"Weights {tuple(weights.shape)} do not fit {len(maps)} images and {len(affinities)} layers.")
+    sizes = {tuple(affinity.shape) for affinity in affinities}
+    if len(sizes) != 1:
+        raise DataError(f"The affinities of all layers must be of one shape [B, N, N], got {sorted(sizes)}.")
     fused: Any = sum(
         weight[:, None, None] * affinity for weight, affinity in zip(weights.unbind(1), affinities, strict=True)
     )

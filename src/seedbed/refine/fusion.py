@@ -76,8 +76,11 @@ def not_empty(fused: Tensor | None) -> Tensor:
 
 
 def _unmirrored(logits: Iterable[Tensor], mirrored: Iterable[bool]) -> Iterable[Tensor]:
-    flips = iter(mirrored)
+    flips, classes = iter(mirrored), None
     for maps in logits:
+        classes = classes or len(maps)
+        if len(maps) != classes:
+            raise DataError(f"Class scores of {classes} and of {len(maps)} classes cannot be fused.")
         flip = next(flips, None)
         if flip is None:
             raise DataError("There are more class scores than flags saying which are mirrored.")
