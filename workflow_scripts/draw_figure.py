@@ -10,6 +10,7 @@ from seedbed.report.gallery import draw_gallery, unknown_subjects
 from seedbed.report.layers import open_images
 from seedbed.report.page import render_figure, render_page
 from seedbed.report.panels import open_sections
+from seedbed.report.picks import unmet_picks
 
 with job(snakemake) as this:
     params, output = snakemake.params, snakemake.output
@@ -17,7 +18,7 @@ with job(snakemake) as this:
     indices = [read_index(Path(path).parent) for path in snakemake.input.indices]
     sections = open_sections(params.groups, indices, 8 // len(params.groups), this.device)
     drawing = draw_gallery(sections)
-    notes = [*params.notes, *unknown_subjects(figure.subjects, indices)]
+    notes = [*params.notes, *unknown_subjects(figure.subjects, indices), *unmet_picks(params.groups, sections)]
     fragment = render_figure(
         params.paper, figure, drawing, notes, files=[output.document, output.image], images=open_images(sections)
     )

@@ -8,7 +8,8 @@ import pytest
 from seedbed.data.index import Box, DataIndex, Record
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.report.picks import peak_is_outside, picked_rows
+from seedbed.report.gallery import Section
+from seedbed.report.picks import peak_is_outside, picked_rows, unmet_picks
 
 ONE = (Box("cat", 3, 2, 5, 4),)  # columns 2 to 4 and rows 1 to 3, from 0
 PICKS = ("peak_in_background", "one_instance", "several_instances")
@@ -50,5 +51,12 @@ def test_rows_are_what_the_picks_say_and_no_image_comes_twice():
     assert rows[0].heading("VOC") == "VOC\npeak in background\ncat"
     again = picked_rows(index, records[:1], ["one_instance", "one_instance", "several_instances"], found.__getitem__)
     assert [row.record.image for row in again] == ["in"]  # what no image meets is left out
+    groups = [{"label": "VOC", "picks": PICKS}, {"label": "CUB", "picks": ["one_instance", "one_instance"]}]
+    sections = [Section("VOC", rows[:2], []), Section("CUB", again, [])]
+    assert unmet_picks(groups, sections) == [
+        "VOC: no image with several instances.",
+        "CUB: no image with one instance.",
+    ]
+    assert unmet_picks([{"label": "VOC", "picks": []}], sections) == []
     with pytest.raises(DataError, match="no image has a box"):
         picked_rows(index, records[3:], PICKS, found.__getitem__)

@@ -1,13 +1,15 @@
 """Images of a gallery by what a caption says of them: one object, several, a map's peak outside every object."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from seedbed.data.index import DataIndex, Record
 from seedbed.errors import DataError
 from seedbed.io.heatmaps import HeatMaps
-from seedbed.report.gallery import Row, spread, strongest
+from seedbed.report.gallery import Row, Section, spread, strongest
 
 Maps = Callable[[Sequence[Record]], Mapping[str, HeatMaps]]
 """From images to the maps of a gallery's first column of maps."""
@@ -37,6 +39,16 @@ def picked_rows(index: DataIndex, records: Sequence[Record], picks: Sequence[str
         met = _PICKS[pick](fresh, maps)
         rows += [Row(index, record, None, pick.replace("_", " ")) for record in spread(met, 1)]
     return rows
+
+
+def unmet_picks(groups: Sequence[Mapping[str, Any]], sections: Sequence[Section]) -> list[str]:
+    """Notes of what a figure's groups (``label``, ``picks``) ask for and no image of theirs met."""
+    notes = []
+    for group in groups:
+        wanted = Counter(pick.replace("_", " ") for pick in group.get("picks", ()))
+        shown = Counter(row.why for one in sections if one.label == group["label"] for row in one.rows)
+        notes += [f"{group['label']}: no image with {pick}." for pick in wanted - shown]
+    return notes
 
 
 def peak_is_outside(record: Record, heat: HeatMaps) -> bool:
