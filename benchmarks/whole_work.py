@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from seedbed.explain.pictures import picture_heatmaps
 
 from measuring import Table, sync, timed
 from scenes import made_index, made_maps
 from seedbed.data.index import DataIndex
 from seedbed.data.views import InputView
 from seedbed.devices.memory import Fitting
+from seedbed.explain.dataset_maps import picture_heatmaps
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.heatmaps import HeatMaps
 from seedbed.io.plain import from_plain

@@ -9,7 +9,9 @@ from seedbed.params import read_params, resolve
 from seedbed.params.absent_values import AbsentValues
 from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
+from seedbed.plan.command import file_command, names_as_written
 
+config = names_as_written(config, TYPED, parse_config)  # Snakemake reads 007 as a number
 config = merge(said(read_params)(BASE / "params.yaml"), config)
 PRESET = said(resolve)(config)
 LAYOUT = Layout(PRESET.name)
@@ -21,7 +23,7 @@ PIPELINE = Said(
         said(load_sources)(config.get("sources") or TABLE_OF_SOURCES),
         config=config,
         base=BASE,
-        command=COMMAND,
+        command=file_command(TYPED, FILES, BASE.resolve()),
         absent=AbsentValues.read(BASE / "schemas" / "params.schema.json"),
     )
 )

@@ -14,7 +14,6 @@ from snakemake.logging import logger
 from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
-from seedbed.plan.command import file_command, names_as_written
 from seedbed.plan.cost import Machine, cost_lines
 from seedbed.plan.disk import DiskForecast
 from seedbed.plan.forecast import Forecaster
@@ -60,9 +59,8 @@ class Said:
         return Said(found) if type(found).__module__.startswith("seedbed.plan") else found
 
 
-TYPED = workflow.config_settings.config_args or ()  # behind --config
-config = names_as_written(config, TYPED, parse_config)  # Snakemake reads 007 as a number
-COMMAND = file_command(TYPED, workflow.config_settings.configfiles, BASE.resolve())
+# What was given behind --config and --configfile.
+TYPED, FILES = workflow.config_settings.config_args or (), workflow.config_settings.configfiles
 
 # Snakemake puts the interpreter's path into shell commands as it is: one with a blank in it must stand in quotes.
 sys.executable = quote(sys.executable)
@@ -133,7 +131,7 @@ onerror:
 def request_generic_resources(name):
     """Turn each rule's ``gpu`` into ``gres``, for Slurm sites that refuse --gpus; the executor must see one of the two."""
     name = said(generic_resource)(name)
-    for each in (rule for rule in workflow.rules if "gpu" in rule.resources):
+    for each in (one for one in workflow.rules if "gpu" in one.resources):
         gpus = each.resources["gpu"]
         if gpus.is_evaluable():  # by network
             each.resources.update(
@@ -206,7 +204,7 @@ def tell_what_is_planned():
         numbers = PIPELINE.tables.numbers({job.output for job in jobs if job.needed})
         cores = planned_limit("_cores") if workflow.local_exec else None
         # A rule's stage is its file in rules/, in the order in which the Snakefile includes them.
-        stages = {rule.name: Path(rule.snakefile).stem.replace("_", " ") for rule in workflow.rules}
+        stages = {one.name: Path(one.snakefile).stem.replace("_", " ") for one in workflow.rules}
         for display in displays:
             display.begin(RunPlan(jobs, stages, numbers, cores, planned_limit("gpu")))
     except Exception as error:  # results need no display

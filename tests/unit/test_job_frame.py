@@ -19,10 +19,16 @@ with job(snakemake):
 """
 
 
+# Where a shell started the tests in the background, they have inherited that interrupts are ignored.
+INTERRUPTED = (
+    "signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+)
+
+
 @pytest.mark.parametrize(
     ("body", "code", "said", "logged"),
     [
-        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", 130, "Rule explain: interrupted.", "KeyboardInterrupt"),
+        (INTERRUPTED, 130, "Rule explain: interrupted.", "KeyboardInterrupt"),
         ("raise UserError('mend it')", 1, "Error in rule explain: mend it", "mend it"),
     ],
 )

@@ -118,7 +118,7 @@ class RunState:
 
     def seconds_left(self, now: float) -> float | None:
         """The forecast, which runs down between two looks; None where there is none."""
-        if self._forecast is None:
+        if self._forecast is None or self.done == self.total:
             return None
         if self._left is None or self._left[1] is None or now - self._left[0] >= self._pause:
             began = time.perf_counter()

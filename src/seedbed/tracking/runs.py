@@ -80,7 +80,11 @@ def sync(folder: Path, uri: str) -> tuple[int, int]:
 
 def say_what_waits(folder: Path) -> None:
     """Print, after a run, what its MLflow did not take: the log of a rule alone would know it."""
-    if line := waiting_line(folder, default_uri(folder)):
+    try:
+        line = waiting_line(folder, default_uri(folder))
+    except UserError as error:  # a record that cannot be read: the run has ended all the same
+        line = str(error)
+    if line:
         print(f"\n{line}\n", file=sys.stderr, flush=True)
 
 
