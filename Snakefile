@@ -55,6 +55,17 @@ if config.get("gres"):
     request_generic_resources(config["gres"])
 
 
+from seedbed.tracking import say_what_waits
+
+
+onsuccess:
+    say_what_waits(Path(LAYOUT.results))
+
+
+onerror:
+    say_what_waits(Path(LAYOUT.results))
+
+
 # -- targets ----------------------------------------------------------------------------------------------------------
 
 

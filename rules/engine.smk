@@ -20,7 +20,6 @@ from seedbed.plan.forecast import Forecaster
 from seedbed.plan.jobs import PlannedJob, generic_resource, gpus_of, write_plan
 from seedbed.plan.rates import asked_rates
 from seedbed.plan.run_state import RunPlan
-from seedbed.tracking import say_what_waits
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------
 
@@ -118,14 +117,6 @@ def lift_job_rate_limit():
 onstart:
     lift_job_rate_limit()
     tell_what_is_planned()
-
-
-onsuccess:
-    say_what_waits(Path(LAYOUT.results))
-
-
-onerror:
-    say_what_waits(Path(LAYOUT.results))
 
 
 def request_generic_resources(name):

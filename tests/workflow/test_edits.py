@@ -149,7 +149,7 @@ def test_a_new_loss_and_a_new_layout_of_weights_rerun_nothing(project, path, tex
         ("explain/transformer_attribution.py", "start_layer: int = 0", "start_layer: int = 1", MAPS),
         # a default that two of the table's networks use
         ("settings/optimisation.py", "^    beta2: Fraction = 0.999", "    beta2: Fraction = 0.99", AFFINITY),
-        ("refine/walk.py", "^def random_walk", "CHANGED = 1\n\n\ndef random_walk", WALK),
+        ("refine/walk.py", "^import numpy", "CHANGED = 1\nimport numpy", WALK),
         ("evaluate/confusion.py", "^class ConfusionMatrix", "CHANGED = 1\n\n\nclass ConfusionMatrix", SCORES),
         ("report/page.py", "^def render_page", "CHANGED = 1\n\n\ndef render_page", {"render_table", "track_table"}),
     ],

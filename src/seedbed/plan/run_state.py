@@ -118,8 +118,10 @@ class RunState:
 
     def seconds_left(self, now: float) -> float | None:
         """The forecast, which runs down between two looks; None where there is none."""
-        if self._forecast is None or self.done == self.total:
+        if self._forecast is None:
             return None
+        if self.done == self.total:
+            return 0.0
         if self._left is None or self._left[1] is None or now - self._left[0] >= self._pause:
             began = time.perf_counter()
             running = {job.id: now - since for since, job, _, _ in self._running.values()}
