@@ -148,6 +148,7 @@ def test_snakemake_report(finished, tmp_path):
     assert any(name.endswith("table4.html") for name in zipfile.ZipFile(target).namelist())
 
 
+@pytest.mark.slow
 def test_a_figure_from_numbers_and_an_archive_for_the_server(copy_of_finished):
     """Every K of eX-ViT's figure 8, whose own K scores what its heat maps do; and the predictions of val, packed."""
     folder = "results/demo/segmenters/shapes/vit_hybrid/vit_affinity_cues/affinitynet/deeplab_v1_resnet38/seed0/val"

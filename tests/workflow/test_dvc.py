@@ -121,6 +121,7 @@ def test_stages_cover_the_sources_and_the_built_in_data():
     assert set(built_in) == set(preset["demo"]["datasets"])
 
 
+@pytest.mark.slow
 def test_a_data_set_goes_round(tmp_path):
     mine = checkout(tmp_path / "mine", tmp_path / "remote")
     mine("dvc", "repro", "data@shapes")

@@ -15,6 +15,7 @@ OVERLAY = Path(__file__).with_name("exvit_micro.yaml")
 MAPS = "results/demo/heatmaps/shapes/val/exvit"
 
 
+@pytest.mark.slow
 def test_attributes_attention_instances_and_noise_from_one_network(tmp_path):
     shards = [f"{MAPS}/{name}/seed0/1-of-1.h5" for name in ("attribute_3", "emha_attention")]
     measured = [f"{MAPS}/attribute_guided_map/seed0/{name}.json" for name in ("instances", "noise")]
