@@ -173,7 +173,7 @@ class Forecaster:
 
     def _batch(self, names: Names) -> int:
         """Images at once; those of their own size seldom meet another of that size."""
-        entry = self.units.on(names["dataset"]).explainer_of(names["explainer"], names["model"])
+        entry = self.units.explainer(names["dataset"], names["explainer"], names["model"])
         return entry.batch_size if entry.input.size else 1
 
     def _images(self, names: Names) -> float | None:

@@ -2,6 +2,7 @@
 
 import csv
 import heapq
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,10 @@ def simulate(jobs: Sequence[PlannedJob], seconds: Mapping[int, float], cores: in
 
     while ready or running:
         late = []
-        for place, job in ready:
+        for at, (place, job) in enumerate(ready):
+            if not free_cores:  # each job takes one at least
+                late += ready[at:]
+                break
             wanted = min(job.threads, cores), min(job.gpu, gpus)
             if wanted[0] <= free_cores and wanted[1] <= free_gpus:
                 free_cores, free_gpus = free_cores - wanted[0], free_gpus - wanted[1]
@@ -127,8 +131,7 @@ def simulate(jobs: Sequence[PlannedJob], seconds: Mapping[int, float], cores: in
             for follower in followers[key]:
                 waiting[follower].discard(key)
                 if not waiting[follower]:
-                    ready.append(known[follower])
-        ready.sort(key=lambda item: item[0])
+                    insort(ready, known[follower], key=lambda item: item[0])
     if len(slots) < len(jobs):
         raise ValueError("jobs wait for each other in a circle")
     return slots

@@ -45,6 +45,7 @@ class Units:
 
     def __init__(self, preset: Preset) -> None:
         self.preset, self.on = preset, cache(preset.on)
+        self.explainer = cache(lambda dataset, name, model: self.on(dataset).explainer_of(name, model))
 
     # -- trainings: an image of a step, and an image from the loader
 
@@ -182,7 +183,7 @@ class Units:
         return self._network(entry, entry.num_classes or self._typical(names["dataset"]).classes)
 
     def _explainer(self, names: Mapping[str, str]) -> Any:
-        return self.on(names["dataset"]).explainer_of(names["explainer"], names["model"])
+        return self.explainer(names["dataset"], names["explainer"], names["model"])
 
     def _crf(self, name: str | None) -> dict[str, Any] | None:
         return asdict(self.preset.crf[name]) if name else None
