@@ -17,8 +17,8 @@ VALUES = read_params(REPOSITORY / "params.yaml")
 ROUND = Rates("round", memory=24, bf16=100, float32=10, bandwidth=1000, kernel=10)
 START = table_of_rates()["start"]
 CHAIN = {"dataset": "voc12", "model": "exvit", "explainer": "attribute_guided_map", "seed": "0"}
-SHARD = {**CHAIN, "split": "trainaug", "scatteritem": "3-of-16"}
-IMAGES = 10582 / 16
+SHARD = {**CHAIN, "split": "trainaug", "scatteritem": "3-of-8"}
+IMAGES = 10582 / 8
 
 
 def forecaster(rates=ROUND, preset="paper", **overrides):

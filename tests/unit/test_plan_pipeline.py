@@ -45,11 +45,11 @@ def test_a_random_walk_reads_its_maps_and_the_network_that_was_trained_on_the_sa
 @pytest.mark.parametrize(("dataset", "stored"), [("coco14", "trainaug"), ("cub200", "trainaug"), ("voc12", "train")])
 def test_images_that_are_train_and_trainaug_are_explained_once(dataset, stored):
     names = {**CHAIN, "dataset": dataset, "model": "exvit", "explainer": "attribute_guided_map", "split": "train"}
-    job, made = SimpleNamespace(**names, refiner="psa_crf", scatteritem="2-of-16"), pipeline("paper").inputs
+    job, made = SimpleNamespace(**names, refiner="psa_crf", scatteritem="2-of-8"), pipeline("paper").inputs
     maps, masks = (f"results/paper/{kind}/{dataset}/{stored}/exvit" for kind in ("heatmaps", "masks"))
-    assert made.score_heatmaps(job)["heatmaps"][1] == f"{maps}/attribute_guided_map/seed0/2-of-16.h5"
-    assert made.random_walk(job)["heatmaps"] == f"{maps}/attribute_guided_map/seed0/2-of-16.h5"
-    assert made.score_pseudo_masks(job)["masks"][0] == f"{masks}/attribute_guided_map/psa_crf/seed0/1-of-16.zip"
+    assert made.score_heatmaps(job)["heatmaps"][1] == f"{maps}/attribute_guided_map/seed0/2-of-8.h5"
+    assert made.random_walk(job)["heatmaps"] == f"{maps}/attribute_guided_map/seed0/2-of-8.h5"
+    assert made.score_pseudo_masks(job)["masks"][0] == f"{masks}/attribute_guided_map/psa_crf/seed0/1-of-8.zip"
     measured = SimpleNamespace(**names, protocol="noise")  # of its own split, as it stores no maps
     assert f"heatmaps/{dataset}/train/" in made.merge_protocol(measured)["shards"][0]
 
