@@ -58,6 +58,7 @@ def test_the_debugger_opens_where_a_script_fails(alone, copy_of_finished):
     assert "Error in rule score_heatmaps" in failed.stdout and "score_heatmaps.py(" in failed.stdout
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_is_said(alone, copy_of_finished):
     assert "has no script, it only asks for other files" in alone("vit_affinity_table4").stdout
     missing = alone("results/demo/nothing.h5")

@@ -120,6 +120,7 @@ def test_runtime_of_a_rule_is_no_reason_to_run_it(copy_of_finished):
     assert "Nothing to be done" in planned.stdout
 
 
+@pytest.mark.slow
 def test_number_of_shards_changes_no_score(copy_of_finished, finished):
     maps = "results/demo/heatmaps/shapes/val/vit_hybrid/vit_affinity_cues/seed0/heatmaps.json"
     predicted = "results/demo/segmenters/shapes/none/none/truth/deeplab_v1_resnet38/seed0/val/metrics.json"

@@ -28,6 +28,7 @@ def rows_of(workdir):
         return {row["row"]: row for row in csv.DictReader(stream)}
 
 
+@pytest.mark.slow
 def test_a_segmenters_checkpoint_gives_its_own_numbers(copy_of_finished, tmp_path):
     path = published(copy_of_finished, "segmenters", tmp_path / "deeplab.pth")
     before = rows_of(copy_of_finished)
