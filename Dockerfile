@@ -11,6 +11,6 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /
     && rm /tmp/requirements.lock
 
 # Snakemake, MLflow and Matplotlib keep caches at home, also for a user who has none.
-ENV HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib PYTHONPATH=/work/src
+ENV HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib PYTHONPATH=/work/src:/work/plugins
 WORKDIR /work
 CMD ["snakemake", "--cores", "all"]

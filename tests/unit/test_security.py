@@ -13,7 +13,9 @@ from seedbed.errors import UserError
 from seedbed.models.weights.reading import read_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAM = [path for folder in ("src", "workflow_scripts") for path in sorted((REPOSITORY / folder).rglob("*.py"))]
+PROGRAM = [
+    path for folder in ("src", "plugins", "workflow_scripts") for path in sorted((REPOSITORY / folder).rglob("*.py"))
+]
 RUN_CODE = {
     "pickle.load",
     "pickle.loads",

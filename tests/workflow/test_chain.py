@@ -196,7 +196,7 @@ def test_a_network_predicts_masks_itself(copy_of_finished):
 
 
 def test_library_never_imports_snakemake():
-    sources = (REPOSITORY / "src/seedbed").rglob("*.py")
+    sources = (REPOSITORY / "src").rglob("*.py")
     guilty = [p for p in sources if re.search(r"^\s*(from|import) snakemake\b", p.read_text(), re.M)]
     assert guilty == []
 

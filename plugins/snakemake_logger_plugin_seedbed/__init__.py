@@ -1,7 +1,8 @@
 """What Snakemake shows of a run of Seedbed: one progress display on a terminal, a line a job elsewhere.
 
-Snakemake finds plugins by the name of their package, so this one stands beside the library; profiles/default asks for
-it. What it leaves out stands in the complete log below .snakemake/log; warnings and errors are always shown.
+Snakemake finds plugins by the name of their package, so this one is a package of its own, beside the library, which
+imports no Snakemake; profiles/default asks for it. What it leaves out stands in the complete log below .snakemake/log;
+warnings and errors are always shown.
 """
 
 import atexit
