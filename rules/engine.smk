@@ -3,7 +3,7 @@
 import atexit
 import os
 import pickle
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from shlex import quote
 
@@ -109,8 +109,7 @@ def lift_job_rate_limit():
     # Snakemake's own limit of 100 new jobs a second wakes it once more every second for each job that has ended while
     # others wait, so that after a few hundred jobs it takes half a core by itself (snakemake issue 2967). Cores, GPUs
     # and a cluster's --jobs limit what runs. A limit of yours, --max-jobs-per-timespan, stands.
-    limiter = workflow.scheduler.job_rate_limiter
-    if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
+    if (limiter := workflow.scheduler.job_rate_limiter) and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
 
 
@@ -134,6 +133,10 @@ def request_generic_resources(name):
 
 # -- the plan of a dry run: its cost on the terminal, or a file for `status`, `cost` and benchmarks (--config plan=FILE),
 # -- or the job of one target as its script would be given it, for workflow_scripts/alone.py (--config job=FILE) ---------
+
+
+# To forecast with, and whose they are: asked of the GPU's driver at most once, and only where there is a forecast.
+RATES = cache(lambda: said(asked_rates)(config))
 
 
 def planned_limit(name):
@@ -164,7 +167,7 @@ def planned_jobs():
     jobs = [job for level in workflow.dag.toposorted() for job in level]
     number = {job: place for place, job in enumerate(jobs)}
     disk = DiskForecast(PRESET, PIPELINE.sources)
-    forecaster = Forecaster(PRESET, said(asked_rates)(config)[0], PIPELINE.parameters.protocol)
+    forecaster = Forecaster(PRESET, RATES()[0], PIPELINE.parameters.protocol)
     for job in jobs:
         names = {key: str(value) for key, value in job.wildcards_dict.items()}
         room, gpu = tuple(disk.room(job.rule.name, names)), gpus_of(job.resources)
@@ -221,7 +224,7 @@ def show_plan():
     elif config.get("plan"):
         write_plan(config["plan"], planned_jobs())
     else:
-        machine = Machine(planned_limit("_cores") or os.cpu_count(), planned_limit("gpu"), asked_rates(config)[1])
+        machine = Machine(planned_limit("_cores") or os.cpu_count(), planned_limit("gpu"), RATES()[1])
         print("", *cost_lines(planned_jobs(), machine), sep="\n")
 
 

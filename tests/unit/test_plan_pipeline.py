@@ -265,3 +265,9 @@ print([name for name in ("torch", "snakemake", "timm", "matplotlib", "sklearn") 
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_misspelt_device_of_forecasts_is_refused_before_the_first_job():
+    """It was a traceback behind the plan."""
+    with pytest.raises(ParameterError, match=r"device: Unknown device 'h1000'\. Did you mean 'h100'"):
+        pipeline.__wrapped__(**read_params(ROOT / "params.yaml"), device="h1000").check()

@@ -20,6 +20,7 @@ from seedbed.plan.paper_checks import check_papers
 from seedbed.plan.parameter_checks import check_preset, check_sources
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
+from seedbed.plan.rates import named_rates
 from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
 from seedbed.plan.resources import RuleResources
 
@@ -92,6 +93,7 @@ class Pipeline:
         check_preset(self.preset)
         check_sources(self.preset, self.sources)
         check_papers(self.papers, self.preset, self.config)
+        named_rates(self.config)
         self.own.claim()
 
     def check_resources(self) -> None:

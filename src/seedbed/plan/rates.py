@@ -77,19 +77,27 @@ def asked_rates(config: Mapping[str, Any]) -> tuple[Rates, str]:
         ParameterError: there is no such device in the table.
         UserError: the file is none of `benchmarks/gpu.py`.
     """
-    known, name = devices(), config.get("device")
-    if config.get("rates"):
-        return _measured(config["rates"])
-    if name:
-        if name not in known:
-            raise ParameterError(f"device: {unknown_name('device', str(name), known)}")
-        return known[name], f"At rates of the {known[name].name} in the project's table, not measured here."
+    if named := named_rates(config):
+        return named
+    known = devices()
     words = f"device={'|'.join(known)} asks for another, rates=FILE for what benchmarks/gpu.py measured"
     here = (gpu_name() or "").replace(" ", "")
     for rates in known.values():
         if rates.name.replace(" ", "") in here:
             return rates, f"At rates of the {rates.name} in the project's table, as this machine has one ({words})."
     return known["h100"], f"At rates of one H100 in the project's table ({words})."
+
+
+def named_rates(config: Mapping[str, Any]) -> tuple[Rates, str] | None:
+    """The rates that a run names, as `asked_rates` gives and refuses them; None where it names none."""
+    known, name = devices(), config.get("device")
+    if config.get("rates"):
+        return _measured(config["rates"])
+    if not name:
+        return None
+    if name not in known:
+        raise ParameterError(f"device: {unknown_name('device', str(name), known)}")
+    return known[name], f"At rates of the {known[name].name} in the project's table, not measured here."
 
 
 def _measured(file: str | Path) -> tuple[Rates, str]:
