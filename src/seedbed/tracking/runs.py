@@ -61,8 +61,7 @@ def sync(folder: Path, uri: str) -> tuple[int, int]:
     with contextlib.suppress(OSError, sqlite3.Error), one_at_a_time(uri):
         pass  # opens the store, so that a moved one finds its artifacts though nothing waits
     sent = left = 0
-    for entry in sorted(folder.rglob(f"tracking/**/{WAITING}/*/record.json")):
-        waiting = read_json(entry)
+    for entry, waiting in _laid_aside(folder):
         runs = _try(waiting["payload"], uri, entry)
         sent, left = sent + (runs is not None), left + (runs is None)
         if runs is not None:
@@ -70,11 +69,9 @@ def sync(folder: Path, uri: str) -> tuple[int, int]:
             if payload := _pending(record, waiting["payload"]["key"]):
                 _note(record, payload, uri, runs)
             shutil.rmtree(entry.parent)
-    for record in sorted(folder.rglob("tracking/**/*.json")):
-        payload = None if WAITING in record.parts else _pending(record)
-        if payload and not _waiting(record, payload).exists():
-            done = _send_record(record, payload, uri)
-            sent, left = sent + done, left + (not done)
+    for record, payload in _never_tried(folder):
+        done = _send_record(record, payload, uri)
+        sent, left = sent + done, left + (not done)
     return sent, left
 
 
@@ -90,11 +87,8 @@ def say_what_waits(folder: Path) -> None:
 
 def waiting_line(folder: Path, uri: str) -> str | None:
     """What waits to be sent below ``folder``, and how it is sent, as one line; None if nothing waits."""
-    names = [read_json(entry)["payload"]["name"] for entry in folder.rglob(f"tracking/**/{WAITING}/*/record.json")]
-    for record in folder.rglob("tracking/**/*.json"):
-        payload = None if WAITING in record.parts else _pending(record)
-        if payload and not _waiting(record, payload).exists():
-            names.append(payload["name"])
+    names = [waiting["payload"]["name"] for _, waiting in _laid_aside(folder)]
+    names += [payload["name"] for _, payload in _never_tried(folder)]
     if not names:
         return None
     told = ", ".join(sorted(set(names))[:3]) + (", ..." if len(set(names)) > 3 else "")
@@ -110,6 +104,20 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
         items = (flatten(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
         return {key: text for part in items for key, text in part.items()}
     return {prefix: (value if isinstance(value, str) else json.dumps(value))[:_LONGEST]}
+
+
+def _laid_aside(folder: Path) -> Iterator[tuple[Path, Any]]:
+    """Copies that wait below a folder: file, and content."""
+    for entry in sorted(folder.rglob(f"tracking/**/{WAITING}/*/record.json")):
+        yield entry, read_json(entry)
+
+
+def _never_tried(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Records below a folder that were not sent and have no such copy, with their payloads."""
+    for record in sorted(folder.rglob("tracking/**/*.json")):
+        payload = None if WAITING in record.parts else _pending(record)
+        if payload and not _waiting(record, payload).exists():
+            yield record, payload
 
 
 def _send_record(record: Path, payload: Mapping[str, Any], uri: str) -> bool:
