@@ -67,7 +67,7 @@ def pixel_adaptive_refinement(
     _check(images, maps, dilations, iterations)
     if not sigma > 0:
         raise ParameterError(f"sigma must be above 0, got {sigma}.")
-    if not (images.isfinite().all() and maps.isfinite().all()):
+    if not (images.isfinite().all() & maps.isfinite().all()):  # asked once: a GPU is waited for
         raise DataError("Images or maps hold NaN or infinity, which refinement would spread: set them to 0 first.")
     if maps.ndim == 3:
         options: dict[str, Any] = {"position_weight": position_weight, "sigma": sigma, "remove_gain": remove_gain}
