@@ -12,6 +12,8 @@ min_version("9.20")
 BASE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(BASE / "src"))
 
+from seedbed.tracking import say_what_waits
+
 # -- configuration ----------------------------------------------------------------------------------------------------
 
 
@@ -53,9 +55,6 @@ include: "rules/archive.smk"
 PIPELINE.check_resources()
 if config.get("gres"):
     request_generic_resources(config["gres"])
-
-
-from seedbed.tracking import say_what_waits
 
 
 onsuccess:

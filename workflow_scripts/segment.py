@@ -23,6 +23,6 @@ with job(snakemake) as this, Workers(snakemake.threads) as workers:  # forked be
     crf = from_plain(CrfSettings, params.crf) if params.crf else None
     record = this.provenance(read_checksum(root))
     with UnfinishedMasks.of_job(snakemake.output[0], records, record, weights=snakemake.input.weights) as kept:
-        predict = lambda rest: predict_masks(model, index, rest, settings, crf, this.device, workers)  # noqa: E731
-        masks = kept.resume(records, predict)
+        options = (settings, crf, this.device, workers)
+        masks = kept.resume(records, lambda rest: predict_masks(model, index, rest, *options))
         write_masks(snakemake.output[0], progress(masks, len(records), "images"), kept.record(record))

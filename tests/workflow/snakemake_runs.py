@@ -28,10 +28,12 @@ def copy_project(root: Path) -> Path:
     return root
 
 
-def command(workdir: Path, *arguments: str, cores: int = 2, micro: bool = True) -> list[str]:
+def command(
+    workdir: Path, *arguments: str, cores: int = 2, micro: bool = True, python: str | Path = sys.executable
+) -> list[str]:
     """The command line of a run in ``workdir``; positional targets go last, after ``--``."""
     overlay = ["--configfile", str(MICRO)] if micro else []
-    base = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    base = [str(python), "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     return [*base, "--directory", str(workdir), "--cores", str(cores), *overlay, *arguments]
 
 

@@ -140,16 +140,7 @@ def test_an_interpreter_whose_path_holds_a_blank_and_a_record_that_waits_for_mlf
     record = tmp_path / "results/demo/tracking/one/table1.json"
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"status": "pending", "payload": {"key": "k", "name": "one_table1"}}))
-    (_, *arguments) = command(tmp_path, "--", "data/shapes/index.csv")
-    done = subprocess.run(
-        [str(folder / "bin/python"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        env=environment(tmp_path),
-        check=False,
-    )
+    done = run(tmp_path, "--", "data/shapes/index.csv", python=folder / "bin/python")
     assert done.returncode == 0, done.stdout[-3000:]
     assert (
         done.stdout.count("1 record(s) wait to be sent") == 1

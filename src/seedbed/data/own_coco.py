@@ -45,7 +45,7 @@ def draft_coco(source: Path, annotations: Mapping[str, Path]) -> Draft:
     problems: list[str] = []
     splits = {split: read_instances(path, problems) for split, path in annotations.items()}
     draft = Draft(source, source, problems=problems)
-    return draft_instances(draft, splits, lambda split: _pictures(source, split, splits[split], problems))
+    return draft_instances(draft, splits, lambda split: _images(source, split, splits[split], problems))
 
 
 def draft_instances(
@@ -116,7 +116,7 @@ def _classes(draft: Draft, splits: Mapping[str, CocoInstances]) -> tuple[str, ..
     return names
 
 
-def _pictures(source: Path, split: str, instances: CocoInstances, problems: list[str]) -> Path | None:
+def _images(source: Path, split: str, instances: CocoInstances, problems: list[str]) -> Path | None:
     """The folder that the file names of a split are relative to; a problem where there is none."""
     tag = instances.path.stem.rpartition("_")[2]
     places = [
