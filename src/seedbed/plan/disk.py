@@ -8,7 +8,7 @@ from seedbed.data.raw.sources import FileSource, SourceTable
 from seedbed.papers import Layout
 from seedbed.params import Preset
 from seedbed.plan.jobs import Room
-from seedbed.plan.typical import split_sizes, typical_image
+from seedbed.plan.typical import images_of, typical_image
 
 WEIGHTS = "weights"
 # Bytes a pixel after compression, measured on maps of 16-pixel patches, posteriors of a CRF and palette masks.
@@ -53,12 +53,9 @@ class DiskForecast:
 
     def _images(self, rule: str, names: Mapping[str, str]) -> float | None:
         """Images that a job works on; None where nobody knows before the data set is read."""
-        splits = split_sizes(self.preset.datasets[names["dataset"]])
-        split = names.get("split")
         if rule == "label_affinities":
-            split = self.on(names["dataset"]).affinity_networks[names["network"]].train.split
-        count = splits.get(split or "")
-        return count and count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
+            names = {**names, "split": self.on(names["dataset"]).affinity_networks[names["network"]].train.split}
+        return images_of(self.preset.datasets[names["dataset"]], names)
 
     def _typical(self, dataset: str) -> tuple[float, float]:
         typical = typical_image(self.preset.datasets[dataset])

@@ -10,7 +10,7 @@ from seedbed.params.preset import TRAININGS
 from seedbed.plan.counts import Count, counted
 from seedbed.plan.jobs import Room
 from seedbed.plan.rates import Rates, devices, table_of_rates
-from seedbed.plan.typical import split_sizes
+from seedbed.plan.typical import images_of, split_sizes
 from seedbed.plan.units import Unit, Units
 
 Names = Mapping[str, str]
@@ -168,18 +168,13 @@ class Forecaster:
 
     def _each(self, names: Names, network: Unit | None = None, **more: Any) -> Work | None:
         """Work on each image of a job."""
-        images = self._images(names)
+        images = images_of(self.preset.datasets[names["dataset"]], names)
         return None if images is None else Work(images, network, **more)
 
     def _batch(self, names: Names) -> int:
         """Images at once; those of their own size seldom meet another of that size."""
         entry = self.units.explainer(names["dataset"], names["explainer"], names["model"])
         return entry.batch_size if entry.input.size else 1
-
-    def _images(self, names: Names) -> float | None:
-        """Images of a job: its shard's, None where the data set is not known yet."""
-        count = split_sizes(self.preset.datasets[names["dataset"]]).get(names.get("split", ""))
-        return None if count is None else count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
 
 
 _WORK: dict[str, Callable[[Forecaster, str, Names, int], Work | None]] = {

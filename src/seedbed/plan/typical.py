@@ -55,6 +55,12 @@ def split_sizes(dataset: Any) -> Mapping[str, int]:
     return {}
 
 
+def images_of(dataset: Any, names: Mapping[str, str]) -> float | None:
+    """Images of a job by the names in its path: its shard's part of its split; None where nobody knows yet."""
+    count = split_sizes(dataset).get(names.get("split") or "")
+    return None if count is None else count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
+
+
 @cache
 def _published(kind: str) -> Mapping[str, int]:
     (entry,) = registrations(*PUBLISHED)[kind]
