@@ -1,4 +1,4 @@
-"""The units of work of `seedbed.plan.units` that cores do: reading, fusing, walking, smoothing, scoring one image."""
+"""The units of work of `seedbed.plan.forecasts.units` that cores do on an image: read, fuse, walk, smooth, score."""
 
 from collections.abc import Callable, Mapping
 from itertools import count

@@ -1,4 +1,4 @@
-"""Counts what the jobs of all tables repeat for each image, for forecasts: writes src/seedbed/plan/counted.json.
+"""Counts what the jobs of all tables repeat for each image; writes src/seedbed/plan/forecasts/counted.json.
 
 Networks run on tensors without values, so that a full-size step takes seconds; where a step asks for a value it runs on
 the CPU. What cores do is timed: the least CPU time of a few runs, on one core. Units that are counted already are kept,
@@ -30,12 +30,12 @@ from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
 from seedbed.params import read_params, resolve
 from seedbed.plan import Pipeline
-from seedbed.plan.forecast import Forecaster
-from seedbed.plan.rates import devices
-from seedbed.plan.units import Unit
+from seedbed.plan.forecasts.forecast import Forecaster
+from seedbed.plan.forecasts.rates import devices
+from seedbed.plan.forecasts.units import Unit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-FILE = REPOSITORY / "src/seedbed/plan/counted.json"
+FILE = REPOSITORY / "src/seedbed/plan/forecasts/counted.json"
 IMAGES = 2  # in a batch that is counted
 REPEATS = {"load": 12}
 WITH_VALUES = ("measure", "attention")  # they read what a network gives, and so run on the CPU
@@ -99,7 +99,7 @@ def core_seconds(unit: Unit) -> float:
 
 
 def counted(unit: Unit) -> dict[str, float]:
-    """A unit's count, as `seedbed.plan.counts.Count` takes it; four digits."""
+    """A unit's count, as `seedbed.plan.forecasts.counts.Count` takes it; four digits."""
     found = {"seconds": core_seconds(unit)} if unit.kind in core_work.KINDS else operations(unit)
     return {key: float(f"{value:.4g}") for key, value in found.items() if value}
 

@@ -1,6 +1,7 @@
 """Forecast of every table of the papers from nothing: GPU-hours, hours on one card, disk; prints a Markdown table.
 
-The jobs come from one dry run, what they take from `seedbed.plan.forecast`. `--write` puts the table into docs/gpus.md.
+The jobs come from one dry run, what they take from `seedbed.plan.forecasts.forecast`. `--write` puts the table into
+docs/gpus.md.
 
 python benchmarks/forecasts.py
 python benchmarks/forecasts.py --cores 32 --write
@@ -18,10 +19,10 @@ from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
 from seedbed.params import Preset, read_params, resolve
 from seedbed.plan import Pipeline
-from seedbed.plan.forecast import Forecaster
+from seedbed.plan.forecasts.forecast import Forecaster
+from seedbed.plan.forecasts.rates import Rates, devices
+from seedbed.plan.forecasts.simulation import Durations, length, longest_chain, simulate
 from seedbed.plan.jobs import PlannedJob
-from seedbed.plan.rates import Rates, devices
-from seedbed.plan.simulation import Durations, length, longest_chain, simulate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = REPOSITORY / "docs/gpus.md"

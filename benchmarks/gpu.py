@@ -32,8 +32,8 @@ from seedbed.explain.call import explain
 from seedbed.io.atomic import write_json
 from seedbed.params import Preset, read_params, resolve
 from seedbed.params.preset import TRAININGS
-from seedbed.plan.counts import counted
-from seedbed.plan.units import Unit, Units
+from seedbed.plan.forecasts.counts import counted
+from seedbed.plan.forecasts.units import Unit, Units
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = {"full": "paper", "tiny": "demo"}

@@ -84,7 +84,7 @@ def timed(
 
 
 def rates_of(device: torch.device, small: bool) -> dict[str, float]:
-    """What a device sustains, as `seedbed.plan.rates.Rates` has it."""
+    """What a device sustains, as `seedbed.plan.forecasts.rates.Rates` has it."""
     side, length = (256, 2**18) if small else (8192, 2**28)
     found = {}
     for name, dtype in (("bf16", torch.bfloat16), ("float32", torch.float32)):

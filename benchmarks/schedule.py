@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from seedbed.papers import read_papers
+from seedbed.plan.forecasts.simulation import Durations, Slot, gpu_use, length, simulate
 from seedbed.plan.jobs import PlannedJob, read_plan
-from seedbed.plan.simulation import Durations, Slot, gpu_use, length, simulate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH = 72

@@ -1,4 +1,4 @@
-"""The units of work of `seedbed.plan.units` that run a network, built from their specifications.
+"""The units of work of `seedbed.plan.forecasts.units` that run a network, built from their specifications.
 
 `count.py` counts their operations, `gpu.py` times them. Networks have random weights, images are made (`scenes.py`).
 """

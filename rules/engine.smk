@@ -15,10 +15,10 @@ from seedbed.devices.visible import visible_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
 from seedbed.plan.cost import Machine, cost_lines
-from seedbed.plan.disk import DiskForecast
-from seedbed.plan.forecast import Forecaster
+from seedbed.plan.forecasts.disk import DiskForecast
+from seedbed.plan.forecasts.forecast import Forecaster
 from seedbed.plan.jobs import PlannedJob, generic_resource, gpus_of, write_plan
-from seedbed.plan.rates import asked_rates
+from seedbed.plan.forecasts.rates import asked_rates
 from seedbed.plan.run_state import RunPlan
 
 # -- a mistake in the parameters ends as one clear message instead of a traceback --------------------------------------

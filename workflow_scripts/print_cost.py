@@ -3,7 +3,7 @@
 from dry_run import plan_of
 from job import job
 from seedbed.plan.cost import Machine, cost_lines
-from seedbed.plan.rates import asked_rates
+from seedbed.plan.forecasts.rates import asked_rates
 
 with job(snakemake):
     asked = snakemake.params

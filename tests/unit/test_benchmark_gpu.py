@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from seedbed.io.atomic import read_json
-from seedbed.plan.counts import counted
-from seedbed.plan.rates import asked_rates
+from seedbed.plan.forecasts.counts import counted
+from seedbed.plan.forecasts.rates import asked_rates
 
 ROOT = Path(__file__).parents[2]
 

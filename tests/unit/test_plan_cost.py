@@ -7,7 +7,7 @@ import pytest
 from seedbed.data.raw.sources import load_sources
 from seedbed.params import read_params, resolve
 from seedbed.plan.cost import Machine, cost_lines
-from seedbed.plan.disk import MAP_BYTES, DiskForecast
+from seedbed.plan.forecasts.disk import MAP_BYTES, DiskForecast
 from seedbed.plan.jobs import PlannedJob
 
 REPOSITORY = Path(__file__).parents[2]

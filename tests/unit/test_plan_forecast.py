@@ -7,10 +7,10 @@ import pytest
 from seedbed.errors import ParameterError, UserError
 from seedbed.io.atomic import write_json
 from seedbed.params import read_params, resolve
-from seedbed.plan.counts import Count, counted
-from seedbed.plan.forecast import Forecaster
+from seedbed.plan.forecasts.counts import Count, counted
+from seedbed.plan.forecasts.forecast import Forecaster
+from seedbed.plan.forecasts.rates import Rates, asked_rates, devices, table_of_rates
 from seedbed.plan.jobs import Room
-from seedbed.plan.rates import Rates, asked_rates, devices, table_of_rates
 
 REPOSITORY = Path(__file__).parents[2]
 VALUES = read_params(REPOSITORY / "params.yaml")
@@ -141,10 +141,10 @@ def test_counts_agree_with_what_is_known_of_the_networks():
 
 
 def test_rates_are_those_that_are_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("seedbed.plan.rates.gpu_name", lambda: None)
+    monkeypatch.setattr("seedbed.plan.forecasts.rates.gpu_name", lambda: None)
     assert asked_rates({})[0].name == "H100"
     assert asked_rates({"device": "t4"})[0].name == "T4"
-    monkeypatch.setattr("seedbed.plan.rates.gpu_name", lambda: "NVIDIA GeForce RTX 4090")
+    monkeypatch.setattr("seedbed.plan.forecasts.rates.gpu_name", lambda: "NVIDIA GeForce RTX 4090")
     assert asked_rates({})[0].name == "RTX 4090"
     with pytest.raises(ParameterError, match="a100"):
         asked_rates({"device": "a10"})

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import UserError
+from seedbed.plan.forecasts.simulation import Durations, gpu_use, length, longest_chain, recorded_seconds, simulate
 from seedbed.plan.jobs import PlannedJob, Room, read_plan, write_plan
-from seedbed.plan.simulation import Durations, gpu_use, length, longest_chain, recorded_seconds, simulate
 
 HEADER = "s\th:m:s\tmax_rss\n"
 

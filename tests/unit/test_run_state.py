@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from seedbed.plan.forecasts.time_left import TimeLeft
 from seedbed.plan.jobs import PlannedJob
 from seedbed.plan.run_state import Number, RunPlan, RunState
-from seedbed.plan.time_left import TimeLeft
 
 HEADER = "s\th:m:s\tmax_rss\n"
 

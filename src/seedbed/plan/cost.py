@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from seedbed.plan.forecasts.simulation import Durations, length, longest_chain, simulate
 from seedbed.plan.jobs import PlannedJob, Room
-from seedbed.plan.simulation import Durations, length, longest_chain, simulate
 
 GIGABYTE = 1e9
 

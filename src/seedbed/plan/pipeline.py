@@ -11,6 +11,7 @@ from seedbed.papers.tables import Paper
 from seedbed.params import Preset
 from seedbed.params.absent_values import AbsentValues
 from seedbed.plan.code import Code
+from seedbed.plan.forecasts.rates import named_rates
 from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
 from seedbed.plan.named_targets import described_targets
@@ -20,7 +21,6 @@ from seedbed.plan.paper_checks import check_papers
 from seedbed.plan.parameter_checks import check_preset, check_sources
 from seedbed.plan.planned_figures import PlannedFigures
 from seedbed.plan.planned_tables import PlannedTables
-from seedbed.plan.rates import named_rates
 from seedbed.plan.requests import ExplainedImage, OwnImages, ScoredMasks
 from seedbed.plan.resources import RuleResources
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from seedbed.plan.forecasts.time_left import TimeLeft
 from seedbed.plan.jobs import PlannedJob
 from seedbed.plan.status import spell
-from seedbed.plan.time_left import TimeLeft
 
 ASK_AGAIN = 5.0
 """Seconds for which a forecast stands, but for the clock; longer where thousands of jobs make it slow."""

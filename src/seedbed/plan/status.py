@@ -4,8 +4,8 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
+from seedbed.plan.forecasts.simulation import Durations, length, simulate
 from seedbed.plan.jobs import PlannedJob
-from seedbed.plan.simulation import Durations, length, simulate
 
 
 def lines_of_status(

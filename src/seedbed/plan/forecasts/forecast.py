@@ -7,11 +7,11 @@ from typing import Any
 
 from seedbed.params import Preset
 from seedbed.params.preset import TRAININGS
-from seedbed.plan.counts import Count, counted
+from seedbed.plan.forecasts.counts import Count, counted
+from seedbed.plan.forecasts.rates import Rates, devices, table_of_rates
+from seedbed.plan.forecasts.typical import images_of, split_sizes
+from seedbed.plan.forecasts.units import Unit, Units
 from seedbed.plan.jobs import Room
-from seedbed.plan.rates import Rates, devices, table_of_rates
-from seedbed.plan.typical import images_of, split_sizes
-from seedbed.plan.units import Unit, Units
 
 Names = Mapping[str, str]
 

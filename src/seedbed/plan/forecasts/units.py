@@ -1,7 +1,7 @@
 """What jobs repeat for each image, as units that can be counted once: a network's step, an explanation, a CRF.
 
 A unit is a kind and everything that its cost depends on; `benchmarks/count.py` runs each once with the library's own
-code, and `seedbed.plan.counts` holds what it counted. Two jobs that do the same for an image share a unit.
+code, and `seedbed.plan.forecasts.counts` holds what it counted. Two jobs that do the same for an image share a unit.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from seedbed.params import Preset
-from seedbed.plan.typical import Typical, typical_image
+from seedbed.plan.forecasts.typical import Typical, typical_image
 
 
 @dataclass(frozen=True)

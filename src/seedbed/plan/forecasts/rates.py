@@ -12,7 +12,7 @@ import yaml
 from seedbed.devices.visible import gpu_name
 from seedbed.errors import ParameterError, UserError, unknown_name
 from seedbed.io.atomic import read_json
-from seedbed.plan.counts import Count
+from seedbed.plan.forecasts.counts import Count
 
 _TERA, _GIGA, _MICRO = 1e12, 1e9, 1e-6
 
@@ -27,7 +27,7 @@ class Rates:
         bf16, float32: 10^12 operations a second.
         bandwidth: GB/s.
         kernel: microseconds to start one.
-        measured: seconds of an image, by the key of a unit of `seedbed.plan.units`.
+        measured: seconds of an image, by the key of a unit of `seedbed.plan.forecasts.units`.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Rates:
 @cache
 def table_of_rates() -> dict[str, Any]:
     """The table that comes with the project."""
-    return yaml.safe_load(resources.files("seedbed.plan").joinpath("rates.yaml").read_text())
+    return yaml.safe_load(resources.files("seedbed.plan.forecasts").joinpath("rates.yaml").read_text())
 
 
 def devices() -> dict[str, Rates]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from seedbed.data.raw.sources import FileSource, SourceTable
 from seedbed.papers import Layout
 from seedbed.params import Preset
+from seedbed.plan.forecasts.typical import images_of, typical_image
 from seedbed.plan.jobs import Room
-from seedbed.plan.typical import images_of, typical_image
 
 WEIGHTS = "weights"
 # Bytes a pixel after compression, measured on maps of 16-pixel patches, posteriors of a CRF and palette masks.

@@ -32,5 +32,5 @@ FILE = "counted.json"
 @cache
 def counted() -> Mapping[str, Count]:
     """Every count, by the key of its unit."""
-    with resources.as_file(resources.files("seedbed.plan").joinpath(FILE)) as path:
+    with resources.as_file(resources.files("seedbed.plan.forecasts").joinpath(FILE)) as path:
         return {key: Count(**entry["count"]) for key, entry in read_json(path).items()}

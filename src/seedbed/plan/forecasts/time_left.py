@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 
+from seedbed.plan.forecasts.simulation import Durations, length, simulate
 from seedbed.plan.jobs import PlannedJob
-from seedbed.plan.simulation import Durations, length, simulate
 
 OVERDUE = 0.2
 """What a job still takes that takes longer than was expected, as a share of what it has taken."""
