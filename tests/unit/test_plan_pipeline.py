@@ -271,3 +271,14 @@ def test_a_misspelt_device_of_forecasts_is_refused_before_the_first_job():
     """It was a traceback behind the plan."""
     with pytest.raises(ParameterError, match=r"device: Unknown device 'h1000'\. Did you mean 'h100'"):
         pipeline.__wrapped__(**read_params(ROOT / "params.yaml"), device="h1000").check()
+
+
+def test_rules_that_run_a_network_know_how_a_gpu_multiplies_where_it_is_not_as_always():
+    running = ("explain", "run_protocol", "measure_network", "random_walk", "segment", "predict_masks")
+    for rule in (*running, "train_classifier", "train_affinity_network", "train_segmenter"):
+        assert "precision" not in getattr(pipeline().parameters, rule)()  # so that no older result is made again
+        assert getattr(pipeline(precision="tf32").parameters, rule)()["precision"] == "tf32"
+    assert pipeline(precision="tf32").page_parameters.draw_figure()["precision"] == "tf32"
+    assert "precision" not in pipeline(precision="tf32").parameters.refine_masks()
+    with pytest.raises(ParameterError, match="precision"):
+        pipeline(precision="tf23")

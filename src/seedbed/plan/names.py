@@ -45,6 +45,8 @@ class Names:
     ) -> None:
         self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
+        silent = absent.says_nothing(preset, "precision")  # what rules that run a network are given more
+        self.computing = {} if silent else {"precision": preset.precision}
         self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
