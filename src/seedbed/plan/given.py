@@ -188,7 +188,9 @@ class GivenParameters:
             "code": self.code.of("label_affinities"),
             "labels": lambda wildcards: self.names.parameters(section(wildcards).labels),
             "crf": lambda wildcards: self.names.crf(section(wildcards).labels.crf),
-            "split": lambda wildcards: section(wildcards).train.split,
+            "splits": lambda wildcards: list(
+                self.names.stored_splits(wildcards.dataset, section(wildcards).train.split)
+            ),
         }
 
     def refine_masks(self) -> Given:
