@@ -8,6 +8,7 @@ from seedbed.data.raw.sources import FileSource, TimmSource, load_sources
 from seedbed.models import create_model, load_weights
 from seedbed.papers import Layout, read_papers, table_cells
 from seedbed.params import read_params, resolve
+from seedbed.plan.describe import footnotes
 
 REPOSITORY = Path(__file__).parents[2]
 PRESET = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": "small"})
@@ -48,3 +49,12 @@ def test_small_networks_take_the_weights_that_they_start_from(section, name):
     into = options.pop("into", None)
     found = load_weights(network.get_submodule(into) if into else network, given, **options)
     assert len(found.loaded) > len(given) * 0.9
+
+
+def test_a_folder_in_the_place_of_voc_is_not_comparable(tmp_path):
+    given = {"datasets": {"voc12": {"kind": "folder", "path": str(tmp_path)}}}
+    replaced = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": "small", **given})
+    assert PRESET.comparable and not replaced.comparable
+    cells = table_cells(TABLES["exvit_table1"], replaced, Layout("small"))
+    notes = footnotes(TABLES["exvit_table1"], cells, replaced)
+    assert notes[-1] == "voc12: not the published images, so not comparable with the paper."

@@ -239,6 +239,8 @@ def _behind(panel: PlannedPanel) -> list[Measurement]:
 def _comparability(preset: Preset) -> list[str]:
     if preset.comparable:
         return []
+    if replaced := preset.replaced_datasets():
+        return [f"{', '.join(replaced)}: not the published images, so not comparable with the paper."]
     return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
 
 
