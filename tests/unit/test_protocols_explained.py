@@ -14,7 +14,9 @@ from seedbed.data.index import DataIndex, Record, shard
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merged_counts import merge_protocol
+from seedbed.evaluate.protocols import setting
 from seedbed.evaluate.protocols.measured_shard import run_protocol
+from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.plain import from_plain
 from seedbed.models import create_model
@@ -203,3 +205,16 @@ def test_shards_change_no_bit_of_how_maps_follow_changes(single, vit, shards):
 def test_an_image_without_a_class_is_left_out(single, vit):
     bare = [replace(record, labels=()) if place == 2 else record for place, record in enumerate(single.split("val"))]
     assert measured("equivariance", vit, single, records=bare)["images"] == 5
+
+
+def test_only_maps_are_made_in_the_explainers_precision(single, vit, monkeypatch):
+    seen = []
+
+    def watched(model, images, *others, **options):
+        seen.append(next(model.parameters()).dtype)
+        return explain(model, images, *others, **options)
+
+    monkeypatch.setattr(setting, "explain", watched)
+    found = measured("localization", vit, single, explainer(precision="float64"), wrong="score")
+    assert seen and set(seen) == {torch.float64} and next(vit.parameters()).dtype == torch.float32
+    assert found["images"] == 6
