@@ -14,7 +14,7 @@ from seedbed.data.index import DataIndex, Record, shard
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merged_counts import merge_protocol
-from seedbed.evaluate.protocols import setting
+from seedbed.evaluate.protocols import erased_pixels, setting
 from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
@@ -96,6 +96,17 @@ def test_undefined_maps_of_gradcam_are_counted(single, vit):
     assert result["undefined_maps_predicted"] + result["undefined_maps_target"] > 0
     skipped = measured("perturbation", vit, single, explainer(method="gradcam"), undefined="skip")
     assert skipped["images_predicted"] == 6 - result["undefined_maps_predicted"]
+
+
+@pytest.mark.parametrize("undefined", ["largest", "skip"])
+def test_maps_that_both_classes_share_are_erased_once_and_counted_for_both(single, vit, undefined, monkeypatch):
+    given = explainer(method="gradcam")
+    once = measured("perturbation", vit, single, given, undefined=undefined)
+    monkeypatch.setattr(erased_pixels, "_alike", lambda one, other: torch.zeros(len(one), dtype=torch.bool))
+    twice = measured("perturbation", vit, single, given, undefined=undefined)
+    assert once.keys() == twice.keys() and once["curve_positive_target"] == twice["curve_positive_target"]
+    for name, value in twice.items():
+        assert once[name] == pytest.approx(value, abs=1e-5), name
 
 
 def test_labels_must_be_classes_of_the_network(single):
