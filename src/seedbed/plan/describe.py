@@ -8,7 +8,7 @@ from typing import Any
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.layout import NONE
-from seedbed.papers.measured import SCORED
+from seedbed.papers.measured import SCORED, measures
 from seedbed.papers.plan import (
     MEASURED,
     MIOU,
@@ -43,8 +43,6 @@ _HINTS = {
 }
 _STORED = ("heatmaps", "masks", "segmentation")
 """Stages that read the maps from a file; the others explain images themselves."""
-_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
-"""Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -153,7 +151,8 @@ def _start(weights: str | None, preset: Preset) -> str:
 
 def _maps(explainer: Explainer, stage: str) -> str:
     """Input size, views and precision of maps, where a stage has them from its explainer."""
-    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    one_view = measures(stage, "input_size")  # whatever views an explainer has for its seeds
+    size, views = _size(explainer.input), "scale 1" if one_view else _views(explainer)
     if stage not in _STORED:
         return f"{size}, {views}, {explainer.precision}"
     coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
