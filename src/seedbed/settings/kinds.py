@@ -9,6 +9,7 @@ Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
 NotNegative = Annotated[float, Ge(0)]
 AboveZero = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
 CrfImage = Literal["own", "rebuilt", "rebuilt_float64"]
 """What a CRF sees: the image, or one rebuilt from normalised pixels, grey levels cut off: normalised in float32
 (MCTformer's labels), or in float64 (TransCAM's segmentation)."""
