@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from scenes import made_index
 from seedbed.data.scaling import scaled_sides
 from seedbed.data.views import InputView
-from seedbed.evaluate.attention import count_attention
+from seedbed.evaluate.measurements import build_measurement
 from seedbed.evaluate.protocols.measured_shard import run_protocol
+from seedbed.evaluate.protocols.shown_network import ShownNetwork
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.models.outputs import pixel_scores_of
@@ -112,10 +113,11 @@ def _measure(spec: Spec, images: int, place: Place, device: torch.device, folder
 
 
 def _attention(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
-    """Statistics of attention, image by image."""
+    """What is measured on attention, image by image."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], 1, images)
-    model, shown = place(network_of(spec)).eval(), InputView(**spec["input"])
-    return lambda: count_attention(model, index, index.records, shown, device)
+    measured = build_measurement(spec.get("measurement", "attention_statistics"), {})
+    shown = ShownNetwork(place(network_of(spec)).eval(), index, index.records, InputView(**spec["input"]), device)
+    return lambda: measured.count_network(shown)
 
 
 def _affinities(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:

@@ -137,7 +137,7 @@ def count_attention(
         begun: statistics of other images, which these are added to.
     """
     model, statistics = evaluated(model.to(device), hooks=True), begun or AttentionStatistics()
-    for pixels in _inputs(index, records, settings):
+    for _, pixels in network_inputs(index, records, settings):
         layers = patch_attention(model, pixels[None].to(device))
         distances = torch.cat([mean_hellinger(layer, renormalise=renormalise) for layer in layers])
         statistics.update(distances.tolist())
@@ -154,20 +154,22 @@ def attention_matrices(
         model, index, records, settings, device: as in `count_attention`.
     """
     model = evaluated(model.to(device), hooks=True)
-    views = zip(records, _inputs(index, records, settings), strict=True)
     return {
         record.image: torch.cat(patch_attention(model, pixels[None].to(device))).float().cpu().numpy()
-        for record, pixels in views
+        for record, pixels in network_inputs(index, records, settings)
     }
 
 
-def _inputs(index: DataIndex, records: Sequence[Record], settings: InputView) -> Iterator[Tensor]:
-    return read_ahead(
-        records,
-        lambda record: view(
+def network_inputs(index: DataIndex, records: Sequence[Record], settings: InputView) -> Iterator[tuple[Record, Tensor]]:
+    """Each image with what a network sees of it: float32 [3, h, w], normalised; read ahead of use."""
+
+    def seen(record: Record) -> tuple[Record, Tensor]:
+        pixels = view(
             read_picture(index.root / record.path),
             size=settings.size,
             interpolation=settings.interpolation,
             normalisation=settings.normalize,
-        ),
-    )
+        )
+        return record, pixels
+
+    return read_ahead(records, seen)

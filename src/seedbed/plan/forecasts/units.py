@@ -109,11 +109,15 @@ class Units:
         return Unit("measure", f"{run.about} {name}", spec), views
 
     def attention(self, names: Mapping[str, str]) -> tuple[Unit, Unit]:
-        """A classifier's attention on an image; reading it."""
+        """What is measured on a classifier's attention on an image; reading it."""
         entry, typical = self.on(names["dataset"]).models[names["model"]], self._typical(names["dataset"])
         shown = {"image": _size(typical), "input": entry.input.plain(), "scales": [1.0], "flip": False}
-        about = _about(names, "dataset", "model")
-        return Unit("attention", about, {**self._classifier(names), **shown}), Unit("views", about, shown)
+        about, measured = _about(names, "dataset", "model"), names["measurement"]
+        run = {**self._classifier(names), **shown}
+        if measured != "attention_statistics":  # whose counts are older than other measurements
+            run |= {"measurement": measured}
+            about = f"{about} {measured}"
+        return Unit("attention", about, run), Unit("views", about, shown)
 
     # -- masks
 
