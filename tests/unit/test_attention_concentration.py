@@ -1,6 +1,8 @@
 """Where attention goes, by hand, by loops over pairs, and over images."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,13 +15,13 @@ from seedbed.data.images import read_mask, read_picture
 from seedbed.data.normalise import normalise
 from seedbed.errors import DataError
 from seedbed.evaluate.attention_concentration import (
-    ConcentrationStatistics,
     column_gini,
     count_concentration,
     diagonal_share,
     object_mass,
     object_shares,
 )
+from seedbed.evaluate.concentration_statistics import ConcentrationStatistics
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.evaluate.merged_counts import merge_protocol
 from seedbed.explain.attention_cams import patch_attention
@@ -131,16 +133,27 @@ def test_statistics_go_on_from_those_of_the_images_before(shapes):
 
 
 def test_an_image_without_an_object_counts_for_the_rest():
-    statistics, empty = ConcentrationStatistics(), object_shares(np.zeros((2, 2), np.uint8), (1, 2))
-    statistics.update([torch.eye(2)], empty)
+    statistics = ConcentrationStatistics()
+    statistics.update(diagonal=[1], gini=[0.5], on_object=None, area=0)
     with pytest.raises(DataError, match="no images with an object"):
         statistics.result()
-    statistics.update([torch.ones(2, 2)], object_shares(np.array([[1, 0]], np.uint8), (1, 2)))
+    statistics.update(diagonal=[0.5], gini=[0.25], on_object=[0.75], area=0.5)
     found = statistics.result()
-    assert found["diagonal_per_layer"] == [0.75] and found["object_per_layer"] == [0.5]
+    assert found["diagonal_per_layer"] == [0.75] and found["object_per_layer"] == [0.75]
+    assert found["gini_shallow"] == found["gini_deep"] == 0.375
     assert found["object_area"] == 0.5 and (found["images"], found["images_with_object"]) == (2, 1)
     with pytest.raises(DataError, match="of 2 layers to that of 1"):
-        statistics.update([torch.eye(2)] * 2, empty)
+        statistics.update(diagonal=[1, 1], gini=[0, 0], on_object=None, area=0)
+
+
+def test_shards_merge_without_torch():
+    program = (
+        "import sys; from seedbed.evaluate.merged_counts import merge_protocol as merge\n"
+        "count = {'totals': {name: [1.0] for name in ('diagonal', 'gini', 'object')}, 'area': 1.0}\n"
+        "print(merge('attention_concentration', [{**count, 'images': 1, 'with_object': 1}]), 'torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip().endswith("False") and "'gini_deep': 1.0" in ran.stdout
 
 
 def test_what_it_is_called_in_footnotes():

@@ -6,7 +6,7 @@ emphasise particular columns, they become sparser towards convergence), as numbe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +18,13 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView
 from seedbed.errors import DataError
 from seedbed.evaluate.attention import network_inputs
+from seedbed.evaluate.concentration_statistics import ConcentrationStatistics
 from seedbed.evaluate.scoring import ground_truth
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.explain.evaluated import evaluated
 from seedbed.settings.checked import checked
 
 VOID = 255
-MEASURES = ("diagonal", "gini", "object")
 
 
 class ObjectShare(NamedTuple):
@@ -92,80 +92,6 @@ def object_shares(truth: np.ndarray, grid: tuple[int, int]) -> ObjectShare:
     return ObjectShare(found[0], found[1])
 
 
-class ConcentrationStatistics:
-    """Means over images of `diagonal_share`, `column_gini` and `object_mass`, layer by layer."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, list[float]] = {}
-        self.area = 0.0
-        self.images = 0
-        self.with_object = 0
-
-    @checked
-    def update(self, layers: Sequence[Tensor], shares: ObjectShare) -> None:
-        """Count one image: a matrix [N, N] for each layer; one without any object counts for the other two measures."""
-        self._add("diagonal", [float(diagonal_share(layer)) for layer in layers])
-        self._add("gini", [float(column_gini(layer)) for layer in layers])
-        self.images += 1
-        area, known = float(shares.object.sum()), float(shares.object.sum() + shares.background.sum())
-        if area:
-            self._add("object", [float(object_mass(layer, shares)) for layer in layers])
-            self.area += area / known
-            self.with_object += 1
-
-    def merge(self, other: ConcentrationStatistics) -> None:
-        """Add the counts of another, over the same layers."""
-        for name, totals in other.totals.items():
-            self._add(name, totals)
-        self.area += other.area
-        self.images += other.images
-        self.with_object += other.with_object
-
-    def result(self) -> dict[str, Any]:
-        """Fractions.
-
-        Returns:
-            For each of ``diagonal``, ``gini`` and ``object``: ``<name>_per_layer`` (a list), ``<name>_shallow`` and
-            ``<name>_deep`` (means over the first and the last half of the layers; a middle one is in both);
-            ``object_area``: share of the pixels that are object, which even attention would give it; ``images`` and
-            ``images_with_object``.
-
-        Raises:
-            DataError: there are no images, or none has an object.
-        """
-        if not self.with_object:
-            raise DataError("There are no images with an object to measure the attention on.")
-        found: dict[str, Any] = {}
-        for name in MEASURES:
-            count = self.with_object if name == "object" else self.images
-            layers = [total / count for total in self.totals[name]]
-            half = (len(layers) + 1) // 2
-            found |= {f"{name}_per_layer": layers}
-            found |= {f"{name}_shallow": float(np.mean(layers[:half])), f"{name}_deep": float(np.mean(layers[-half:]))}
-        area = self.area / self.with_object
-        return {**found, "object_area": area, "images": self.images, "images_with_object": self.with_object}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the counts as plain numbers and lists, for JSON; `from_dict` reads them back."""
-        counts = {"area": self.area, "images": self.images, "with_object": self.with_object}
-        return {"totals": {name: list(totals) for name, totals in self.totals.items()}, **counts}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ConcentrationStatistics:
-        """Rebuild counts from `to_dict`."""
-        statistics = cls()
-        statistics.totals = {name: list(totals) for name, totals in values["totals"].items()}
-        statistics.area, statistics.images = float(values["area"]), int(values["images"])
-        statistics.with_object = int(values["with_object"])
-        return statistics
-
-    def _add(self, name: str, layers: Sequence[float]) -> None:
-        before = self.totals.get(name, [0.0] * len(layers))
-        if len(before) != len(layers):
-            raise DataError(f"Cannot add the attention of {len(layers)} layers to that of {len(before)}.")
-        self.totals[name] = [total + more for total, more in zip(before, layers, strict=True)]
-
-
 @torch.inference_mode()
 def count_concentration(
     model: nn.Module,
@@ -193,15 +119,26 @@ def count_concentration(
     for record, pixels in network_inputs(index, records, settings):
         layers = patch_attention(network, pixels[None].to(device))
         grid = (pixels.shape[-2] // network.patch_size, pixels.shape[-1] // network.patch_size)
-        shares = object_shares(ground_truth(index, record), grid)
-        statistics.update([layer[0].double().cpu() for layer in layers], shares)
+        _count(statistics, torch.cat(layers).double().cpu(), object_shares(ground_truth(index, record), grid))
     return statistics
+
+
+def _count(statistics: ConcentrationStatistics, layers: Tensor, shares: ObjectShare) -> None:
+    """Add one image: attention [L, N, N], and the shares of its N patches."""
+    area, known = float(shares.object.sum()), float(shares.object.sum() + shares.background.sum())
+    on_object = object_mass(layers, shares).tolist() if area else None
+    statistics.update(
+        diagonal=diagonal_share(layers).tolist(),
+        gini=column_gini(layers).tolist(),
+        on_object=on_object,
+        area=area / known if area else 0.0,
+    )
 
 
 def _checked(attention: Tensor) -> Tensor:
     square = attention.ndim > 1 and attention.shape[-1] == attention.shape[-2]
     if not square or not (attention.isfinite() & (attention >= 0)).all() or not (attention.sum((-2, -1)) > 0).all():
         raise DataError(
-            f"Attention must be [..., N, N], finite, not negative and somewhere above 0; it is {tuple(attention.shape)}."
+            f"Attention must be [..., N, N], finite, not negative, its sum above 0; it is {tuple(attention.shape)}."
         )
     return attention.double()

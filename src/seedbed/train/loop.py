@@ -52,9 +52,9 @@ def fit(
     """Train ``model`` in place; return the network to save (its running average, if the settings ask) and the history.
 
     Every random choice of step k depends on (seed, k) alone, so a run that was killed and resumed ends with the same
-    weights, bit for bit on a CPU; one that is to stop early (``stop_at``) ends with those that the whole run has at that
-    step. In processes that `seedbed.devices.launch.launch` started, each computes its share of every batch, and all end
-    with the weights of one process up to rounding; see `seedbed.train.ranks`.
+    weights, bit for bit on a CPU; one that is to stop early (``stop_at``), with those that the whole run has then. In
+    processes that `seedbed.devices.launch.launch` started, each computes its share of every batch, and all end with the
+    weights of one process up to rounding; see `seedbed.train.ranks`.
 
     Args:
         model: network to train; its ``train()`` decides which layers stay frozen.

@@ -23,7 +23,8 @@ class AttentionConcentrations(Measurement):
 
     def count_network(self, shown: ShownNetwork) -> Counts:
         """See `Measurement`."""
-        from seedbed.evaluate.attention_concentration import ConcentrationStatistics, count_concentration
+        from seedbed.evaluate.attention_concentration import count_concentration
+        from seedbed.evaluate.concentration_statistics import ConcentrationStatistics
 
         begun = ConcentrationStatistics.from_dict(shown.begun) if shown.begun else None
         measured = (shown.model, shown.index, shown.records, shown.view, shown.device)
@@ -32,7 +33,7 @@ class AttentionConcentrations(Measurement):
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:
         """See `Measurement`."""
-        from seedbed.evaluate.attention_concentration import ConcentrationStatistics
+        from seedbed.evaluate.concentration_statistics import ConcentrationStatistics
 
         return merge_counts(ConcentrationStatistics, shards)
 
