@@ -13,7 +13,9 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merged_counts import merge_protocol
+from seedbed.evaluate.protocols import setting
 from seedbed.evaluate.protocols.measured_shard import run_protocol
+from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.io.plain import from_plain
 from seedbed.models import create_model
@@ -182,3 +184,16 @@ def test_a_measurement_goes_on_from_what_was_counted_before(single, vit, name, m
         part = iter(records[start : start + 2])
         begun = run_protocol(name, vit, single, part, given, options, CPU, block=2, begun=kept)
     assert json.dumps(begun) == json.dumps(whole)
+
+
+def test_only_maps_are_made_in_the_explainers_precision(single, vit, monkeypatch):
+    seen = []
+
+    def watched(model, images, *others, **options):
+        seen.append(next(model.parameters()).dtype)
+        return explain(model, images, *others, **options)
+
+    monkeypatch.setattr(setting, "explain", watched)
+    found = measured("localization", vit, single, explainer(precision="float64"), wrong="score")
+    assert seen and set(seen) == {torch.float64} and next(vit.parameters()).dtype == torch.float32
+    assert found["images"] == 6

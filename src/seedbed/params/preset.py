@@ -21,6 +21,7 @@ from seedbed.params.stages import (
     Scoring,
     Segmenter,
 )
+from seedbed.settings.kinds import Precision
 
 CHECKPOINT = "-checkpoint"
 """Ending of the names under which published checkpoints are measured, beside the networks trained here."""
@@ -59,6 +60,7 @@ class Preset(Section):
     seeds: list[Seed] = Field(min_length=1, description="seeds of every trained row; tables show mean and spread")
     table_seeds: dict[str, list[Seed]] = Field({}, description="table or figure, as `exvit_table6` -> its own seeds")
     shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
+    precision: Precision = Field("float32", description="how a GPU multiplies; tf32 rounds factors to 11 bits")
     stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
     datasets: dict[str, Dataset]
     weights: dict[str, Weights] = {}

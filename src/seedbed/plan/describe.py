@@ -7,6 +7,7 @@ from typing import Any
 
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
+from seedbed.papers.layout import NONE
 from seedbed.papers.measured import SCORED
 from seedbed.papers.plan import (
     MEASURED,
@@ -20,7 +21,9 @@ from seedbed.papers.plan import (
     PredictionMeasurement,
     SegmentationMeasurement,
     measure,
+    measurement_of,
     reads_model,
+    trained_on_the_way,
 )
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
@@ -66,7 +69,8 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
     notes += _submissions(_of(cells, SUBMIT))
     most = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
-    return [*notes, *_seeds(most, seeds or preset.seeds), *_comparability(preset)]
+    measured = [cell.measured for cell in _of(cells, MEASURED)]
+    return [*notes, *_seeds(most, seeds or preset.seeds), _precision(preset, measured), *_comparability(preset)]
 
 
 def figure_notes(
@@ -89,7 +93,8 @@ def figure_notes(
         notes.append(f"Left out, since they are other people's images: {', '.join(left_out)}.")
     counts = [len(panel.sources) // (len(panel.places) or 1) for panel in panels]
     drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
-    return [*notes, *drawn, *_comparability(preset)]
+    shown = [one for panel in panels for one in _behind(panel)]
+    return [*notes, *drawn, _precision(preset, shown), *_comparability(preset)]
 
 
 def _chain(panel: PlannedPanel, preset: Preset) -> str:
@@ -142,9 +147,10 @@ def _maps(explainer: Explainer, stage: str) -> str:
     """Input size, views and precision of maps, where a stage has them from its explainer."""
     size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
     if stage not in _STORED:
-        return f"{size}, {views}, float32"
+        return f"{size}, {views}, {explainer.precision}"
     coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
-    return f"{size}, {views}, stored as float16{coarse}"
+    exact = "" if explainer.precision == "float32" else f"computed in {explainer.precision}, "
+    return f"{size}, {views}, {exact}stored as float16{coarse}"
 
 
 def _size(given: Input) -> str:
@@ -194,6 +200,32 @@ def _seeds(count: int, seeds: Sequence[int]) -> list[str]:
     if count > 1:
         return [f"Mean ± standard deviation over {count} seeds ({', '.join(map(str, seeds))})."]
     return [f"One seed ({seeds[0]}); set `seeds` to see the spread."] if count else []
+
+
+_TRAINED_IN = {"model": "models", "network": "affinity_networks", "segmenter": "segmenters"}
+
+
+def _precision(preset: Preset, measured: Iterable[Measurement]) -> str:
+    """How networks multiply, on a GPU too if the preset asks for any, and which learn in bfloat16 there."""
+    if not any(entry.gpu for entry in preset.resources.values()):
+        return "Networks compute in float32."
+    how = {"float32": "float32, on a GPU too", "tf32": "float32, on a GPU with factors rounded to TensorFloat-32"}
+    in_half, as_on = {}, cache(preset.on)
+    for one in measured:
+        on = as_on(one.dataset)
+        for key, name in trained_on_the_way(one, on).items():
+            in_half[name] = getattr(on, _TRAINED_IN[key])[name].train.bf16
+    names = ", ".join(name for name, trained in in_half.items() if trained)
+    return f"Networks compute in {how[preset.precision]}" + (f"; trained in bfloat16 there: {names}." if names else ".")
+
+
+def _behind(panel: PlannedPanel) -> list[Measurement]:
+    """The chains that a panel shows, as if each were measured."""
+    names = {key: panel.names[key] for key in ("dataset", "split", *_WORDS) if key in panel.names}
+    stage = "segmentation" if "segmenter" in names else "masks" if "refiner" in names else "heatmaps"
+    about = {"explainer": NONE, **names, "stage": stage, "metric": ""}
+    models = panel.models or [panel.names[key] for key in ("model",) if key in panel.names]  # none of an image
+    return [measurement_of({**about, "model": model}) for model in models]
 
 
 def _comparability(preset: Preset) -> list[str]:
