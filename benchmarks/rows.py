@@ -1,10 +1,12 @@
 """What each row of a table takes, step by step, beside the number that it ends in; prints a Markdown table.
 
 Seconds of the jobs behind a row: those of the benchmark records of a finished run (`--run`), by its CPU or its wall
-clock; else the forecast of `snakemake cost`, on one H100. `a picture` is the sum over the steps of seconds by images
-that the step works on, a training's each once.
+clock; else the forecast of `snakemake cost`, on one H100, or what of it the networks alone take (`--clock network`):
+trainings may wait for the cores that read their images. `a picture` is the sum over the steps of seconds by images that
+the step works on, a training's each once.
 
 python benchmarks/rows.py aream table1 --column voc
+python benchmarks/rows.py aream table1 --column voc --clock network
 python benchmarks/rows.py aream table1 --column voc --preset demo --run FOLDER --clock cpu_time
 """
 
@@ -24,6 +26,7 @@ from seedbed.papers import Cell, Layout, read_papers, table_cells
 from seedbed.params import Preset, read_params, resolve
 from seedbed.params.preset import TRAININGS
 from seedbed.plan import Pipeline
+from seedbed.plan.forecasts.forecast import Forecaster
 from seedbed.plan.forecasts.rates import devices
 from seedbed.plan.forecasts.typical import images_of, split_sizes
 from seedbed.plan.jobs import PlannedJob
@@ -115,6 +118,19 @@ def forecast(job: PlannedJob) -> float:
     return job.seconds
 
 
+def of_networks(forecaster: Forecaster) -> Seconds:
+    """Seconds that a forecast has the networks of a job compute, whatever cores do beside."""
+
+    def seconds(job: PlannedJob) -> float:
+        work = forecaster.work(job.rule, job.wildcards, job.threads)
+        if work is None or work.network is None:
+            return 0.0
+        key = work.network.key
+        return work.images * forecaster.rates.seconds(key, forecaster.counts[key], work.batch, work.bf16)
+
+    return seconds
+
+
 def lines(rows: dict[str, dict[str, Step]], measured: dict[str, float]) -> Iterator[str]:
     """The Markdown table: its head, then a line a row; steps that no row has are left out."""
     used = [rule for rule in STEPS if any(rule in found for found in rows.values())]
@@ -143,7 +159,8 @@ def main() -> None:
     parser.add_argument("--column", required=True)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--run", type=Path, help="folder in which a run has finished; without it, a forecast")
-    parser.add_argument("--clock", choices=["s", "cpu_time"], default="s", help="wall or CPU time of the records")
+    clocks = ("s", "cpu_time", "network")
+    parser.add_argument("--clock", choices=clocks, default="s", help="wall or CPU time of records; networks alone")
     asked = parser.parse_args()
     preset = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": asked.preset})
     pipeline = Pipeline(preset, read_papers(REPOSITORY / "papers"), Layout(preset.name), load_sources())
@@ -152,6 +169,8 @@ def main() -> None:
         jobs = plan_of([target], Path(folder), [f"preset={asked.preset}"]) or []
     jobs = at_rates(jobs, preset, pipeline, devices()["h100"])
     seconds = forecast if asked.run is None else recorded(asked.run, asked.clock)
+    if asked.clock == "network":
+        seconds = of_networks(Forecaster(preset, devices()["h100"], pipeline.parameters.protocol))
     cells = cells_of(pipeline, preset, asked.paper, asked.table, asked.column)
     rows = {label: steps(behind(jobs, cell.sources[0]), seconds, preset) for label, cell in cells.items()}
     measured: dict[str, float] = {}
