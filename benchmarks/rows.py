@@ -1,7 +1,7 @@
 """What each row of a table takes, step by step, beside the number that it ends in; prints a Markdown table.
 
-Seconds of the jobs behind a row: those of the benchmark records of a finished run (`--run`), by its CPU or its wall
-clock; else the forecast of `snakemake cost`, on one H100, or what of it the networks alone take (`--clock network`):
+Seconds of the jobs behind a row: those of the benchmark records of a run (`--run`; of its finished rows), by its CPU or
+its wall clock; else the forecast of `snakemake cost`, on one H100, or what of it the networks alone take (`--clock network`):
 trainings may wait for the cores that read their images. `a picture` is the sum over the steps of seconds by images that
 the step works on, a training's each once.
 
@@ -172,6 +172,8 @@ def main() -> None:
     if asked.clock == "network":
         seconds = of_networks(Forecaster(preset, devices()["h100"], pipeline.parameters.protocol))
     cells = cells_of(pipeline, preset, asked.paper, asked.table, asked.column)
+    if asked.run is not None:
+        cells = {label: cell for label, cell in cells.items() if (asked.run / cell.sources[0]).is_file()}
     rows = {label: steps(behind(jobs, cell.sources[0]), seconds, preset) for label, cell in cells.items()}
     measured: dict[str, float] = {}
     if asked.run is not None:
