@@ -1,9 +1,9 @@
 """What each row of a table takes, step by step, beside the number that it ends in; prints a Markdown table.
 
 Seconds of the jobs behind a row: those of the benchmark records of a run (`--run`; of its finished rows), by its CPU or
-its wall clock; else the forecast of `snakemake cost`, on one H100, or what of it the networks alone take (`--clock network`):
-trainings may wait for the cores that read their images. `a picture` is the sum over the steps of seconds by images that
-the step works on, a training's each once.
+its wall clock; else the forecast of `snakemake cost`, on one H100, or what of it the networks alone take (`--clock
+network`): trainings may wait for the cores that read their images. `a picture` is the sum over the steps of seconds by
+images that the step works on, a training's each once.
 
 python benchmarks/rows.py aream table1 --column voc
 python benchmarks/rows.py aream table1 --column voc --clock network
