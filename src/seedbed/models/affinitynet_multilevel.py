@@ -35,10 +35,11 @@ class MultiLevelHead(nn.Module):
         self, widths_in: Sequence[int], *, level_width: int = 128, width: int = 512, norm_groups: int = 32
     ) -> None:
         super().__init__()
-        self.level_convs = nn.ModuleList(nn.Conv2d(each, level_width, 1, bias=False) for each in widths_in)
+        convs = [nn.Conv2d(each, level_width, 1, bias=False) for each in widths_in]
+        self.level_convs = nn.ModuleList(convs)
         self.level_norms = nn.ModuleList(nn.GroupNorm(norm_groups, level_width) for _ in widths_in)
         self.affinity_conv = nn.Conv2d(level_width * len(widths_in), width, 1, bias=False)
-        for conv in self.level_convs:
+        for conv in convs:
             nn.init.kaiming_normal_(conv.weight)
         nn.init.xavier_uniform_(self.affinity_conv.weight, gain=4)
 
@@ -82,7 +83,7 @@ class MultiLevelAffinityNet(FourGroups, nn.Module):
     ) -> None:
         super().__init__()
         vit: Any = create_model(hybrid, num_classes=1, dynamic_img_size=True, **hybrid_arguments)
-        backbone = getattr(getattr(vit, "patch_embed", None), "backbone", None)
+        backbone: Any = getattr(getattr(vit, "patch_embed", None), "backbone", None)
         if not hasattr(backbone, "stages"):
             raise ParameterError(f"Model '{hybrid}' is no hybrid with a CNN in stages. Choose one.")
         self.blocks = _block_numbers(blocks, len(vit.blocks))
