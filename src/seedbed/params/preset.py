@@ -61,7 +61,9 @@ class Preset(Section):
     table_seeds: dict[str, list[Seed]] = Field({}, description="table or figure, as `exvit_table6` -> its own seeds")
     shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
     precision: Precision = Field("float32", description="how a GPU multiplies; tf32 rounds factors to 11 bits")
-    stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
+    stand_ins: dict[str, str | None] = Field(
+        {}, description="data set of a paper -> data set of this preset; null: none, what needs it is not run"
+    )
     datasets: dict[str, Dataset]
     weights: dict[str, Weights] = {}
     models: dict[str, Classifier] = {}
@@ -146,8 +148,12 @@ class Preset(Section):
         return self.table_seeds.get(target, self.seeds)
 
     def dataset_for(self, published: str) -> str:
-        """The data set of this preset that stands for a paper's data set."""
-        return self.stand_ins.get(published, published)
+        """The data set of this preset that stands for a paper's data set; the paper's own name where none does."""
+        return self.stand_ins.get(published, published) or published
+
+    def lacks_dataset(self, published: str) -> bool:
+        """Whether nothing of this preset stands for a paper's data set."""
+        return self.stand_ins.get(published, published) not in self.datasets
 
     def with_checkpoints(self) -> "Preset":
         """The preset in which each network with a checkpoint stands twice: as trained here, and under ``-checkpoint``.
