@@ -48,10 +48,12 @@ def measured(name, model, index, given=None, records=None, **options):
     return merge_protocol(name, [counts])
 
 
-OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}}
+OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}, "peaks": {"wrong": "score"}}
 
 
-@pytest.mark.parametrize("name", ["soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise"])
+@pytest.mark.parametrize(
+    "name", ["soft_segmentation", "localization", "peaks", "abpc", "perturbation", "instances", "noise"]
+)
 def test_a_measurement_yields_what_it_says(single, vit, name):
     found, told = set(measured(name, vit, single, **OPTIONS.get(name, {}))), metrics(name)
     assert {key for key in found if not any(fnmatchcase(key, pattern) for pattern in told)} == set()

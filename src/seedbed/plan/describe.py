@@ -40,7 +40,7 @@ _HINTS = {
 }
 _STORED = ("heatmaps", "masks", "segmentation")
 """Stages that read the maps from a file; the others explain images themselves."""
-_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
+_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "peaks", "noise")
 """Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
