@@ -36,7 +36,6 @@ CITED = {
     ("exvit", "table1"): 8,
     ("exvit", "table2"): 22,
     ("exvit", "table3"): 10,
-    ("vit_affinity", "table4"): 2,
     ("aream", "table2"): 11,
 }
 
