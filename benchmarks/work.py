@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from scenes import made_index
 from seedbed.data.scaling import scaled_sides
 from seedbed.data.views import InputView
-from seedbed.evaluate.attention import count_attention
+from seedbed.evaluate.measurements import build_measurement
 from seedbed.evaluate.protocols.measured_shard import run_protocol
+from seedbed.evaluate.protocols.shown_network import ShownNetwork
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.models.outputs import pixel_scores_of
@@ -111,11 +112,12 @@ def _measure(spec: Spec, images: int, place: Place, device: torch.device, folder
     return lambda: run_protocol(name, model, index, index.records, explainer, options, device)
 
 
-def _attention(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
-    """Statistics of attention, image by image."""
+def _network(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
+    """Measuring a classifier itself, image by image."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], 1, images)
-    model, shown = place(network_of(spec)).eval(), InputView(**spec["input"])
-    return lambda: count_attention(model, index, index.records, shown, device)
+    name, options = spec["protocol"]
+    shown = ShownNetwork(place(network_of(spec)).eval(), index, index.records, InputView(**spec["input"]), device)
+    return lambda: build_measurement(name, options).count_network(shown)
 
 
 def _affinities(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
@@ -156,7 +158,7 @@ KINDS: dict[str, Callable[[Spec, int, Place, torch.device, Path], Step]] = {
     "train": _train,
     "explain": _explain,
     "measure": _measure,
-    "attention": _attention,
+    "network": _network,
     "affinities": _affinities,
     "segment": _segment,
 }

@@ -11,13 +11,13 @@ from snakemake.cli import parse_config
 from snakemake.iocontainers import Snakemake
 from snakemake.logging import logger
 
-from seedbed.devices.visible import visible_devices
+from seedbed.devices.visible import visible_devices, wanted_devices
 from seedbed.errors import UserError
 from seedbed.io.filelock import Lock, lock
 from seedbed.plan.cost import Machine, cost_lines
 from seedbed.plan.forecasts.disk import DiskForecast
 from seedbed.plan.forecasts.forecast import Forecaster
-from seedbed.plan.jobs import PlannedJob, generic_resource, gpus_of, write_plan
+from seedbed.plan.jobs import PlannedJob, generic_resource, write_plan
 from seedbed.plan.forecasts.rates import asked_rates
 from seedbed.plan.run_state import RunPlan
 
@@ -170,7 +170,7 @@ def planned_jobs():
     forecaster = Forecaster(PRESET, RATES()[0], PIPELINE.parameters.protocol)
     for job in jobs:
         names = {key: str(value) for key, value in job.wildcards_dict.items()}
-        room, gpu = tuple(disk.room(job.rule.name, names)), gpus_of(job.resources)
+        room, gpu = tuple(disk.room(job.rule.name, names)), wanted_devices(job.resources)
         yield PlannedJob(
             number[job],
             job.rule.name,

@@ -112,7 +112,8 @@ class Job:
     def device(self) -> Any:
         """A GPU if the rule declares one and the machine has one, else the CPU; the log says which."""
         wanted = wanted_devices(dict(self.snakemake.resources.items()))
-        chosen = choose_device(wanted, rank() or 0)
+        precision = self.snakemake.params.get("precision", "float32")  # results that name none have that
+        chosen = choose_device(wanted, rank() or 0, precision=precision)
         if wanted:
             logging.info("%d GPUs asked for; computing on %s", wanted, chosen)
         return chosen

@@ -14,11 +14,12 @@ from seedbed.settings.dense_crf import CrfSettings
 with job(snakemake) as this:
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
-    records = [item for item in shard(index.split(snakemake.params.split), *this.shard) if item.labels]
+    parts = [shard(index.split(split), *this.shard) for split in snakemake.params.splits]
+    records = [item for part in parts for item in part if item.labels]
     labels = from_plain(PosteriorSettings, snakemake.params.labels)
     crf = from_plain(CrfSettings, snakemake.params.crf)
-    store = HeatMapStore([snakemake.input.heatmaps])
-    inputs = {"heatmaps": snakemake.input.heatmaps}
+    store = HeatMapStore(snakemake.input.heatmaps)
+    inputs = {f"heatmaps_{number}": path for number, path in enumerate(snakemake.input.heatmaps)}
     with UnfinishedHeatMaps.of_job(snakemake.output.low, records, record, **inputs) as kept:
         found = kept.resume(records, lambda rest: confident_posteriors(index, rest, store, labels, crf))
         pairs = list(progress(found, len(records), "images"))

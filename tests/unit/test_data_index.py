@@ -149,11 +149,16 @@ def test_splits_and_class_indices():
     index = DataIndex(Path("data"), ("cat", "cow", "dog"), records)
     assert index.splits() == {"train": 1, "trainaug": 2, "val": 1}
     assert [record.image for record in index.split("trainaug")] == ["a", "b"]
+    assert [record.image for record in index.split("trainaug-train")] == ["b"]
+    assert index.split("train-trainaug") == ()
+    assert DataIndex(Path("data"), (), (record("a", ("x-y",)),)).split("x-y") == (record("a", ("x-y",)),)
     assert index.class_indices(records[1]) == (0, 2)
     assert index.class_indices(records[0]) == ()
     assert index.class_index("dog") == 2
     with pytest.raises(DataError, match=r"data: Unknown split 'vall'. Did you mean 'val'\?"):
         index.split("vall")
+    with pytest.raises(DataError, match="Unknown split 'trian'"):
+        index.split("trainaug-trian")
 
 
 def test_records_are_sorted_and_checked():

@@ -1,5 +1,6 @@
 """Heat maps of whole pictures: views, batches and their fusion, against one image at a time."""
 
+import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -280,3 +281,14 @@ def test_batches_end_with_their_block(shapes, vit, monkeypatch):
     monkeypatch.setattr("seedbed.explain.dataset_maps.explain", spy)
     list(picture_heatmaps(vit, shapes, shapes.records[:7], settings(batch_size=2), CPU, block=3))
     assert sizes == [2, 1, 2, 1, 1]
+
+
+def test_in_float64_by_hand_and_the_network_stays_as_it_is(shapes, vit):
+    given = settings(method="transformer_attribution", precision="float64")
+    found = maps_of(vit, shapes, given)
+    assert all(value.dtype == torch.float32 for value in vit.parameters())
+    exact = copy.deepcopy(vit).double()
+    for record in shapes.records[:3]:
+        picture, classes = read_picture(shapes.root / record.path), found[record.image].classes
+        expected = enlarged(one_view(exact, picture, classes, given), (48, 48))
+        np.testing.assert_allclose(found[record.image].maps, expected.numpy(), rtol=1e-6, atol=0)

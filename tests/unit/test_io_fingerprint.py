@@ -75,3 +75,9 @@ def test_circumstances_are_noted_where_they_change():
     assert spelled_change(both) == 'device: "A100" before, "H100" now'
     assert with_changes(RECORD, first) == RECORD
     assert with_changes(RECORD, both) == {**RECORD, "computed_on": both}
+
+
+def test_precision_of_a_rule_enters_beside_a_networks_own_parameters():
+    rounded = {**RECORD, "parameters": {**RECORD["parameters"], "precision": "tf32"}}
+    assert fingerprint(rounded, {"network": 1})["parameters"] == {"network": 1, "precision": "tf32"}
+    assert fingerprint(RECORD, {"network": 1})["parameters"] == {"network": 1}

@@ -69,6 +69,7 @@ METRICS = {
     "layerwise": {"best_miou", "miou_per_layer", "fp_over_tp_per_layer", "fn_over_tp_per_layer", "gain_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
     "network_size": {"layers", "hidden_size", "mlp_size", "heads", "parameters", "multiply_adds"},
+    "value_alignment": {"alignment_per_layer", "greatest_per_layer", "uniform_per_layer"},
     "noise": {"cosine_0.05", "cosine_0.1", "cosine_0.2", "cosine_0.4", "rank_correlation_0.2"},
 }  # fmt: skip
 SPLITS = {

@@ -113,6 +113,7 @@ def test_notes_of_a_figure():
         "Layers are counted from 1; of more than six, six at equal distances are shown.",
         "Left out, since they are other people's images: SIPE [4].",
         "Seed 3.",
+        "Networks compute in float32.",
     ]
 
 

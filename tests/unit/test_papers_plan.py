@@ -11,6 +11,7 @@ from seedbed.papers import Cell, Layout, Table, missing_names, read_papers, seed
 from seedbed.papers.plan import histories, measure, measurement_of, trained_on_the_way
 from seedbed.params import Preset
 from seedbed.params.data import Published
+from seedbed.params.stages import Resources
 from seedbed.plan.describe import describe, footnotes
 
 INPUT = {"normalize": "half"}
@@ -318,6 +319,7 @@ def test_footnotes():
         "mIoU is the mean over all classes of the data set (a class in neither map counts 0).",
         "`not run`: preset 'small' has no model big.",
         "Mean ± standard deviation over 2 seeds (3, 5).",
+        "Networks compute in float32.",
         "Preset 'small' uses stand-in data and small networks: not comparable with the paper.",
     ]
     swept = row("swept", cells={"best": {"explainer": "swept"}})
@@ -328,7 +330,36 @@ def test_footnotes():
     assert notes[1].startswith("Swept (Best): shapes train")
     given, single = table(rows), PRESET.model_copy(update={"seeds": [3], "comparable": True})
     notes = footnotes(given, table_cells(given, single, LAYOUT), single)
-    assert notes[-1] == "One seed (3); set `seeds` to see the spread."
+    assert notes[-2] == "One seed (3); set `seeds` to see the spread."
+
+
+@pytest.mark.parametrize(
+    ("precision", "bf16", "note"),
+    [
+        ("float32", True, "float32, on a GPU too; trained in bfloat16 there: vit."),
+        ("float32", False, "float32, on a GPU too."),
+        ("tf32", True, "float32, on a GPU with factors rounded to TensorFloat-32; trained in bfloat16 there: vit."),
+    ],
+)
+def test_a_footnote_says_how_a_gpu_multiplies(precision, bf16, note):
+    vit = PRESET.models["vit"]
+    models = {**PRESET.models, "vit": vit.model_copy(update={"train": replace(vit.train, bf16=bf16)})}
+    gpus = {"explain": Resources(gpu=1)}
+    preset = PRESET.model_copy(update={"precision": precision, "resources": gpus, "models": models})
+    given = table([row("ours")])
+    assert f"Networks compute in {note}" in footnotes(given, table_cells(given, preset, LAYOUT), preset)
+
+
+def test_a_row_names_the_weights_that_its_networks_start_from():
+    told = describe(measured(stage="localization", model="fixed"), PRESET)
+    assert "shapes train, network fixed from t, maps maps" in told
+
+
+def test_maps_computed_in_float64_say_so():
+    maps = PRESET.explainers["maps"].model_copy(update={"precision": "float64"})
+    preset = PRESET.model_copy(update={"explainers": {**PRESET.explainers, "maps": maps}})
+    assert "scale 1, computed in float64, stored as float16" in describe(measured(stage="heatmaps"), preset)
+    assert "scale 1, float64" in describe(measured(stage="localization"), preset)
 
 
 def test_paths_of_artifacts_are_distinct_and_take_wildcards():

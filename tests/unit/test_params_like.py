@@ -119,3 +119,31 @@ def test_an_override_of_exvit_reaches_all_its_variants(name):
     changed = resolve({**given, "models__exvit__train__clip_grad": 7.5}).models
     reached = {key for key, entry in changed.items() if entry.train and entry.train.clip_grad == 7.5}
     assert reached == {key for key in changed if key.startswith("exvit")} and len(reached) >= 17
+
+
+def test_a_preset_may_be_like_another_and_its_entries_reach_what_that_one_has():
+    tiny = {
+        "like": "small",
+        "about": "Smaller.",
+        "models": {"vit": {"train": {"epochs": 9}}},
+        "stand_ins": {"coco14": None},
+    }
+    models = {**SMALL["models"], "deep": VARIANT}
+    found = resolve(config(preset="tiny", presets={"small": {**SMALL, "models": models}, "tiny": tiny}))
+    assert (found.name, found.about, found.seeds) == ("tiny", "Smaller.", SMALL["seeds"])
+    assert found.models["deep"].train.epochs == found.models["vit"].train.epochs == 9
+    assert found.lacks_dataset("coco14") and found.dataset_for("coco14") == "coco14"
+    assert not found.lacks_dataset("voc12")
+
+
+@pytest.mark.parametrize(
+    ("tiny", "problem"),
+    [
+        ({"like": "smal"}, "presets.tiny.like: Unknown entry of the section 'smal'. Did you mean 'small'?"),
+        ({"like": "tiny"}, "presets.tiny.like: tiny is like tiny."),
+        ({"like": 3}, "presets.tiny.like: must be the name of another entry"),
+    ],
+)
+def test_a_presets_base_is_checked(tiny, problem):
+    with pytest.raises(ParameterError, match=re.escape(problem)):
+        resolve(config(preset="tiny", presets={"small": SMALL, "tiny": tiny}))

@@ -53,6 +53,16 @@ def test_a_further_file_may_hold_overrides(told):
     }
 
 
+def test_what_a_preset_has_from_another_is_said_to_be_from_that_one(tmp_path):
+    presets = {"tiny": {"like": "small", "seeds": [7], "models": {"vit": {"train": {"log_every": 3}}}}}
+    given = merge(config(), {"presets": presets, "preset": "tiny"})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
+    chain = layers("tiny", [str(tmp_path / "params.yaml")], {})
+    found = {value.path: value.origin for value in values_of("models.vit", resolve(given), chain)}
+    assert found["models.vit.architecture"] == "presets.small"
+    assert found["models.vit.train.log_every"] == "presets.tiny"
+
+
 @pytest.mark.parametrize(
     ("path", "problem"),
     [

@@ -54,6 +54,23 @@ def test_images_that_are_train_and_trainaug_are_explained_once(dataset, stored):
     assert f"heatmaps/{dataset}/train/" in made.merge_protocol(measured)["shards"][0]
 
 
+def test_train_of_voc_is_explained_once_and_what_else_trains_lies_beside_it():
+    made, chain = pipeline("paper").inputs, "exvit/attribute_guided_map"
+    names = {**CHAIN, "dataset": "voc12", "model": "exvit", "explainer": "attribute_guided_map"}
+    job = SimpleNamespace(**names, split="trainaug", refiner="psa_crf", network="psa", scatteritem="2-of-8")
+    job.segmenter = "deeplab_v2_resnet38"
+    folders = [f"results/paper/heatmaps/voc12/{split}/{chain}/seed0" for split in ("train", "trainaug-train")]
+    assert made.label_affinities(job)["heatmaps"] == [f"{folder}/2-of-8.h5" for folder in folders]
+    assert pipeline("paper").parameters.label_affinities()["splits"](job) == ["train", "trainaug-train"]
+    maps = made.score_heatmaps(job)["heatmaps"]
+    assert len(maps) == 16 and maps[0] == f"{folders[0]}/1-of-8.h5" and maps[-1] == f"{folders[1]}/8-of-8.h5"
+    masks = [f"results/paper/masks/voc12/{split}/{chain}/psa_crf/seed0" for split in ("train", "trainaug-train")]
+    assert made.train_segmenter(job)["masks"] == [f"{at}/{n}-of-8.zip" for at in masks for n in range(1, 9)]
+    assert made.train_segmenter(job)["masks"] == made.score_pseudo_masks(job)["masks"]
+    job.split = "trainaug-train"
+    assert made.random_walk(job)["heatmaps"] == f"{folders[1]}/2-of-8.h5"
+
+
 @pytest.mark.parametrize(("lists", "stored"), [(("train", "val"), "trainaug"), (("train", "trainaug", "val"), "train")])
 def test_own_images_are_explained_once_unless_a_longer_list_trains(tmp_path, lists, stored):
     (tmp_path / "JPEGImages").mkdir()
@@ -130,7 +147,7 @@ def test_how_masks_are_predicted_trains_nothing_again():
 def test_labels_are_made_of_the_split_that_their_network_trains_on():
     found = pipeline().inputs.label_affinities(path(network="affinitynet_hybrid", scatteritem="1-of-1"))
     split = pipeline().preset.affinity_networks["affinitynet_hybrid"].train.split
-    assert found["heatmaps"] == f"{MAPS.format(split)}/1-of-1.h5"
+    assert found["heatmaps"] == [f"{MAPS.format(split)}/1-of-1.h5"]
 
 
 def test_masks_and_maps_are_read_in_all_their_shards():
@@ -271,3 +288,14 @@ def test_a_misspelt_device_of_forecasts_is_refused_before_the_first_job():
     """It was a traceback behind the plan."""
     with pytest.raises(ParameterError, match=r"device: Unknown device 'h1000'\. Did you mean 'h100'"):
         pipeline.__wrapped__(**read_params(ROOT / "params.yaml"), device="h1000").check()
+
+
+def test_rules_that_run_a_network_know_how_a_gpu_multiplies_where_it_is_not_as_always():
+    running = ("explain", "run_protocol", "measure_network", "random_walk", "segment", "predict_masks")
+    for rule in (*running, "train_classifier", "train_affinity_network", "train_segmenter"):
+        assert "precision" not in getattr(pipeline().parameters, rule)()  # so that no older result is made again
+        assert getattr(pipeline(precision="tf32").parameters, rule)()["precision"] == "tf32"
+    assert pipeline(precision="tf32").page_parameters.draw_figure()["precision"] == "tf32"
+    assert "precision" not in pipeline(precision="tf32").parameters.refine_masks()
+    with pytest.raises(ParameterError, match="precision"):
+        pipeline(precision="tf23")

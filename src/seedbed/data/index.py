@@ -83,21 +83,26 @@ class DataIndex:
         return self._class_index[name]
 
     def split(self, name: str) -> tuple[Record, ...]:
-        """Records of a split, in index order.
+        """Records of a split, in index order; of ``trainaug-train``, those of the first that are not in the second.
 
         Raises:
             DataError: the data set has no such split.
         """
-        chosen = tuple(record for record in self.records if name in record.splits)
-        if not chosen:
-            raise DataError(f"{self.root}: {unknown_name('split', name, self.splits())}")
-        return chosen
+        known = self.splits()
+        within, _, without = (name, "", "") if name in known else name.partition(WITHOUT)
+        for each in filter(None, (within, without)):
+            if each not in known:
+                raise DataError(f"{self.root}: {unknown_name('split', each, known)}")
+        inside = (record for record in self.records if within in record.splits)
+        return tuple(record for record in inside if without not in record.splits)
 
     def splits(self) -> dict[str, int]:
         """Number of images of each split."""
         return dict(sorted(Counter(split for record in self.records for split in record.splits).items()))
 
 
+WITHOUT = "-"
+"""Between two splits: the images of the first that are not in the second."""
 SUBSETS = {
     "single_class": lambda record: len(record.labels) == 1,
     "two_classes": lambda record: len(record.labels) == 2,

@@ -3,10 +3,11 @@
 import logging
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from seedbed.devices.visible import VARIABLE, driver_version
 from seedbed.errors import ParameterError, UserError, unknown_name
+from seedbed.settings.kinds import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 DEVICE_VARIABLE = "SEEDBED_DEVICE"
 """Set to ``cpu``, jobs that ask for a GPU compute on the CPU."""
 
-PRECISIONS = ("float32", "tf32")
+PRECISIONS = get_args(Precision)
 
 
 def choose_device(wanted: int, number: int = 0, *, precision: str = "float32") -> "torch.device":
@@ -27,8 +28,7 @@ def choose_device(wanted: int, number: int = 0, *, precision: str = "float32") -
     Args:
         wanted: how many GPUs the job asked for; ``SEEDBED_DEVICE=cpu`` makes it none.
         number: which of those visible, from 0.
-        precision: of products and convolutions of float32 on a GPU: ``float32`` keeps its 24 bits in both; ``tf32``
-            rounds factors to 11 bits (TensorFloat-32) in both, which is faster. bfloat16 is each training's own.
+        precision: of products and convolutions of float32 on a GPU, see `seedbed.settings.kinds.Precision`.
 
     Raises:
         UserError: a GPU is wanted, and PyTorch cannot use it: the driver is missing or too old, or PyTorch holds no

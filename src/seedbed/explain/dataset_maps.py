@@ -16,7 +16,7 @@ from seedbed.data.views import view
 from seedbed.devices.memory import Fitting
 from seedbed.errors import ImageSizeError
 from seedbed.explain.call import explain
-from seedbed.explain.evaluated import evaluated
+from seedbed.explain.evaluated import explained_on
 from seedbed.explain.heatmap_settings import HeatMapSettings
 from seedbed.explain.targets import ABSENT
 from seedbed.explain.view_fusion import fuse_views
@@ -112,7 +112,7 @@ def explained_pictures(
         model, index, records, settings, device, block, threads: as in `picture_heatmaps`.
         run: takes (model, images [B, 3, H, W], targets [B, K]) and gives maps [B, ..., K, h, w].
     """
-    model, fit = evaluated(model.to(device), hooks=True), Fitting("views of images")
+    model, fit = explained_on(model, device, settings.precision), Fitting("views of images")
 
     def maps_of(images: Tensor, targets: Tensor) -> Tensor:
         return run(model, images.to(device), targets).float().cpu()
@@ -182,7 +182,8 @@ def _classes(
     if settings.classes == "labels":
         return [index.class_indices(item.record) for item in batch]
     first = torch.stack([item.views[0] for item in batch])
-    logits = fit(lambda images: logits_of(model(images.to(device))), first)
+    dtype = getattr(torch, settings.precision)
+    logits = fit(lambda images: logits_of(model(images.to(device, dtype))), first)
     return [(int(label),) for label in logits.argmax(1)]
 
 

@@ -1,10 +1,14 @@
 """A network as it evaluates, without a change to the network: other threads may train or use it meanwhile."""
 
+import copy
 from collections import OrderedDict
 from types import MethodType
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
+
+from seedbed.settings.kinds import MapPrecision
 
 Network = TypeVar("Network", bound=nn.Module)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -31,6 +35,12 @@ def evaluated(model: Network, *, hooks: bool = False) -> Network:
     if not hooks:
         vars(twin)[_MARK] = True
     return twin
+
+
+def explained_on(model: Network, device: torch.device, precision: MapPrecision = "float32") -> Network:
+    """The network that maps are made with: ``model``, moved to a device, as it evaluates; for float64, of a copy."""
+    moved = model.to(device)
+    return evaluated(moved if precision == "float32" else copy.deepcopy(moved).double(), hooks=True)
 
 
 def _twin(module: Any, twins: dict[int, nn.Module], hooks: bool) -> Any:

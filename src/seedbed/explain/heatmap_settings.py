@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seedbed.data.views import InputView
+from seedbed.settings.kinds import MapPrecision
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class HeatMapSettings:
         scales: factors on the input's size.
         flip: explain each view's mirror image too.
         store_stride: maps are kept at ``1 / store_stride`` of the image's size.
+        precision: what the network computes in while it is explained: on ImageNet weights maps of LRP and transformer
+            attribution are far from settled in ``float32`` (docs/explanations.md).
         batch_size: images at once.
     """
 
@@ -31,4 +34,5 @@ class HeatMapSettings:
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     store_stride: int = 1
+    precision: MapPrecision = "float32"
     batch_size: int = 16

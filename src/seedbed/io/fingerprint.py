@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NO_VALUES = frozenset({"state", "code"})  # parameters of a rule that tell where something lies, or stand for the code
+_ALWAYS = ("precision",)  # of a rule, beside what a network's section says
 _SHOWN = 6
 
 
@@ -30,7 +31,9 @@ def fingerprint(
             themselves.
         inputs: checksums of the contents of each input.
     """
-    entering = record["parameters"] if parameters is None else parameters
+    given = record["parameters"]
+    always = {key: given[key] for key in _ALWAYS if key in given}
+    entering = given if parameters is None else {**parameters, **always}
     return {
         "code": record["code"]["sha256"],
         "data": record["data_sha256"],

@@ -7,7 +7,7 @@ from typing import Any
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
 from seedbed.papers.measured import check_stage
-from seedbed.papers.plan import REGISTRY, measure, seeds_of
+from seedbed.papers.plan import lacking, measure, seeds_of
 from seedbed.papers.tables import Axis, Figure, Group, Panel
 from seedbed.params import Preset
 
@@ -147,8 +147,8 @@ def _resolve(
 ) -> PlannedPanel:
     pipeline: dict[str, Any] = {**figure.pipeline, **group.pipeline, **panel.pipeline}
     if panel.shows is None or (panel.shows in CHARTS and not (panel.y or figure.y)):
-        lacking = "shows" if panel.shows is None else "y"
-        raise ParameterError(f"{figure.id}, panel '{panel.label}': lacks {lacking}.")
+        unsaid = "shows" if panel.shows is None else "y"
+        raise ParameterError(f"{figure.id}, panel '{panel.label}': lacks {unsaid}.")
     names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
     if panel.shows == "points":
         return _points(figure, group, panel, names, preset, layout, seeds)
@@ -158,9 +158,7 @@ def _resolve(
         if measurement is not None:
             sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
         return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
-    missing = tuple(
-        f"{key} {name}" for key, name in names.items() if key in REGISTRY and name not in getattr(preset, REGISTRY[key])
-    )
+    missing = lacking(pipeline, preset)
     if "stage" in names:
         check_stage(names["stage"], f"{figure.id}, panel '{panel.label}'")
     names = names if missing else preset.measured_names(names)
@@ -181,13 +179,13 @@ def _points(
     if not (panel.models and panel.at):
         raise ParameterError(f"{where}: points need models, and at: the option that says where each stands.")
     known = [model for model in panel.models if model in preset.models]
-    found, lacking = [], [f"model {model}" for model in panel.models if not known]
+    found, absent = [], [f"model {model}" for model in panel.models if not known]
     for model in known:
         options = preset.on(names["dataset"]).models[model].options
         if panel.at not in options:
             raise ParameterError(f"{where}: models.{model}.options has no '{panel.at}'.")
         measurement, missing = measure({**names, "model": model}, preset, where)
-        lacking += missing
+        absent += missing
         if measurement is not None:
             paths = [measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds)]
             found.append((float(options[panel.at]), paths))
@@ -201,7 +199,7 @@ def _points(
         panel.row,
         panel.axes,
         tuple(path for _, paths in found for path in paths),
-        tuple(dict.fromkeys(lacking)),
+        tuple(dict.fromkeys(absent)),
         tuple(known),
         tuple(place for place, _ in found),
     )

@@ -229,15 +229,23 @@ def measure(pipeline: Mapping[str, Any], preset: Preset, where: str) -> tuple[Me
         raise ParameterError(f"{where}: its pipeline lacks {', '.join(absent)}.")
     metric = _metric(pipeline, where)
     names = {key: pipeline[key] for key in needed if key in REGISTRY}
-    names["dataset"] = preset.dataset_for(names["dataset"])
-    missing = tuple(f"{key} {name}" for key, name in names.items() if name not in getattr(preset, REGISTRY[key]))
-    if missing:
+    if missing := lacking(names, preset):
         return None, missing
+    names["dataset"] = preset.dataset_for(names["dataset"])
     names = preset.measured_names(names)
     about = {"stage": stage, "split": pipeline["split"], "metric": metric, "subset": pipeline.get("subset")}
     found = measurement_of({**about, **dict.fromkeys(without, NONE), **names})
     _check_needs(found, preset, where)
     return found, ()
+
+
+def lacking(names: Mapping[str, Any], preset: Preset) -> tuple[str, ...]:
+    """Those of a paper's names that a preset has nothing for, such as ``model vit_hybrid``."""
+
+    def absent(key: str, name: str) -> bool:
+        return preset.lacks_dataset(name) if key == "dataset" else name not in getattr(preset, REGISTRY[key])
+
+    return tuple(f"{key} {names[key]}" for key in REGISTRY if key in names and absent(key, names[key]))
 
 
 def _unread(chain: Collection[str], pipeline: Mapping[str, Any], preset: Preset) -> tuple[str, ...]:

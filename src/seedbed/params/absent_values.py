@@ -61,13 +61,14 @@ class AbsentValues:
         """A section, or anything that holds sections, as plain values without the options that say nothing new."""
         fields = _fields(value)
         if fields is not None:
-            kept = (name for name in fields if not self._says_nothing(value, name))
+            kept = (name for name in fields if not self.says_nothing(value, name))
             return {name: self.identity(getattr(value, name)) for name in kept}
         if isinstance(value, Mapping):
             return {str(key): self.identity(item) for key, item in value.items()}
         return [self.identity(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def _says_nothing(self, section: object, name: str) -> bool:
+    def says_nothing(self, section: object, name: str) -> bool:
+        """Whether an option of a section has the value that results without it were made with."""
         if name in getattr(type(section), "NEUTRAL", ()):
             return True
         given, key = plain(getattr(section, name)), (type(section).__name__, name)

@@ -42,6 +42,10 @@ class Shapes(Section):
         """Whether ``train`` and ``trainaug`` are the same images."""
         return self.train == self.trainaug
 
+    def train_inside(self) -> bool:
+        """False: so few images are explained twice, each split by itself."""
+        return False
+
 
 class Folder(Section):
     """Your own images: images/, labels.csv, classes.txt and optional masks/ under ``path``."""
@@ -67,6 +71,10 @@ class Folder(Section):
     def one_train(self) -> None:
         """None: only the folder knows."""
         return
+
+    def train_inside(self) -> bool:
+        """False: nobody says that a list of yours holds all of another."""
+        return False
 
 
 PUBLISHED = ("seedbed.data.published", "published")
@@ -100,6 +108,10 @@ class Published(Section):
     def one_train(self) -> bool:
         """Whether ``train`` and ``trainaug`` are the same images."""
         return bool(self._declared("one_train"))
+
+    def train_inside(self) -> bool:
+        """Whether ``train`` is a part of ``trainaug``."""
+        return bool(self._declared("train_inside"))
 
     def _declared(self, what: str) -> Any:
         (entry,) = registrations(*PUBLISHED)[self.kind]

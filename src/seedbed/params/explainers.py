@@ -9,6 +9,7 @@ from seedbed.params.base import Fraction, Positive, Varied
 from seedbed.params.classifiers import Classifier
 from seedbed.params.merging import merge
 from seedbed.params.network_input import Input
+from seedbed.settings.kinds import MapPrecision
 
 
 class Explainer(Varied):
@@ -27,6 +28,7 @@ class Explainer(Varied):
     fusion: str
     fusion_options: dict[str, Any] = {}
     store_stride: Positive = 1
+    precision: MapPrecision = Field("float32", description="what the network computes in while it is explained")
     batch_size: Positive = 16
     background: Fraction = Field(description="constant background score that maps compete with")
     sweep: bool = Field(description="report the best background of a sweep instead, as most papers' seed tables do")

@@ -36,6 +36,15 @@ def inherit(values: Mapping[str, Any], sections: Iterable[str], where: str) -> d
     return found
 
 
+def preset_chain(presets: Mapping[str, Any], name: str) -> list[str]:
+    """Names of the presets that are laid over each other for one, the lowest first: a preset may be like another.
+
+    Raises:
+        ParameterError: as `inherit`.
+    """
+    return [*reversed(bases(presets, name, "presets")), name]
+
+
 def bases(entries: Mapping[str, Any], name: str, where: str) -> list[str]:
     """Names that an entry builds on, the nearest first; empty for an entry of its own.
 

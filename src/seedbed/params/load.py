@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.params.base import expanded, without_braces
-from seedbed.params.inheritance import bases, inherit
+from seedbed.params.inheritance import LIKE, bases, inherit, preset_chain
 from seedbed.params.merging import merge
 from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
@@ -59,9 +59,12 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     name = config.get("preset")
     if name not in presets:
         raise ParameterError(f"preset: {unknown_name('preset', str(name), presets)}")
-    if not isinstance(presets[name], Mapping):
-        raise ParameterError(f"presets.{name}: must hold a mapping of parameters (it is {presets[name]!r}).")
-    values = merge(config.get("common") or {}, presets[name])
+    values = config.get("common") or {}
+    for layer in preset_chain(presets, str(name)):
+        if not isinstance(presets[layer], Mapping):
+            raise ParameterError(f"presets.{layer}: must hold a mapping of parameters (it is {presets[layer]!r}).")
+        values = merge(values, presets[layer])
+    values.pop(LIKE, None)
     for key, given in config.items():
         values = merge(values, override(key, given, values))
     written = values
@@ -81,6 +84,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     except ValidationError as error:
         raise ParameterError(_explain(error, str(name), values, written)) from None
     preset.check_references()
+    if preset.replaced_datasets():
+        preset = preset.model_copy(update={"comparable": False})
     return preset.with_checkpoints()
 
 

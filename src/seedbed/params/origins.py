@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seedbed.errors import ParameterError, unknown_name
-from seedbed.params.inheritance import LIKE, bases
+from seedbed.params.inheritance import LIKE, bases, preset_chain
 from seedbed.params.load import override, read_params
 from seedbed.params.merging import merge
 from seedbed.params.preset import NAMED, Preset
@@ -32,9 +32,14 @@ def layers(preset: str, files: Sequence[str], given: Mapping[str, Any]) -> list[
     """
     contents = {file: read_params(file) for file in files}
     found = [(_place(files, file, "common"), content.get("common") or {}) for file, content in contents.items()]
-    for file, content in contents.items():
-        within = content.get("presets") or {}
-        found.append((_place(files, file, f"presets.{preset}"), within.get(preset) or {}))
+    every: dict[str, Any] = {}
+    for content in contents.values():
+        every = merge(every, content.get("presets") or {})
+    for name in preset_chain(every, preset):
+        for file, content in contents.items():
+            within = (content.get("presets") or {}).get(name) or {}
+            given_here = {key: value for key, value in within.items() if key != LIKE}
+            found.append((_place(files, file, f"presets.{name}"), given_here))
     values: dict[str, Any] = {}
     for _, layer in found:
         values = merge(values, layer)

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.io.registrations import registered_names
 from seedbed.params.base import Positive, Section, Seed
-from seedbed.params.data import Dataset, Weights
+from seedbed.params.data import PUBLISHED, Dataset, Weights
 from seedbed.params.stages import (
     AffinityNetwork,
     Checkpoint,
@@ -21,6 +22,7 @@ from seedbed.params.stages import (
     Scoring,
     Segmenter,
 )
+from seedbed.settings.kinds import Precision
 
 CHECKPOINT = "-checkpoint"
 """Ending of the names under which published checkpoints are measured, beside the networks trained here."""
@@ -59,7 +61,10 @@ class Preset(Section):
     seeds: list[Seed] = Field(min_length=1, description="seeds of every trained row; tables show mean and spread")
     table_seeds: dict[str, list[Seed]] = Field({}, description="table or figure, as `exvit_table6` -> its own seeds")
     shards: Positive = Field(description="into how many parts work over a data set is cut; never changes a result")
-    stand_ins: dict[str, str] = Field({}, description="data set of a paper -> data set of this preset")
+    precision: Precision = Field("float32", description="how a GPU multiplies; tf32 rounds factors to 11 bits")
+    stand_ins: dict[str, str | None] = Field(
+        {}, description="data set of a paper -> data set of this preset; null: none, what needs it is not run"
+    )
     datasets: dict[str, Dataset]
     weights: dict[str, Weights] = {}
     models: dict[str, Classifier] = {}
@@ -144,8 +149,17 @@ class Preset(Section):
         return self.table_seeds.get(target, self.seeds)
 
     def dataset_for(self, published: str) -> str:
-        """The data set of this preset that stands for a paper's data set."""
-        return self.stand_ins.get(published, published)
+        """The data set of this preset that stands for a paper's data set; the paper's own name where none does."""
+        return self.stand_ins.get(published, published) or published
+
+    def replaced_datasets(self) -> list[str]:
+        """Data sets that have a published one's name and are something else, so that numbers on them do not compare."""
+        published = registered_names(*PUBLISHED)
+        return [name for name, entry in self.datasets.items() if name in published and entry.kind != name]
+
+    def lacks_dataset(self, published: str) -> bool:
+        """Whether nothing of this preset stands for a paper's data set."""
+        return self.stand_ins.get(published, published) not in self.datasets
 
     def with_checkpoints(self) -> "Preset":
         """The preset in which each network with a checkpoint stands twice: as trained here, and under ``-checkpoint``.

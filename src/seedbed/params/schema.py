@@ -18,6 +18,7 @@ ABSENT = "x-absent-means"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 _VARIATIONS = ("per_dataset", "per_model", "per_network")
+_LIKE_PRESET = {"type": "string", "description": "preset that lies under this one; the rest is its own"}
 _LIKE = {"type": "string", "description": "entry of the section that this one is a variant of; the rest is its own"}
 
 
@@ -40,6 +41,7 @@ def params_schema(before: Mapping[str, Any] | None = None) -> Schema:
         node.pop("discriminator", None)
         if "oneOf" in node:  # a variant need not repeat its base's `kind`, so several may fit
             node["anyOf"] = node.pop("oneOf")
+    whole["properties"][LIKE] = _LIKE_PRESET
     for key in NAMED:
         for name in _referred(whole["properties"][key]["additionalProperties"]):
             sections[name]["properties"][LIKE] = _LIKE
@@ -54,7 +56,7 @@ def params_schema(before: Mapping[str, Any] | None = None) -> Schema:
         "type": "object",
         "properties": {
             **{key: {} for key in RESERVED},
-            **{key: {"$ref": f"#/$defs/Preset/properties/{key}"} for key in whole["properties"]},
+            **{key: {"$ref": f"#/$defs/Preset/properties/{key}"} for key in whole["properties"] if key != LIKE},
             "common": _reference("Preset"),
             "presets": {"type": "object", "additionalProperties": _reference("Preset")},
         },

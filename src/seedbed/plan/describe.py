@@ -7,7 +7,8 @@ from typing import Any
 
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
-from seedbed.papers.measured import SCORED
+from seedbed.papers.layout import NONE
+from seedbed.papers.measured import SCORED, measures
 from seedbed.papers.plan import (
     MEASURED,
     MIOU,
@@ -20,7 +21,9 @@ from seedbed.papers.plan import (
     PredictionMeasurement,
     SegmentationMeasurement,
     measure,
+    measurement_of,
     reads_model,
+    trained_on_the_way,
 )
 from seedbed.papers.tables import Figure, Table
 from seedbed.params import Preset
@@ -40,8 +43,6 @@ _HINTS = {
 }
 _STORED = ("heatmaps", "masks", "segmentation")
 """Stages that read the maps from a file; the others explain images themselves."""
-_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "peaks", "noise")
-"""Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -66,7 +67,8 @@ def footnotes(table: Table, cells: Iterable[Cell], preset: Preset, seeds: Sequen
         notes.append(f"`not run`: preset '{preset.name}' has no {', '.join(lacking)}.")
     notes += _submissions(_of(cells, SUBMIT))
     most = max((len(cell.sources) for cell in _of(cells, MEASURED)), default=0)
-    return [*notes, *_seeds(most, seeds or preset.seeds), *_comparability(preset)]
+    measured = [cell.measured for cell in _of(cells, MEASURED)]
+    return [*notes, *_seeds(most, seeds or preset.seeds), _precision(preset, measured), *_comparability(preset)]
 
 
 def figure_notes(
@@ -89,7 +91,8 @@ def figure_notes(
         notes.append(f"Left out, since they are other people's images: {', '.join(left_out)}.")
     counts = [len(panel.sources) // (len(panel.places) or 1) for panel in panels]
     drawn = _seeds(max(counts), seeds) if any(counts) else [f"Seed {seeds[0]}."]
-    return [*notes, *drawn, *_comparability(preset)]
+    shown = [one for panel in panels for one in _behind(panel)]
+    return [*notes, *drawn, _precision(preset, shown), *_comparability(preset)]
 
 
 def _chain(panel: PlannedPanel, preset: Preset) -> str:
@@ -100,7 +103,9 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
         each = f"networks {', '.join(panel.models)}, each trained at its own place"
         return told.replace(f"network {panel.names['model']}", each, 1) if panel.models else told
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
-    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
+    model = panel.names["model"]
+    network = f"network {model}{_start(preset.models[model].weights, preset)}"
+    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", network, *named])
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
@@ -115,7 +120,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
     if reads_model(measurement):
-        parts.append(f"network {measurement.model}")
+        parts.append(f"network {measurement.model}{_start(preset.models[measurement.model].weights, preset)}")
     if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
@@ -128,7 +133,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
         trained = preset.trained_segmenter(measurement.segmenter)
-        parts.append(f"then {trained} ({_prediction(segmenter.input, segmenter, preset)})")
+        start = _start(preset.segmenters[trained].weights, preset)
+        parts.append(f"then {trained}{start} ({_prediction(segmenter.input, segmenter, preset)})")
     elif isinstance(measurement, PredictionMeasurement):
         given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
         parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")
@@ -138,13 +144,20 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     return ", ".join(filter(None, parts))
 
 
+def _start(weights: str | None, preset: Preset) -> str:
+    """The weights that a network starts from, which name its backbone."""
+    return f" from {getattr(preset.weights[weights], 'tag', weights)}" if weights else ""
+
+
 def _maps(explainer: Explainer, stage: str) -> str:
     """Input size, views and precision of maps, where a stage has them from its explainer."""
-    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    one_view = measures(stage, "input_size")  # whatever views an explainer has for its seeds
+    size, views = _size(explainer.input), "scale 1" if one_view else _views(explainer)
     if stage not in _STORED:
-        return f"{size}, {views}, float32"
+        return f"{size}, {views}, {explainer.precision}"
     coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
-    return f"{size}, {views}, stored as float16{coarse}"
+    exact = "" if explainer.precision == "float32" else f"computed in {explainer.precision}, "
+    return f"{size}, {views}, {exact}stored as float16{coarse}"
 
 
 def _size(given: Input) -> str:
@@ -196,9 +209,37 @@ def _seeds(count: int, seeds: Sequence[int]) -> list[str]:
     return [f"One seed ({seeds[0]}); set `seeds` to see the spread."] if count else []
 
 
+_TRAINED_IN = {"model": "models", "network": "affinity_networks", "segmenter": "segmenters"}
+
+
+def _precision(preset: Preset, measured: Iterable[Measurement]) -> str:
+    """How networks multiply, on a GPU too if the preset asks for any, and which learn in bfloat16 there."""
+    if not any(entry.gpu for entry in preset.resources.values()):
+        return "Networks compute in float32."
+    how = {"float32": "float32, on a GPU too", "tf32": "float32, on a GPU with factors rounded to TensorFloat-32"}
+    in_half, as_on = {}, cache(preset.on)
+    for one in measured:
+        on = as_on(one.dataset)
+        for key, name in trained_on_the_way(one, on).items():
+            in_half[name] = getattr(on, _TRAINED_IN[key])[name].train.bf16
+    names = ", ".join(name for name, trained in in_half.items() if trained)
+    return f"Networks compute in {how[preset.precision]}" + (f"; trained in bfloat16 there: {names}." if names else ".")
+
+
+def _behind(panel: PlannedPanel) -> list[Measurement]:
+    """The chains that a panel shows, as if each were measured."""
+    names = {key: panel.names[key] for key in ("dataset", "split", *_WORDS) if key in panel.names}
+    stage = "segmentation" if "segmenter" in names else "masks" if "refiner" in names else "heatmaps"
+    about = {"explainer": NONE, **names, "stage": stage, "metric": ""}
+    models = panel.models or [panel.names[key] for key in ("model",) if key in panel.names]  # none of an image
+    return [measurement_of({**about, "model": model}) for model in models]
+
+
 def _comparability(preset: Preset) -> list[str]:
     if preset.comparable:
         return []
+    if replaced := preset.replaced_datasets():
+        return [f"{', '.join(replaced)}: not the published images, so not comparable with the paper."]
     return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
 
 

@@ -107,6 +107,7 @@ class GivenParameters:
             "code": self._code(script, training_modules, section),
             key: section,
             "state": f"{folder}/resume.pt",
+            **self.names.computing,
         }
 
     def adopt_classifier(self) -> Given:
@@ -134,6 +135,7 @@ class GivenParameters:
             "code": self._explaining("explain"),
             "explainer": self._explainer,
             "network": self._network,
+            **self.names.computing,
         }
 
     def run_protocol(self) -> Given:
@@ -142,6 +144,7 @@ class GivenParameters:
             "explainer": self._explainer,
             "network": self._network,
             "protocol": self.protocol,
+            **self.names.computing,
         }
 
     def merge_protocol(self) -> Given:
@@ -161,6 +164,7 @@ class GivenParameters:
             "input": lambda wildcards: self.names.parameters(section(wildcards).input),
             "network": self._network,
             "protocol": self._of_network,
+            **self.names.computing,
         }
 
     def merge_network(self) -> Given:
@@ -184,7 +188,9 @@ class GivenParameters:
             "code": self.code.of("label_affinities"),
             "labels": lambda wildcards: self.names.parameters(section(wildcards).labels),
             "crf": lambda wildcards: self.names.crf(section(wildcards).labels.crf),
-            "split": lambda wildcards: section(wildcards).train.split,
+            "splits": lambda wildcards: list(
+                self.names.stored_splits(wildcards.dataset, section(wildcards).train.split)
+            ),
         }
 
     def refine_masks(self) -> Given:
@@ -201,6 +207,7 @@ class GivenParameters:
             "refiner": self._refiner,
             "network": self._walked,
             "crf": lambda wildcards: self.names.crf(self._refiner(wildcards).get("crf")),
+            **self.names.computing,
         }
 
     def segment(self) -> Given:
@@ -209,6 +216,7 @@ class GivenParameters:
             "code": self._code("segment", prediction_modules, self._section("segmenters")),
             "segmenter": self._section("segmenters"),
             "crf": lambda wildcards: self.names.crf(section(wildcards).crf),
+            **self.names.computing,
         }
 
     def score_pseudo_masks(self) -> Given:
@@ -223,6 +231,7 @@ class GivenParameters:
             "input": lambda wildcards: self.names.parameters(self.names.section("models", wildcards).input),
             "prediction": lambda wildcards: self.names.parameters(self._prediction(wildcards)),
             "crf": lambda wildcards: self.names.crf(self._prediction(wildcards).crf),
+            **self.names.computing,
         }
 
     def pack_submission(self) -> Given:

@@ -86,8 +86,8 @@ class Inputs:
         """Every shard of the masks that the network trains on."""
         entry = self.names.section("segmenters", wildcards)
         chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
-        split = self.names.stored_split(wildcards.dataset, entry.train.split)
-        masks = self.names.shards(self.layout.masks(wildcards.dataset, split, *chain), "zip")
+        folder = lambda split: self.layout.masks(wildcards.dataset, split, *chain)  # noqa: E731
+        masks = self.names.stored_shards(folder, wildcards.dataset, entry.train.split, "zip")
         return {**self._dataset(wildcards), "masks": masks, "weights": self.names.initial_weights(entry.weights)}
 
     def adopt_classifier(self, wildcards: Wildcards) -> Files:
@@ -108,7 +108,9 @@ class Inputs:
     run_protocol = measure_network = explain
 
     def score_heatmaps(self, wildcards: Wildcards) -> Files:
-        return {**self._dataset(wildcards), "heatmaps": self.names.shards(self._heatmaps(wildcards), "h5")}
+        folder = lambda split: self._heatmaps(wildcards, split)  # noqa: E731
+        maps = self.names.stored_shards(folder, wildcards.dataset, wildcards.split, "h5")
+        return {**self._dataset(wildcards), "heatmaps": maps}
 
     def merge_protocol(self, wildcards: Wildcards) -> Files:
         chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "seed")
@@ -123,14 +125,14 @@ class Inputs:
     def label_affinities(self, wildcards: Wildcards) -> Files:
         """A shard of the maps of the split that the affinity network trains on."""
         split = self.names.section("affinity_networks", wildcards).train.split
-        split = self.names.stored_split(wildcards.dataset, split)
-        chain = self.names.chain(wildcards, "model", "explainer", "seed")
-        maps = self.layout.heatmaps(wildcards.dataset, split, *chain)
-        return {**self._dataset(wildcards), "heatmaps": f"{maps}/{wildcards.scatteritem}.h5"}
+        folders = [self._heatmaps(wildcards, part) for part in self.names.stored_splits(wildcards.dataset, split)]
+        return {**self._dataset(wildcards), "heatmaps": [f"{one}/{wildcards.scatteritem}.h5" for one in folders]}
 
     def refine_masks(self, wildcards: Wildcards) -> Files:
         """A shard of heat maps, none where a refiner needs no maps; the maps' scores on ``train`` where they choose."""
-        shard = f"{self._heatmaps(wildcards)}/{wildcards.scatteritem}.h5"
+        stored = self.names.stored_splits(wildcards.dataset, wildcards.split)
+        split = stored[0] if len(stored) == 1 else wildcards.split
+        shard = f"{self._heatmaps(wildcards, split)}/{wildcards.scatteritem}.h5"
         mapped = needs(self.preset.refiners[wildcards.refiner].kind, "maps")
         files = {**self._dataset(wildcards), "heatmaps": shard if mapped else []}
         if self.names.sweeps_background(wildcards.dataset, wildcards.refiner):
@@ -145,10 +147,10 @@ class Inputs:
         return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_pseudo_masks(self, wildcards: Wildcards) -> Files:
-        split = self.names.stored_split(wildcards.dataset, wildcards.split)
         chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
-        folder = self.layout.masks(wildcards.dataset, split, *chain)
-        return {**self._dataset(wildcards), "masks": self.names.shards(folder, "zip")}
+        folder = lambda split: self.layout.masks(wildcards.dataset, split, *chain)  # noqa: E731
+        masks = self.names.stored_shards(folder, wildcards.dataset, wildcards.split, "zip")
+        return {**self._dataset(wildcards), "masks": masks}
 
     def segment(self, wildcards: Wildcards) -> Files:
         """The network that this segmenter trains, or that of another which it tests in its own way."""
@@ -176,9 +178,8 @@ class Inputs:
     def _dataset(self, wildcards: Wildcards) -> Files:
         return {"index": self.layout.index(wildcards.dataset), "card": self.layout.card(wildcards.dataset)}
 
-    def _heatmaps(self, wildcards: Wildcards) -> str:
-        """Folder of the stored maps of a split's images."""
-        split = self.names.stored_split(wildcards.dataset, wildcards.split)
+    def _heatmaps(self, wildcards: Wildcards, split: str) -> str:
+        """Folder of the maps that are stored under a split."""
         chain = self.names.chain(wildcards, "model", "explainer", "seed")
         return self.layout.heatmaps(wildcards.dataset, split, *chain)
 

@@ -12,17 +12,12 @@ from seedbed.io.atomic import read_json, write_json
 
 def generic_resource(name: object) -> str:
     """A name by which a Slurm site counts its GPUs (``--gres``), checked; UserError if it cannot be one."""
-    if not re.fullmatch(r"\w+(:[A-Za-z_][\w.]*)?", str(name)):
+    if not re.fullmatch(r"gpu(:[A-Za-z_][\w.]*)?", str(name)):
         raise ParameterError(
-            f"gres: '{name}' must be a name such as 'gpu', or name and type such as 'gpu:a100'; "
+            f"gres: '{name}' must be 'gpu', or name and type such as 'gpu:a100'; "
             "the number of GPUs is each rule's own (params.yaml, presets.*.resources)."
         )
     return str(name)
-
-
-def gpus_of(resources: Mapping[str, Any]) -> int:
-    """GPUs of a job, however a site wants to be asked for them."""
-    return int(resources.get("gpu", 0) or str(resources.get("gres", "0")).split(":")[-1])
 
 
 class Room(NamedTuple):

@@ -1,9 +1,10 @@
 """What names mean on a data set: sections with their changes for it, the network behind a row, how it is explained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
+from seedbed.data.index import WITHOUT
 from seedbed.data.own_layout import has_masks, has_one_train
 from seedbed.data.raw.sources import SourceTable
 from seedbed.errors import ParameterError, UserError
@@ -45,6 +46,8 @@ class Names:
     ) -> None:
         self.scoring_chosen, self.background_chosen = scoring_chosen, background_chosen
         self.preset, self.layout, self.absent = preset, layout, absent
+        silent = absent.says_nothing(preset, "precision")  # what rules that run a network are given more
+        self.computing = {} if silent else {"precision": preset.precision}
         self._parameters: dict[tuple[int, tuple[str, ...]], tuple[Any, Parameters]] = {}
         self.on = cache(preset.on)
         self.explainer = cache(self._explainer)
@@ -123,9 +126,20 @@ class Names:
             return False
         return has_masks(data.path)
 
-    def stored_split(self, dataset: str, split: str) -> str:
-        """The split under which an image's maps and masks lie: ``trainaug`` serves ``train`` where both are one."""
-        return "trainaug" if split == "train" and self._one_train(dataset) else split
+    def stored_splits(self, dataset: str, split: str) -> tuple[str, ...]:
+        """The splits under which the maps and masks of a split's images lie, each image in one of them.
+
+        ``trainaug`` serves ``train`` where both are one. Where ``train`` is a part of it, it serves ``trainaug``, whose
+        other images lie under a name of their own.
+        """
+        if split == "train" and self._one_train(dataset):
+            return ("trainaug",)
+        inside = split == "trainaug" and self.preset.datasets[dataset].train_inside()
+        return ("train", f"trainaug{WITHOUT}train") if inside else (split,)
+
+    def stored_shards(self, folder: Callable[[str], str], dataset: str, split: str, extension: str) -> list[str]:
+        """All shards of the maps or masks of a split's images, from the folder of each split that they lie under."""
+        return [one for part in self.stored_splits(dataset, split) for one in self.shards(folder(part), extension)]
 
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""

@@ -115,6 +115,7 @@ class PageParameters:
             "code": lambda wildcards: self._drawing("draw_figure", self.figures.shown(wildcards)),
             **self._figure(),
             "groups": self.figures.groups,
+            **self.names.computing,
         }
 
     def draw_chart(self) -> dict[str, Any]:

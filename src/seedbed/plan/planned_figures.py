@@ -134,10 +134,9 @@ class PlannedFigures:
         keys = ("dataset", "split", "model", "explainer", "refiner", "segmenter")
         found: tuple[Any, ...] = tuple(chain.get(key) for key in keys)
         dataset, split, model, explainer, refiner, segmenter = found
-        stored = self.names.stored_split(dataset, split) if dataset else split
         if shows == "mask":
-            folder = self.layout.masks(dataset, stored, model, explainer, refiner, seed)
-            described["shards"] = self.names.shards(folder, "zip")
+            masks = lambda stored: self.layout.masks(dataset, stored, model, explainer, refiner, seed)  # noqa: E731
+            described["shards"] = self.names.stored_shards(masks, dataset, split, "zip")
         elif shows == "prediction":
             folder = self.layout.prediction(dataset, model, split, seed)
             if segmenter:
@@ -150,8 +149,8 @@ class PlannedFigures:
             labels = self.layout.affinity(dataset, model, explainer, network, seed)
             described["shards"] = self.names.shards(f"{labels}/{_CONFIDENT[shows]}", "h5")
         elif shows == "stored":
-            folder = self.layout.heatmaps(dataset, stored, model, explainer, seed)
-            described["shards"] = self.names.shards(folder, "h5")
+            maps = lambda stored: self.layout.heatmaps(dataset, stored, model, explainer, seed)  # noqa: E731
+            described["shards"] = self.names.stored_shards(maps, dataset, split, "h5")
         elif shows not in ("image", "truth"):
             described["weights"] = self.names.weights(dataset, model, seed)
             described["network"] = self.names.network(model, dataset)

@@ -12,7 +12,13 @@ PUBLISHED: Catalogue[Prepare] = Catalogue("published data set", "seedbed.data.pu
 
 
 def published(
-    kind: str, *, splits: str, offers: str = "", test: str = "", one_train: bool = False
+    kind: str,
+    *,
+    splits: str,
+    offers: str = "",
+    test: str = "",
+    one_train: bool = False,
+    train_inside: bool = False,
 ) -> Callable[[Any], Any]:
     """Register the decorated function as what prepares a kind; the arguments are literals, which a plan reads as text.
 
@@ -24,5 +30,6 @@ def published(
         offers: what each image of its usual splits has: ``boxes``, ``masks``, exactly one label (``single_label``).
         test: optional file of the table of sources without which there are no test images.
         one_train: whether ``train`` and ``trainaug`` are the same images, so that what is made of one serves both.
+        train_inside: whether ``train`` is a part of ``trainaug``, so that what is made of the one serves the other.
     """
     return PUBLISHED.entering(kind)

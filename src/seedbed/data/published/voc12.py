@@ -33,7 +33,7 @@ EXPECTED_TEST = 1456
 _LIST = "ImageSets/Segmentation/{}.txt"
 
 
-@published("voc12", splits="train trainaug val test", offers="boxes masks", test="voc12_test")
+@published("voc12", splits="train trainaug val test", offers="boxes masks", test="voc12_test", train_inside=True)
 def prepare_voc12(
     root: str | Path,
     *,

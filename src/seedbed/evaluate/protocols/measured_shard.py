@@ -10,7 +10,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.devices.memory import Fitting
 from seedbed.evaluate.measurements import Counts, build_measurement
 from seedbed.evaluate.protocols.setting import Setting
-from seedbed.explain.evaluated import evaluated
+from seedbed.explain.evaluated import evaluated, explained_on
 from seedbed.explain.heatmap_settings import HeatMapSettings
 
 
@@ -47,6 +47,7 @@ def run_protocol(
     """
     measured = build_measurement(name, options)
     network = evaluated(model.to(device), hooks=True)
-    setting = Setting(network, index, records, explainer, device, Fitting("images"), block, begun)
+    explained = explained_on(model, device, explainer.precision)
+    setting = Setting(network, index, records, explainer, device, Fitting("images"), block, begun, explained)
     with torch.no_grad():
         return measured.count(setting)

@@ -41,7 +41,10 @@ class Batch(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A network, the shard's images, how they are explained, and what was counted of the shard before."""
+    """A network, the shard's images, how they are explained, and what was counted of the shard before.
+
+    ``explained`` is the same network in the explainer's precision, where that is another one.
+    """
 
     model: nn.Module
     index: DataIndex  # type: ignore[assignment]  # hides tuple.index
@@ -51,6 +54,7 @@ class Setting(NamedTuple):
     fit: Fitting
     block: int | None = None
     begun: Mapping[str, Any] | None = None
+    explained: nn.Module | None = None
 
     def counter(self, fresh: Counter, part: str | None = None) -> Counter:
         """What counts: ``fresh``, or one of its kind that goes on from what was begun, or from a part of that."""
@@ -102,7 +106,8 @@ class Setting(NamedTuple):
         """Maps [B, K, H, W] of the classes ``targets`` [B, K], enlarged to the input's size."""
 
         def maps(inputs: Tensor, targets: Tensor) -> Tensor:
-            maps = explain(self.model, inputs, targets, self.explainer.method, **self.explainer.options)
+            network, how = self.explained or self.model, self.explainer
+            maps = explain(network, inputs, targets, how.method, **how.options)
             return upsample(maps.float(), (inputs.shape[-2], inputs.shape[-1]))
 
         return self.fit(maps, inputs, targets)

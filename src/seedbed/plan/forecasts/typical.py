@@ -5,6 +5,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from seedbed.data.index import WITHOUT
 from seedbed.io.registrations import registrations
 from seedbed.params.data import PUBLISHED, Published, Shapes
 
@@ -57,8 +58,12 @@ def split_sizes(dataset: Any) -> Mapping[str, int]:
 
 def images_of(dataset: Any, names: Mapping[str, str]) -> float | None:
     """Images of a job by the names in its path: its shard's part of its split; None where nobody knows yet."""
-    count = split_sizes(dataset).get(names.get("split") or "")
-    return None if count is None else count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
+    sizes = split_sizes(dataset)
+    within, _, without = (names.get("split") or "").partition(WITHOUT)
+    if within not in sizes or (without and without not in sizes):
+        return None
+    count = sizes[within] - (sizes[without] if without else 0)
+    return count / int(names.get("scatteritem", "1-of-1").rpartition("-")[2])
 
 
 @cache
