@@ -18,14 +18,14 @@ from seedbed.plan import code
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("abpc", "attention_statistics", "attributes", "equivariance", "instances", "layerwise", "localization",
-         "network_size", "noise", "perturbation", "soft_segmentation", "value_alignment")  # fmt: skip
+         "network_size", "noise", "peaks", "perturbation", "soft_segmentation", "value_alignment")  # fmt: skip
 
 
 def test_what_is_registered():
     assert {*NAMES} <= {*MEASUREMENTS} and set(stages()) == {*SCORED, *MEASUREMENTS}
     of_networks = {"attention_statistics", "attributes", "network_size", "value_alignment"}
     assert {*measurements(maps=False)} & {*NAMES} == of_networks
-    assert [name for name in NAMES if measures(name, "boxes")] == ["localization"]
+    assert [name for name in NAMES if measures(name, "boxes")] == ["localization", "peaks"]
     assert [name for name in NAMES if measures(name, "scoring")] == ["layerwise"]
     assert [names_needed(stage) for stage in ("masks", "noise", "attention_statistics")] == [
         ("explainer", "refiner"), ("explainer",), (),

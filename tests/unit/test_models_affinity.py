@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from seedbed.errors import ParameterError
 from seedbed.models import create_model
 from seedbed.models.affinitynet_hybrid import AffinityHead
+from seedbed.models.affinitynet_multilevel import MultiLevelHead
 from seedbed.models.pair_affinity import dense_affinity_matrix, pair_affinities, pair_offsets
 
 torch.set_num_threads(1)
@@ -123,3 +124,79 @@ def test_hybrid_affinity_net_trains_its_whole_backbone_at_twice_the_cells():
     assert output.features.shape == (1, 64, 24, 24)
     output.pairs.sum().backward()
     assert all(p.requires_grad and p.grad is not None for p in model.parameters())
+
+
+def test_the_affinity_network_on_a_resnet_joins_its_last_three_stages_at_stride_8():
+    torch.manual_seed(0)
+    model = create_model("affinitynet_resnet50", architecture="resnet18", feature_widths=(4, 6, 8)).train()
+    assert not model.backbone.bn1.training and model.affinity_conv.training
+    images = torch.randn(2, 3, 64, 100)
+    output = model(images)
+    taps = model.backbone.forward_intermediates(images, indices=(2, 3, 4), intermediates_only=True)
+    parts = [F.elu(conv(tap)) for conv, tap in zip(model.stage_convs, taps, strict=True)]
+    expected = F.elu(model.affinity_conv(torch.cat(parts, 1)))
+    assert expected.shape == (2, 18, 8, 13)
+    torch.testing.assert_close(output.features, expected)
+    torch.testing.assert_close(output.pairs, pair_affinities(expected, 5))
+    scales = [len(group["params"]) for group in model.parameter_groups(0.1)]
+    assert scales[2:] == [4, 0] and not any(p.requires_grad for p in model.backbone.bn1.parameters())
+
+
+def test_an_affinity_network_needs_a_resnet_of_timm_s():
+    for name in ("vit_tiny_patch16_224", "resnet1"):
+        with pytest.raises(ParameterError, match=f"'{name}' is no ResNet of timm's"):
+            create_model("affinitynet_resnet50", architecture=name)
+
+
+def test_multi_level_head_by_formula():
+    """Two levels, one twice as fine, joined at a size between them."""
+    torch.manual_seed(0)
+    head = MultiLevelHead([3, 2], level_width=4, width=6, norm_groups=2)
+    levels, parts = [torch.randn(2, 3, 8, 12), torch.randn(2, 2, 4, 6)], []
+    for k, level in enumerate(levels):
+        resized = F.interpolate(level, size=(6, 10), mode="bilinear", align_corners=False)
+        hidden = F.conv2d(resized, head.level_convs[k].weight).reshape(2, 2, -1)
+        hidden = hidden - hidden.mean(dim=2, keepdim=True)
+        hidden = hidden / (hidden.var(dim=2, keepdim=True, correction=0) + 1e-5).sqrt()
+        parts.append(F.elu(hidden.reshape(2, 4, 6, 10)))
+    expected = F.elu(F.conv2d(torch.cat(parts, 1), head.affinity_conv.weight))
+    torch.testing.assert_close(head(levels, (6, 10)), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [(), (-1,), (0, 2)])
+def test_levels_are_those_of_the_hybrid(blocks):
+    """Its CNN's stages, and what timm gives for its blocks; all is trained."""
+    torch.manual_seed(0)
+    vit = create_model("vit_tiny_r_s8", 6).eval()
+    model = create_model("affinitynet_multilevel_tiny", blocks=blocks).eval()
+    own = vit.state_dict()
+    if blocks:
+        kept = model.vit.state_dict()
+        model.vit.load_state_dict({name: own[name] for name in kept})
+        assert len(model.vit.blocks) == max(number % 4 for number in blocks) + 1
+    else:
+        prefix = "patch_embed.backbone."
+        model.backbone.load_state_dict({n.removeprefix(prefix): v for n, v in own.items() if n.startswith(prefix)})
+    images = torch.randn(2, 3, 96, 96)
+    backbone = vit.patch_embed.backbone
+    first = backbone.stages[0](backbone.stem(images))
+    tokens = vit.forward_intermediates(images, norm=True, intermediates_only=True)
+    expected = [first, backbone(images), *(tokens[number] for number in blocks)]
+    for level, wanted in zip(model.levels(images), expected, strict=True):
+        torch.testing.assert_close(level, wanted)
+    output = model.train()(images)
+    assert output.features.shape == (2, 64, 24, 24)
+    output.pairs.sum().backward()
+    assert all(p.requires_grad and p.grad is not None for p in model.parameters())
+    torch.testing.assert_close(output.pairs, pair_affinities(output.features))
+
+
+def test_levels_of_images_of_another_size():
+    assert create_model("affinitynet_multilevel_tiny").eval()(torch.randn(1, 3, 64, 128)).features.shape[2:] == (16, 32)
+
+
+def test_levels_that_are_not_there_are_refused():
+    with pytest.raises(ParameterError, match="blocks: 4 is none of the hybrid's 4, 0 to 3 or -1 to -4"):
+        create_model("affinitynet_multilevel_tiny", blocks=(4,))
+    with pytest.raises(ParameterError, match="'vit_tiny_patch8_96' is no hybrid"):
+        create_model("affinitynet_multilevel_tiny", hybrid="vit_tiny_patch8_96")

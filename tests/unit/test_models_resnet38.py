@@ -99,7 +99,14 @@ def test_dropout_works_in_training_only():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet38_tiny", "affinitynet_resnet38_tiny", "deeplab_v1_resnet38_tiny", "affinitynet_hybrid_tiny"]
+    "name",
+    [
+        "resnet38_tiny",
+        "affinitynet_resnet38_tiny",
+        "deeplab_v1_resnet38_tiny",
+        "affinitynet_hybrid_tiny",
+        "affinitynet_multilevel_tiny",
+    ],
 )
 def test_parameter_groups_hold_every_trained_parameter_once(name):
     model = create_model(name, 4)

@@ -51,10 +51,10 @@ def measured(name, model, index, given=None, records=None, **options):
     return merge_protocol(name, [counts])
 
 
-OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}}
+OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}, "peaks": {"wrong": "score"}}
 
 
-NAMES = ("soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise", "equivariance")
+NAMES = ("soft_segmentation", "localization", "peaks", "abpc", "perturbation", "instances", "noise", "equivariance")
 
 
 @pytest.mark.parametrize("name", NAMES)

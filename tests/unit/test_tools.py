@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seedbed.params import read_params, resolve
+from seedbed.plan.jobs import PlannedJob
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEAD = "row,label,column,unit,status,reported,measured,std,difference,seeds,sources\n"
 
@@ -39,6 +42,44 @@ def test_tables_of_two_runs_are_compared_cell_by_cell(tmp_path):
     assert call("benchmarks/compare_tables.py", before, tmp_path / "none").returncode == 2
 
 
+def planned(number, rule, output, waits_for=(), seconds=1.0, **wildcards):
+    record = f"benchmarks/{output}.tsv"
+    return PlannedJob(number, rule, output, True, None, waits_for, 1, 0, 10, record, wildcards, (), seconds)
+
+
+def test_steps_of_a_row_are_those_behind_it(rows, tmp_path):
+    """Two classifiers add up, shards are one step, and each is told by the images that it works on."""
+    names = {"dataset": "shapes", "model": "conformer", "explainer": "conformer_r", "seed": "0"}
+    labels = {"refiner": "psa_transcam", "network": "psa_transcam"}
+    jobs = [
+        planned(0, "train_classifier", "conformer", seconds=600, **names),
+        planned(1, "train_classifier", "mctformerv2", seconds=60, **{**names, "model": "mctformerv2"}),
+        planned(2, "explain", "1-of-2", (0,), seconds=30, split="train", scatteritem="1-of-2", **names),
+        planned(3, "explain", "2-of-2", (0,), seconds=10, split="train", scatteritem="2-of-2", **names),
+        planned(4, "label_affinities", "labels", (2, 3), seconds=20, scatteritem="1-of-1", **names, **labels),
+        planned(5, "random_walk", "masks", (4, 1), seconds=50, split="train", scatteritem="1-of-1", **names, **labels),
+        planned(6, "score_pseudo_masks", "metrics.json", (5,)),
+        planned(7, "random_walk", "others", (4,), seconds=1000, split="train", **names, **labels),
+    ]
+    found = rows.steps(
+        rows.behind(jobs, "metrics.json"), rows.forecast, resolve(read_params(REPOSITORY / "params.yaml"))
+    )
+    assert found == {
+        "train_classifier": (660, 660 / 600),
+        "explain": (40, 40 / 200),
+        "label_affinities": (20, 20 / 200),
+        "random_walk": (50, 50 / 200),
+    }
+    head, _, line = rows.lines({"PSA": found}, {"PSA": 0.5})
+    assert head == "| row | number, % | classifier, s | maps, s | labels, s | walk, s | a picture, s |"
+    assert line == "| PSA | 50.0 | 660 | 40 | 20 | 50 | 1.650 |"
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/masks.tsv").write_text("s\th:m:s\tcpu_time\n12.5\t0:00:12\t7.25\n")
+    assert rows.recorded(tmp_path, "cpu_time")(jobs[5]) == 7.25
+    with pytest.raises(SystemExit, match=r"others\.tsv is not there"):
+        rows.recorded(tmp_path, "s")(jobs[7])
+
+
 def test_rules_that_made_a_file_are_counted(tmp_path):
     metadata = tmp_path / "some/test/.snakemake/metadata"
     metadata.mkdir(parents=True)
@@ -47,6 +88,17 @@ def test_rules_that_made_a_file_are_counted(tmp_path):
     assert shown.startswith("Rules that the tests ran: 1 of ")
     missed = shown.partition("Not run: ")[2]
     assert "train_segmenter" in missed and "train_classifier" not in missed and "help" not in missed
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """The script that prints what rows take."""
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import rows
+    finally:
+        sys.path.remove(str(REPOSITORY / "benchmarks"))
+    return rows
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,36 @@ def test_a_run_killed_by_the_system_goes_on(tmp_path):
     assert history == uninterrupted("ema")[1]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("share", "steps"), [(0.01, 1), (0.25, 3), (0.4, 5), (1, STEPS)])
+def test_a_run_that_stops_early_is_the_beginning_of_the_whole_one(kind, share, steps):
+    """Bit for bit: neither the schedule nor anything random knows where a run stops."""
+    seen, taken = {}, []
+
+    def keep(model, step):
+        seen[step + 1] = {name: value.clone() for name, value in model.state_dict().items()}
+
+    train("/nonexistent/state", toys.settings(**KINDS[kind], save_every_seconds=1e9), after_step=keep)
+    early = toys.settings(**KINDS[kind], save_every_seconds=1e9, stop_at=share)
+    trained = network()
+    _, history = train("/nonexistent/state", early, model=trained, after_step=lambda _, k: taken.append(k))
+    assert taken == [*range(steps)]
+    assert all(torch.equal(value, seen[steps][name]) for name, value in trained.state_dict().items())
+    whole = uninterrupted(kind)[1].rows
+    assert history.rows[-1]["step"] == steps
+    assert history.rows[: steps // 3] == whole[: steps // 3]
+
+
+def test_a_run_that_stops_early_is_killed_and_resumed(tmp_path):
+    chosen = {**KINDS["adamw"], "stop_at": 0.75}
+    with pytest.raises(Killed):
+        train(tmp_path / "resume.pt", toys.settings(**chosen), kill_at=6)
+    model, history = train(tmp_path / "resume.pt", toys.settings(**chosen))
+    undisturbed, expected = train("/nonexistent/state", toys.settings(**chosen, save_every_seconds=1e9))
+    assert same(model, undisturbed)
+    assert history == expected
+
+
 def test_other_seeds_and_settings_give_other_networks(tmp_path):
     model, _ = uninterrupted("sgd")
     assert not same(model, train(tmp_path / "a", toys.settings(**KINDS["sgd"]), seed=2)[0])
@@ -110,6 +140,7 @@ def resumed_at(path, chosen, **more):
         ({"chosen": toys.settings(log_every=4)}, 4),
         ({"circumstances": {"device": "another GPU"}}, 4),
         ({"chosen": toys.settings(lr=0.06)}, 0),
+        ({"chosen": toys.settings(stop_at=0.9)}, 0),
         ({"chosen": toys.settings(compute_threads=2)}, 0),
         ({"seed": 2}, 0),
         ({"fingerprint": {"data": "other"}}, 0),

@@ -208,6 +208,13 @@ def test_the_cnn_of_a_hybrid_vit_starts_the_hybrid_affinity_network():
     assert "cls_token" in result.dropped
 
 
+def test_a_hybrid_vit_starts_the_affinity_network_on_several_levels():
+    vit, model = create_model("vit_tiny_r_s8", 6), create_model("affinitynet_multilevel_tiny")
+    given = distinct(state_of(vit))
+    load_weights(model.vit, given, drop=("head",))
+    assert_loaded(model.vit, {k: t for k, t in given.items() if not k.startswith("head.")}, {})
+
+
 def test_a_resnet_of_timm_s_starts_deeplab_v2():
     resnet, model = create_model("resnet18", 10), create_model("deeplab_v2_resnet101", 5, architecture="resnet18")
     given = distinct(state_of(resnet))

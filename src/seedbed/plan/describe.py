@@ -103,7 +103,9 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
         each = f"networks {', '.join(panel.models)}, each trained at its own place"
         return told.replace(f"network {panel.names['model']}", each, 1) if panel.models else told
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
-    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
+    model = panel.names["model"]
+    network = f"network {model}{_start(preset.models[model].weights, preset)}"
+    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", network, *named])
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
@@ -118,7 +120,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
     if reads_model(measurement):
-        parts.append(f"network {measurement.model}")
+        parts.append(f"network {measurement.model}{_start(preset.models[measurement.model].weights, preset)}")
     if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
@@ -131,7 +133,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
         trained = preset.trained_segmenter(measurement.segmenter)
-        parts.append(f"then {trained} ({_prediction(segmenter.input, segmenter, preset)})")
+        start = _start(preset.segmenters[trained].weights, preset)
+        parts.append(f"then {trained}{start} ({_prediction(segmenter.input, segmenter, preset)})")
     elif isinstance(measurement, PredictionMeasurement):
         given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
         parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")
@@ -139,6 +142,11 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
     return ", ".join(filter(None, parts))
+
+
+def _start(weights: str | None, preset: Preset) -> str:
+    """The weights that a network starts from, which name its backbone."""
+    return f" from {getattr(preset.weights[weights], 'tag', weights)}" if weights else ""
 
 
 def _maps(explainer: Explainer, stage: str) -> str:
@@ -230,6 +238,8 @@ def _behind(panel: PlannedPanel) -> list[Measurement]:
 def _comparability(preset: Preset) -> list[str]:
     if preset.comparable:
         return []
+    if replaced := preset.replaced_datasets():
+        return [f"{', '.join(replaced)}: not the published images, so not comparable with the paper."]
     return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
 
 

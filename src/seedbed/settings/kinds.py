@@ -9,6 +9,7 @@ Positive = Annotated[int, Gt(0)]
 Count = Annotated[int, Ge(0)]
 NotNegative = Annotated[float, Ge(0)]
 AboveZero = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
 Precision = Literal["float32", "tf32"]
 """How a GPU multiplies float32 numbers, in products and convolutions alike: with all 24 bits, or with factors rounded
 to the 11 bits of TensorFloat-32, which is faster. A CPU always keeps all. bfloat16 is each training's own choice."""

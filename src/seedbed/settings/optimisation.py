@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from seedbed.settings.kinds import AboveZero, Count, Fraction, NotNegative, Positive
+from seedbed.settings.kinds import AboveZero, Count, Fraction, NotNegative, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class TrainSettings:
 
     Attributes:
         epochs, iterations: length of the run; exactly one is set.
+        stop_at: share of that length after which the run stops, the schedule unchanged: a network on its way to the
+            end; None for the whole.
         batch_size: images in a global batch, over all devices.
         optimizer: ``sgd`` or ``adamw``.
         lr: base learning rate; parameter groups multiply it.
@@ -64,6 +66,11 @@ class TrainSettings:
     log_every: Positive = 20
     compute_threads: Positive = 1
     loader_workers: Count = 0
+    stop_at: Share | None = None
+
+    def steps_taken(self, total: int) -> int:
+        """Steps that a run of ``total`` takes: all, or the first ones, at least one, where it is to stop early."""
+        return total if self.stop_at is None else max(1, round(self.stop_at * total))
 
 
 @dataclass(frozen=True, kw_only=True)

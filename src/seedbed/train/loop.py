@@ -52,8 +52,9 @@ def fit(
     """Train ``model`` in place; return the network to save (its running average, if the settings ask) and the history.
 
     Every random choice of step k depends on (seed, k) alone, so a run that was killed and resumed ends with the same
-    weights, bit for bit on a CPU. In processes that `seedbed.devices.launch.launch` started, each computes its share of
-    every batch, and all end with the weights of one process up to rounding; see `seedbed.train.ranks`.
+    weights, bit for bit on a CPU; one that is to stop early (``stop_at``), with those that the whole run has then. In
+    processes that `seedbed.devices.launch.launch` started, each computes its share of every batch, and all end with the
+    weights of one process up to rounding; see `seedbed.train.ranks`.
 
     Args:
         model: network to train; its ``train()`` decides which layers stay frozen.
@@ -86,7 +87,7 @@ def fit(
         states = _States(run, state_path, identity)
         states.resume(circumstances or {})
         with states.writer, _worker_deaths_explained(state_path), _progress(run) as bar:
-            for batch in _batches(data, settings, total, seed, run.step, ranks):
+            for batch in _batches(data, settings, run.last, seed, run.step, ranks):
                 torch.manual_seed(sample_seed(seed, -1 & 0xFFFFFFFF, run.step))
                 line = run.train_step(run.whole_batch(batch, whole))
                 if after_step is not None:
@@ -120,7 +121,7 @@ class _States:
         run.ranks.wait()  # what the first process leaves at the path is what all go on from
         if run.ranks.rank:
             state, message = load_state(self.path, self.identity)
-        log.info("%s; %d steps, %d an epoch", message, run.total, run.per_epoch)
+        log.info("%s; %d steps, %d an epoch", message, run.last, run.per_epoch)
         if state is not None:
             run.restore(state)
         before = run.history.computed_on
@@ -138,7 +139,7 @@ class _States:
         run = self.run
         self.writer.check()
         overdue = time.monotonic() - self.saved_at > run.settings.save_every_seconds
-        if run.ranks.rank == 0 and overdue and run.step < run.total:
+        if run.ranks.rank == 0 and overdue and run.step < run.last:
             run.check_finite()
             run.check_weights()
             self.writer.write(self.path, self.identity, run.state())
@@ -156,13 +157,13 @@ def _images_a_batch(settings: TrainSettings, samples: int, ranks: Ranks) -> int:
 
 def _progress(run: Run) -> tqdm:
     silent = run.ranks.rank != 0
-    return tqdm(total=run.total, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True, disable=silent)
+    return tqdm(total=run.last, initial=run.step, unit="step", mininterval=5, dynamic_ncols=True, disable=silent)
 
 
 def _batches(
-    data: SizedDataset, settings: TrainSettings, total: int, seed: int, first_step: int, ranks: Ranks
+    data: SizedDataset, settings: TrainSettings, last: int, seed: int, first_step: int, ranks: Ranks
 ) -> Iterator[tuple[Tensor, ...]]:
-    sampler = ResumableBatches(len(data), settings.batch_size, total, seed, first_step, ranks.rank, ranks.size)
+    sampler = ResumableBatches(len(data), settings.batch_size, last, seed, first_step, ranks.rank, ranks.size)
     workers = -(-settings.loader_workers // ranks.size)
     loader = DataLoader(
         cast(Dataset, data),

@@ -70,6 +70,7 @@ class Run:
         ranks: Ranks,
     ) -> None:
         self.settings, self.device, self.total, self.per_epoch = settings, device, total, per_epoch
+        self.last = settings.steps_taken(total)
         self.ranks = ranks
         self.model = model.to(device).train()
         if hasattr(objective, "bind"):
@@ -112,7 +113,7 @@ class Run:
             self.ema.update(self.model, self.step)
         self.step += 1
         self._accumulate({"loss": loss.detach(), **parts})
-        if self.step % self.settings.log_every == 0 or self.step == self.total:
+        if self.step % self.settings.log_every == 0 or self.step == self.last:
             return self._log_line(rate)
         return {}
 
@@ -160,7 +161,7 @@ class Run:
 
     def _fail(self, what: str) -> None:
         raise NotFiniteError(
-            f"{what} by step {self.step} of {self.total}. Lower the learning rate (lr), clip gradients (clip_grad), "
+            f"{what} by step {self.step} of {self.last}. Lower the learning rate (lr), clip gradients (clip_grad), "
             "or switch bf16 off; the log shows the loss before."
         )
 

@@ -23,7 +23,7 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
 
 
 def total_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
-    """Optimiser steps of the whole run."""
+    """Optimiser steps of the whole run, by which the schedule is laid out."""
     if settings.iterations is not None:
         return settings.iterations
     if settings.epochs is None:

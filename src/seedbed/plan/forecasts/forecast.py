@@ -121,7 +121,7 @@ class Forecaster:
         steps = train.iterations or train.epochs * max(1, known // batch)
         step, loaded = self.units.training(table, name, dataset)
         return Work(
-            images=steps * batch,
+            images=train.steps_taken(steps) * batch,
             network=step,
             beside=(loaded,),
             hands=threads if train.loader_workers else 1,
