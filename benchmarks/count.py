@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FILE = REPOSITORY / "src/seedbed/plan/forecasts/counted.json"
 IMAGES = 2  # in a batch that is counted
 REPEATS = {"load": 12}
-WITH_VALUES = ("measure", "attention")  # they read what a network gives, and so run on the CPU
+WITH_VALUES = ("measure", "network")  # they read what a network gives, and so run on the CPU
 VALUES_ASKED = (DataDependentOutputException, DynamicOutputShapeException)
 
 

@@ -112,12 +112,12 @@ def _measure(spec: Spec, images: int, place: Place, device: torch.device, folder
     return lambda: run_protocol(name, model, index, index.records, explainer, options, device)
 
 
-def _attention(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
-    """What is measured on attention, image by image."""
+def _network(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
+    """Measuring a classifier itself, image by image."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], 1, images)
-    measured = build_measurement(spec.get("measurement", "attention_statistics"), {})
+    name, options = spec["protocol"]
     shown = ShownNetwork(place(network_of(spec)).eval(), index, index.records, InputView(**spec["input"]), device)
-    return lambda: measured.count_network(shown)
+    return lambda: build_measurement(name, options).count_network(shown)
 
 
 def _affinities(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:
@@ -158,7 +158,7 @@ KINDS: dict[str, Callable[[Spec, int, Place, torch.device, Path], Step]] = {
     "train": _train,
     "explain": _explain,
     "measure": _measure,
-    "attention": _attention,
+    "network": _network,
     "affinities": _affinities,
     "segment": _segment,
 }

@@ -110,6 +110,58 @@ def test_attention_guided_cam(family):
     torch.testing.assert_close(found, expected[prefix_tokens(model) :], **CLOSE)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_guided_cam_at_the_sigmoid(family):
+    """Equation 6, from its parts: the softmax's derivative by autograd, the sigmoid's inverse by its derivative."""
+    model, images, _, row = reference(family)
+    watched = Watched(model, images, detach_attention_branch=True)
+    expected, read = 0.0, row > 0
+    for gradient, scores in zip(watched.gradients(LABEL), scores_of(model, images), strict=True):
+        scores.requires_grad_()
+        (at_scores,) = torch.autograd.grad((scores.softmax(-1) * gradient).sum(), scores)
+        at_sigmoid = at_scores / (scores.sigmoid() * (1 - scores.sigmoid()))
+        expected = expected + (at_sigmoid.clamp(min=0) * scores.sigmoid()).detach()[0, :, read].sum((0, 1))
+    found = explain(model, images, [LABEL], "attention_guided_cam", gradient="sigmoid")[0].flatten()
+    torch.testing.assert_close(found, expected[prefix_tokens(model) :], **CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_guided_cam_of_the_whole_network(family):
+    model, images, watched, row = reference(family)
+    expected, read = 0.0, row > 0
+    for gradient, scores in zip(watched.gradients(LABEL), scores_of(model, images), strict=True):
+        expected = expected + (gradient.clamp(min=0) * scores.sigmoid())[0, :, read].sum((0, 1))
+    found = explain(model, images, [LABEL], "attention_guided_cam", gradient="full")[0].flatten()
+    torch.testing.assert_close(found, expected[prefix_tokens(model) :], **CLOSE)
+
+
+@pytest.mark.parametrize("features", ["softmax", "scores", "none"])
+def test_attention_guided_cam_with_other_features(features):
+    model, images, _, _ = reference("class_token", detach_attention_branch=True)
+    watched, expected = Watched(model, images, detach_attention_branch=True), 0.0
+    for gradient, scores in zip(watched.gradients(LABEL), scores_of(model, images), strict=True):
+        factor = {"softmax": scores.softmax(-1), "scores": scores, "none": torch.ones_like(scores)}[features]
+        expected = expected + (gradient.clamp(min=0) * factor)[0, :, 0].sum(0)
+    found = explain(model, images, [LABEL], "attention_guided_cam", features=features)[0].flatten()
+    torch.testing.assert_close(found, expected[1:], **CLOSE)
+
+
+def test_equation_6_stays_finite_where_the_sigmoid_is_saturated():
+    model, images = build("class_token").float(), images_for("class_token").float()
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attn.qkv.weight[:48] *= 2  # queries and keys
+    assert 20 < max(scores.max() for scores in scores_of(model, images)) < 80  # 1 - G is 0 above 17
+    assert explain(model, images, [LABEL] * 2, "attention_guided_cam", gradient="sigmoid").isfinite().all()
+
+
+def test_unknown_ingredients_are_refused():
+    model, images = build("class_token"), images_for("class_token")
+    for name, value in (("gradient", "softmax"), ("features", "sigmod")):
+        with pytest.raises(ParameterError, match=name):
+            explain(model, images, None, "attention_guided_cam", **{name: value})
+
+
 def scores_of(model, images) -> list[torch.Tensor]:
     """Return q k^T / sqrt(d) of every block, worked out from the output of qkv."""
     scores, handles = [], []

@@ -17,14 +17,15 @@ from seedbed.params import read_params, resolve
 from seedbed.plan import code
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("abpc", "attention_statistics", "instances", "layerwise", "localization", "network_size", "noise",
-         "perturbation", "soft_segmentation")  # fmt: skip
+NAMES = ("abpc", "attention_statistics", "attributes", "equivariance", "instances", "layerwise", "localization",
+         "network_size", "noise", "peaks", "perturbation", "soft_segmentation", "value_alignment")  # fmt: skip
 
 
 def test_what_is_registered():
     assert {*NAMES} <= {*MEASUREMENTS} and set(stages()) == {*SCORED, *MEASUREMENTS}
-    assert {*measurements(maps=False)} & {*NAMES} == {"attention_statistics", "network_size"}
-    assert [name for name in NAMES if measures(name, "boxes")] == ["localization"]
+    of_networks = {"attention_statistics", "attributes", "network_size", "value_alignment"}
+    assert {*measurements(maps=False)} & {*NAMES} == of_networks
+    assert [name for name in NAMES if measures(name, "boxes")] == ["localization", "peaks"]
     assert [name for name in NAMES if measures(name, "scoring")] == ["layerwise"]
     assert [names_needed(stage) for stage in ("masks", "noise", "attention_statistics")] == [
         ("explainer", "refiner"), ("explainer",), (),

@@ -126,6 +126,28 @@ def test_hybrid_affinity_net_trains_its_whole_backbone_at_twice_the_cells():
     assert all(p.requires_grad and p.grad is not None for p in model.parameters())
 
 
+def test_the_affinity_network_on_a_resnet_joins_its_last_three_stages_at_stride_8():
+    torch.manual_seed(0)
+    model = create_model("affinitynet_resnet50", architecture="resnet18", feature_widths=(4, 6, 8)).train()
+    assert not model.backbone.bn1.training and model.affinity_conv.training
+    images = torch.randn(2, 3, 64, 100)
+    output = model(images)
+    taps = model.backbone.forward_intermediates(images, indices=(2, 3, 4), intermediates_only=True)
+    parts = [F.elu(conv(tap)) for conv, tap in zip(model.stage_convs, taps, strict=True)]
+    expected = F.elu(model.affinity_conv(torch.cat(parts, 1)))
+    assert expected.shape == (2, 18, 8, 13)
+    torch.testing.assert_close(output.features, expected)
+    torch.testing.assert_close(output.pairs, pair_affinities(expected, 5))
+    scales = [len(group["params"]) for group in model.parameter_groups(0.1)]
+    assert scales[2:] == [4, 0] and not any(p.requires_grad for p in model.backbone.bn1.parameters())
+
+
+def test_an_affinity_network_needs_a_resnet_of_timm_s():
+    for name in ("vit_tiny_patch16_224", "resnet1"):
+        with pytest.raises(ParameterError, match=f"'{name}' is no ResNet of timm's"):
+            create_model("affinitynet_resnet50", architecture=name)
+
+
 def test_multi_level_head_by_formula():
     """Two levels, one twice as fine, joined at a size between them."""
     torch.manual_seed(0)

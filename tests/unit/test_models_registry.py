@@ -18,6 +18,7 @@ def test_names_promised():
         "resnet38",
         "affinitynet_resnet38",
         "affinitynet_hybrid",
+        "affinitynet_resnet50",
         "deeplab_v1_resnet38",
         "deeplab_v2_resnet38",
         "deeplab_v2_resnet101",

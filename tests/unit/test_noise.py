@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.evaluate.noise import NoiseRobustness, similarities
+from seedbed.evaluate.map_similarity import similarities
+from seedbed.evaluate.noise import NoiseRobustness
 from seedbed.explain import explain
 
 STD = (0.2, 0.3, 0.5)

@@ -36,7 +36,6 @@ CITED = {
     ("exvit", "table1"): 8,
     ("exvit", "table2"): 22,
     ("exvit", "table3"): 10,
-    ("vit_affinity", "table4"): 2,
     ("aream", "table2"): 11,
 }
 
@@ -65,10 +64,12 @@ METRICS = {
     },
     "abpc": {"lerf", "morf", "abpc"},
     "localization": {"pixel_accuracy", "iou", "dice", "precision", "recall"},
+    "peaks": {"peaks_outside", "instances_hit_one", "instances_hit_several"},
     "instances": {"ap", "ap_medium", "ap_large", "ar", "ar_medium", "ar_large"},
     "layerwise": {"best_miou", "miou_per_layer", "fp_over_tp_per_layer", "fn_over_tp_per_layer", "gain_per_layer"},
     "attention_statistics": {"hellinger_per_layer"},
     "network_size": {"layers", "hidden_size", "mlp_size", "heads", "parameters", "multiply_adds"},
+    "value_alignment": {"alignment_per_layer", "greatest_per_layer", "uniform_per_layer"},
     "noise": {"cosine_0.05", "cosine_0.1", "cosine_0.2", "cosine_0.4", "rank_correlation_0.2"},
 }  # fmt: skip
 SPLITS = {

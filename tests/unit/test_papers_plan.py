@@ -350,6 +350,11 @@ def test_a_footnote_says_how_a_gpu_multiplies(precision, bf16, note):
     assert f"Networks compute in {note}" in footnotes(given, table_cells(given, preset, LAYOUT), preset)
 
 
+def test_a_row_names_the_weights_that_its_networks_start_from():
+    told = describe(measured(stage="localization", model="fixed"), PRESET)
+    assert "shapes train, network fixed from t, maps maps" in told
+
+
 def test_maps_computed_in_float64_say_so():
     maps = PRESET.explainers["maps"].model_copy(update={"precision": "float64"})
     preset = PRESET.model_copy(update={"explainers": {**PRESET.explainers, "maps": maps}})

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from seedbed.data.index import DataIndex, Record
+from seedbed.data.index import DataIndex, Record, shard
 from seedbed.data.shapes import make_shapes
 from seedbed.errors import DataError, ParameterError
 from seedbed.evaluate.merged_counts import merge_protocol
-from seedbed.evaluate.protocols import setting
+from seedbed.evaluate.protocols import erased_pixels, setting
 from seedbed.evaluate.protocols.measured_shard import run_protocol
 from seedbed.explain.call import explain
 from seedbed.explain.heatmap_settings import HeatMapSettings
@@ -50,10 +51,13 @@ def measured(name, model, index, given=None, records=None, **options):
     return merge_protocol(name, [counts])
 
 
-OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}}
+OPTIONS = {"soft_segmentation": {}, "localization": {"wrong": "score"}, "abpc": {}, "peaks": {"wrong": "score"}}
 
 
-@pytest.mark.parametrize("name", ["soft_segmentation", "localization", "abpc", "perturbation", "instances", "noise"])
+NAMES = ("soft_segmentation", "localization", "peaks", "abpc", "perturbation", "instances", "noise", "equivariance")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_measurement_yields_what_it_says(single, vit, name):
     found, told = set(measured(name, vit, single, **OPTIONS.get(name, {}))), metrics(name)
     assert {key for key in found if not any(fnmatchcase(key, pattern) for pattern in told)} == set()
@@ -92,6 +96,17 @@ def test_undefined_maps_of_gradcam_are_counted(single, vit):
     assert result["undefined_maps_predicted"] + result["undefined_maps_target"] > 0
     skipped = measured("perturbation", vit, single, explainer(method="gradcam"), undefined="skip")
     assert skipped["images_predicted"] == 6 - result["undefined_maps_predicted"]
+
+
+@pytest.mark.parametrize("undefined", ["largest", "skip"])
+def test_maps_that_both_classes_share_are_erased_once_and_counted_for_both(single, vit, undefined, monkeypatch):
+    given = explainer(method="gradcam")
+    once = measured("perturbation", vit, single, given, undefined=undefined)
+    monkeypatch.setattr(erased_pixels, "_alike", lambda one, other: torch.zeros(len(one), dtype=torch.bool))
+    twice = measured("perturbation", vit, single, given, undefined=undefined)
+    assert once.keys() == twice.keys() and once["curve_positive_target"] == twice["curve_positive_target"]
+    for name, value in twice.items():
+        assert once[name] == pytest.approx(value, abs=1e-5), name
 
 
 def test_labels_must_be_classes_of_the_network(single):
@@ -171,6 +186,7 @@ def test_instances_are_measured_at_the_pictures_size_however_maps_are_stored(sin
         ("abpc", "attention_guided_cam", {}),
         ("perturbation", "gradcam", {"undefined": "skip"}),
         ("noise", "attention_guided_cam", {"levels": [0.1, 0.2], "repeats": 2}),
+        ("equivariance", "attention_guided_cam", {"scales": [0.7], "shifts": [0.1]}),
         ("instances", "attention_guided_cam", {"medium": [10, 100], "large": [100, 9216]}),
     ],
 )
@@ -184,6 +200,22 @@ def test_a_measurement_goes_on_from_what_was_counted_before(single, vit, name, m
         part = iter(records[start : start + 2])
         begun = run_protocol(name, vit, single, part, given, options, CPU, block=2, begun=kept)
     assert json.dumps(begun) == json.dumps(whole)
+
+
+@pytest.mark.parametrize("shards", [3, 5])
+def test_shards_change_no_bit_of_how_maps_follow_changes(single, vit, shards):
+    records, given = single.split("val"), explainer(method="gradcam", batch_size=4)
+    whole = run_protocol("equivariance", vit, single, records, given, {}, CPU, block=1)
+    parts = [shard(records, number, shards) for number in range(1, shards + 1)]
+    counts = [run_protocol("equivariance", vit, single, part, given, {}, CPU, block=1) for part in parts]
+    assert json.dumps(merge_protocol("equivariance", counts)) == json.dumps(merge_protocol("equivariance", [whole]))
+    with pytest.raises(DataError, match=r"different changes\. Make them again"):
+        merge_protocol("equivariance", [counts[0], {**counts[1], "seed": 1}])
+
+
+def test_an_image_without_a_class_is_left_out(single, vit):
+    bare = [replace(record, labels=()) if place == 2 else record for place, record in enumerate(single.split("val"))]
+    assert measured("equivariance", vit, single, records=bare)["images"] == 5
 
 
 def test_only_maps_are_made_in_the_explainers_precision(single, vit, monkeypatch):

@@ -37,6 +37,14 @@ def test_left_out_pictures_are_said_once_for_all_rows_alike():
     ]
 
 
+def test_files_that_leave_no_picture_out_do_not_count_among_them():
+    """A row with a perturbation test of all images beside its localisation: 50 of 200 became 50 of 400."""
+    files = {"a": {"images": 150, "skipped": 50}, "b": {"images": 200}}
+    assert counted_notes(table(), cells(("ours", ("a", "b"))), files.__getitem__) == [
+        "Ours: 50 of 200 images left out, their class predicted wrongly."
+    ]
+
+
 def test_a_nan_map_is_counted_from_the_protocol_to_the_printed_table():
     segmented, boxes = SoftSegmentation(), BoxLocalization()
     heat, truth = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.int64)

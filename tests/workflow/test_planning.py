@@ -62,7 +62,7 @@ def test_one_networks_training_may_take_other_gpus_and_another_time(tmp_path, si
     taken = {
         job["output"].split("/")[4]: (job["gpu"], job["minutes"]) for job in jobs if job["rule"] == "train_classifier"
     }
-    assert taken == {"vit_hybrid": (2, 77), "exvit": (0, 10)}
+    assert taken == {"vit_hybrid": (2, 77), "vgg16_cam": (0, 10), "exvit": (0, 10)}
     assert {job["gpu"] for job in jobs if job["rule"] != "train_classifier"} == {0}
 
 

@@ -21,7 +21,7 @@ def test_what_is_left_and_nothing_is_started(copy_of_finished):
     shown = run(copy_of_finished, "--config", "of=vit_affinity_table4", "--", "status")
     assert shown.returncode == 0, shown.stdout[-3000:]
     found = rows(shown.stdout)
-    assert found["train_classifier"] == ["1"] and found["make_table"][:2] == ["0", "1"]
+    assert found["train_classifier"] == ["2"] and found["make_table"][:2] == ["0", "1"]
     assert "left on 2 cores." in shown.stdout
     assert artifacts(copy_of_finished) == before
 

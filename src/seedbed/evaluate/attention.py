@@ -5,18 +5,17 @@ AReAM (He et al. 2023), equation 6; figure 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seedbed.data.ahead import read_ahead
-from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.data.views import InputView, view
+from seedbed.data.views import InputView
 from seedbed.errors import DataError
+from seedbed.evaluate.shown_inputs import shown_inputs
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.explain.evaluated import evaluated
 from seedbed.settings.checked import checked
@@ -137,7 +136,7 @@ def count_attention(
         begun: statistics of other images, which these are added to.
     """
     model, statistics = evaluated(model.to(device), hooks=True), begun or AttentionStatistics()
-    for _, pixels in network_inputs(index, records, settings):
+    for _, pixels in shown_inputs(index, records, settings):
         layers = patch_attention(model, pixels[None].to(device))
         distances = torch.cat([mean_hellinger(layer, renormalise=renormalise) for layer in layers])
         statistics.update(distances.tolist())
@@ -156,20 +155,5 @@ def attention_matrices(
     model = evaluated(model.to(device), hooks=True)
     return {
         record.image: torch.cat(patch_attention(model, pixels[None].to(device))).float().cpu().numpy()
-        for record, pixels in network_inputs(index, records, settings)
+        for record, pixels in shown_inputs(index, records, settings)
     }
-
-
-def network_inputs(index: DataIndex, records: Sequence[Record], settings: InputView) -> Iterator[tuple[Record, Tensor]]:
-    """Each image with what a network sees of it: float32 [3, h, w], normalised; read ahead of use."""
-
-    def seen(record: Record) -> tuple[Record, Tensor]:
-        pixels = view(
-            read_picture(index.root / record.path),
-            size=settings.size,
-            interpolation=settings.interpolation,
-            normalisation=settings.normalize,
-        )
-        return record, pixels
-
-    return read_ahead(records, seen)

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.views import InputView
 from seedbed.errors import DataError
-from seedbed.evaluate.attention import network_inputs
 from seedbed.evaluate.concentration_statistics import ConcentrationStatistics
 from seedbed.evaluate.scoring import ground_truth
+from seedbed.evaluate.shown_inputs import shown_inputs
 from seedbed.explain.attention_cams import patch_attention
 from seedbed.explain.evaluated import evaluated
 from seedbed.settings.checked import checked
@@ -116,7 +116,7 @@ def count_concentration(
     """
     network: Any = evaluated(model.to(device), hooks=True)
     statistics = begun or ConcentrationStatistics()
-    for record, pixels in network_inputs(index, records, settings):
+    for record, pixels in shown_inputs(index, records, settings):
         layers = patch_attention(network, pixels[None].to(device))
         grid = (pixels.shape[-2] // network.patch_size, pixels.shape[-1] // network.patch_size)
         _count(statistics, torch.cat(layers).double().cpu(), object_shares(ground_truth(index, record), grid))

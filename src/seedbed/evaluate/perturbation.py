@@ -130,11 +130,22 @@ class PerturbationTest:
             for order in ORDERS:
                 measured = _measures(before, logits[order], labels)
                 found |= {f"{name}_{order}": values for name, values in measured.items()}
-                self._sums[order] += np.stack([values.sum(1) for values in measured.values()])
-            self._hits += int(found["hits"].sum())
-        self._images += len(images)
-        self._undefined += undefined
+        self.add(found, undefined)
         return found
+
+    def add(self, found: Mapping[str, np.ndarray], undefined: int) -> None:
+        """Count images as a test of the same settings has measured them.
+
+        Args:
+            found: what ``update`` has returned, or some images' columns of it.
+            undefined: how many of the images' maps held NaN, those that were skipped included.
+        """
+        if found:
+            self._images += len(found["hits"])
+            self._hits += int(found["hits"].sum())
+            for order in ORDERS:
+                self._sums[order] += np.stack([found[f"{name}_{order}"].sum(1) for name in _MEASURES])
+        self._undefined += undefined
 
     def merge(self, other: PerturbationTest) -> None:
         """Add what another test of the same settings has counted."""

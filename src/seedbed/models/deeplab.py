@@ -7,13 +7,13 @@ own resolution, an eighth of the image. Parameter names of the v1 networks are t
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import register
 from seedbed.models.resnet38 import TINY, ResNet38
+from seedbed.models.timm_resnet import FrozenNorms, dilated_resnet
 
 
 class Segmenter(FourGroups, nn.Module):
@@ -154,11 +154,7 @@ class DeepLabV2ResNet38(Segmenter):
         return self.head(self.backbone(images))
 
 
-def _timm_backbone(architecture: str) -> Any:
-    return timm.create_model(architecture, num_classes=0, global_pool="", output_stride=8)
-
-
-class DeepLabV2ResNet(Segmenter):
+class DeepLabV2ResNet(FrozenNorms, Segmenter):
     """DeepLab v2 on a ResNet of timm's, dilated to stride 8.
 
     Args:
@@ -179,19 +175,10 @@ class DeepLabV2ResNet(Segmenter):
         freeze_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.backbone = _timm_backbone(architecture)
+        self.backbone = dilated_resnet(architecture)
         self.head = AtrousPyramid(self.backbone.num_features, num_classes, dilations)
-        self._frozen_norms = [m for m in self.backbone.modules() if freeze_norm and isinstance(m, nn.BatchNorm2d)]
-        for norm in self._frozen_norms:
-            norm.requires_grad_(False)
-        self.train()
-
-    def train(self, mode: bool = True) -> "DeepLabV2ResNet":
-        """Switch modes; frozen norms stay in inference mode."""
-        super().train(mode)
-        for norm in self._frozen_norms:
-            norm.eval()
-        return self
+        if freeze_norm:
+            self.freeze_norms(self.backbone)
 
     def logits(self, images: Tensor) -> Tensor:
         return self.head(self.backbone.forward_features(images))

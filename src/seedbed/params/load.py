@@ -84,6 +84,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     except ValidationError as error:
         raise ParameterError(_explain(error, str(name), values, written)) from None
     preset.check_references()
+    if preset.replaced_datasets():
+        preset = preset.model_copy(update={"comparable": False})
     return preset.with_checkpoints()
 
 

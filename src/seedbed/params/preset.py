@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.io.registrations import registered_names
 from seedbed.params.base import Positive, Section, Seed
-from seedbed.params.data import Dataset, Weights
+from seedbed.params.data import PUBLISHED, Dataset, Weights
 from seedbed.params.stages import (
     AffinityNetwork,
     Checkpoint,
@@ -150,6 +151,11 @@ class Preset(Section):
     def dataset_for(self, published: str) -> str:
         """The data set of this preset that stands for a paper's data set; the paper's own name where none does."""
         return self.stand_ins.get(published, published) or published
+
+    def replaced_datasets(self) -> list[str]:
+        """Data sets that have a published one's name and are something else, so that numbers on them do not compare."""
+        published = registered_names(*PUBLISHED)
+        return [name for name, entry in self.datasets.items() if name in published and entry.kind != name]
 
     def lacks_dataset(self, published: str) -> bool:
         """Whether nothing of this preset stands for a paper's data set."""

@@ -8,7 +8,7 @@ from typing import Any
 from seedbed.evaluate.measurements import MEASUREMENTS
 from seedbed.papers.figures import PlannedPanel
 from seedbed.papers.layout import NONE
-from seedbed.papers.measured import SCORED
+from seedbed.papers.measured import SCORED, measures
 from seedbed.papers.plan import (
     MEASURED,
     MIOU,
@@ -43,8 +43,6 @@ _HINTS = {
 }
 _STORED = ("heatmaps", "masks", "segmentation")
 """Stages that read the maps from a file; the others explain images themselves."""
-_ONE_VIEW = ("soft_segmentation", "perturbation", "abpc", "localization", "noise")
-"""Stages that explain the image at scale 1 alone, whatever views an explainer has for its seeds."""
 _WORDS = {"explainer": "maps", "refiner": "refined by", "segmenter": "then"}
 
 
@@ -105,7 +103,9 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
         each = f"networks {', '.join(panel.models)}, each trained at its own place"
         return told.replace(f"network {panel.names['model']}", each, 1) if panel.models else told
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
-    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", f"network {panel.names['model']}", *named])
+    model = panel.names["model"]
+    network = f"network {model}{_start(preset.models[model].weights, preset)}"
+    return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", network, *named])
 
 
 def checkpoint_note(record: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
     if reads_model(measurement):
-        parts.append(f"network {measurement.model}")
+        parts.append(f"network {measurement.model}{_start(preset.models[measurement.model].weights, preset)}")
     if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
@@ -133,7 +133,8 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     if isinstance(measurement, SegmentationMeasurement):
         segmenter = preset.segmenters[measurement.segmenter]
         trained = preset.trained_segmenter(measurement.segmenter)
-        parts.append(f"then {trained} ({_prediction(segmenter.input, segmenter, preset)})")
+        start = _start(preset.segmenters[trained].weights, preset)
+        parts.append(f"then {trained}{start} ({_prediction(segmenter.input, segmenter, preset)})")
     elif isinstance(measurement, PredictionMeasurement):
         given, how = preset.models[measurement.model].input, preset.prediction_of(measurement.model)
         parts.append(f"masks that the network predicts itself ({_prediction(given, how, preset)})")
@@ -143,9 +144,15 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     return ", ".join(filter(None, parts))
 
 
+def _start(weights: str | None, preset: Preset) -> str:
+    """The weights that a network starts from, which name its backbone."""
+    return f" from {getattr(preset.weights[weights], 'tag', weights)}" if weights else ""
+
+
 def _maps(explainer: Explainer, stage: str) -> str:
     """Input size, views and precision of maps, where a stage has them from its explainer."""
-    size, views = _size(explainer.input), "scale 1" if stage in _ONE_VIEW else _views(explainer)
+    one_view = measures(stage, "input_size")  # whatever views an explainer has for its seeds
+    size, views = _size(explainer.input), "scale 1" if one_view else _views(explainer)
     if stage not in _STORED:
         return f"{size}, {views}, {explainer.precision}"
     coarse = f" at 1/{explainer.store_stride} of the size" if explainer.store_stride > 1 else ""
@@ -231,6 +238,8 @@ def _behind(panel: PlannedPanel) -> list[Measurement]:
 def _comparability(preset: Preset) -> list[str]:
     if preset.comparable:
         return []
+    if replaced := preset.replaced_datasets():
+        return [f"{', '.join(replaced)}: not the published images, so not comparable with the paper."]
     return [f"Preset '{preset.name}' uses stand-in data and small networks: not comparable with the paper."]
 
 

@@ -31,8 +31,9 @@ def counted_notes(table: Table, cells: Sequence[Cell], read: Read) -> list[str]:
         elif found:
             clean.append(labels[row])
             total = found[0][2]
-        if left_out := sum(int(values.get(SKIPPED, 0)) for values in metrics):
-            seen = left_out + sum(int(values[IMAGES]) for values in metrics)
+        skipping = [values for values in metrics if SKIPPED in values]
+        if left_out := sum(int(values[SKIPPED]) for values in skipping):
+            seen = left_out + sum(int(values[IMAGES]) for values in skipping)
             skipped.setdefault(f"{left_out} of {seen} images left out, their class predicted wrongly", []).append(
                 labels[row]
             )

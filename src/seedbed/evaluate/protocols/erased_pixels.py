@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from seedbed.evaluate.measurements import EXPLAINED, Counts, Measurement, measurement, merge_counts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from seedbed.evaluate.protocols.setting import Setting
 
 
@@ -41,8 +43,16 @@ class ErasedPixels(Measurement):
         for batch in setting.batches():
             labels = setting.labels(batch)
             maps = setting.maps(batch.inputs, torch.stack([setting.logits(batch).argmax(1), labels], dim=1))
-            for position, test in enumerate(tests.values()):
-                test.update(setting.model, batch.images, maps[:, position], labels.cpu(), **more)
+            predicted, target = maps.unbind(1)
+            found = tests["predicted"].update(setting.model, batch.images, predicted, labels.cpu(), **more)
+            # Most predictions are right, and some methods know no classes: the same map erases the same pixels.
+            alike, undefined = _alike(predicted, target), predicted.isnan().flatten(1).any(1)
+            kept = alike[~undefined] if tests["predicted"].undefined == "skip" else alike
+            again = {name: values[..., kept.cpu().numpy()] for name, values in found.items()}
+            tests["target"].add(again, int(undefined[alike].sum()))
+            if not alike.all():
+                others = batch.images[~alike], target[~alike], labels[~alike].cpu()
+                tests["target"].update(setting.model, *others, **more)
         return {explained: test.to_dict() for explained, test in tests.items()}
 
     @classmethod
@@ -55,3 +65,8 @@ class ErasedPixels(Measurement):
             result = merge_counts(PerturbationTest, [shard[explained] for shard in shards])
             merged |= {f"{key}_{explained}": value for key, value in result.items()}
         return merged
+
+
+def _alike(one: Tensor, other: Tensor) -> Tensor:
+    """Which images have the same map [B, H, W] in both, NaN being like NaN: bool [B]."""
+    return ((one == other) | (one.isnan() & other.isnan())).flatten(1).all(1)

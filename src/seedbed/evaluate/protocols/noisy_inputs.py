@@ -45,12 +45,8 @@ class NoisyInputs(Measurement):
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:
         """Metrics, and one number a level beside the lists, such as ``cosine_0.1``, for tables."""
+        from seedbed.evaluate.map_similarity import named_numbers
         from seedbed.evaluate.noise import NoiseRobustness
 
         result = merge_counts(NoiseRobustness, shards)
-        single = {
-            f"{name}_{level:g}": value
-            for name in ("cosine", "rank_correlation")
-            for level, value in zip(result["levels"], result[name], strict=True)
-        }
-        return {**result, **single}
+        return {**result, **named_numbers(result, [f"{level:g}" for level in result["levels"]])}

@@ -143,7 +143,7 @@ class Forecaster:
     def _of_network(self, rule: str, names: Names, threads: int) -> Work | None:
         if names["measurement"] == "network_size":
             return Work(1.0)  # one image's operations, counted without computing them
-        run, views = self.units.attention(names)
+        run, views = self.units.of_network(names, self.preset.protocols.get(names["measurement"], {}))
         return self._each(names, run, beside=(views,), hands=2)
 
     def _labelling(self, rule: str, names: Names, threads: int) -> Work | None:

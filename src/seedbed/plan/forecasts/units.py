@@ -108,16 +108,13 @@ class Units:
         spec = {**run.spec, "protocol": [name, dict(options)], "fusion": [entry.fusion, entry.fusion_options]}
         return Unit("measure", f"{run.about} {name}", spec), views
 
-    def attention(self, names: Mapping[str, str]) -> tuple[Unit, Unit]:
-        """What is measured on a classifier's attention on an image; reading it."""
+    def of_network(self, names: Mapping[str, str], options: Mapping[str, Any]) -> tuple[Unit, Unit]:
+        """Measuring a classifier itself on an image; reading it."""
         entry, typical = self.on(names["dataset"]).models[names["model"]], self._typical(names["dataset"])
         shown = {"image": _size(typical), "input": entry.input.plain(), "scales": [1.0], "flip": False}
-        about, measured = _about(names, "dataset", "model"), names["measurement"]
-        run = {**self._classifier(names), **shown}
-        if measured != "attention_statistics":  # whose counts are older than other measurements
-            run |= {"measurement": measured}
-            about = f"{about} {measured}"
-        return Unit("attention", about, run), Unit("views", about, shown)
+        spec = {**self._classifier(names), **shown, "protocol": [names["measurement"], dict(options)]}
+        about = _about(names, "dataset", "model")
+        return Unit("network", f"{about} {names['measurement']}", spec), Unit("views", about, shown)
 
     # -- masks
 
