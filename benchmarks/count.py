@@ -43,8 +43,8 @@ VALUES_ASKED = (DataDependentOutputException, DynamicOutputShapeException)
 
 
 def units() -> Iterator[Unit]:
-    """Every unit of the jobs of all tables and figures, in both presets."""
-    for preset in ("paper", "demo"):
+    """Every unit of the jobs of all tables and figures, in every preset."""
+    for preset in ("paper", "small", "demo"):
         resolved = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": preset})
         pipeline = Pipeline(resolved, read_papers(REPOSITORY / "papers"), Layout(preset), load_sources())
         forecaster = Forecaster(resolved, devices()["h100"], pipeline.parameters.protocol, {})
