@@ -5,14 +5,14 @@ from pathlib import Path
 from seedbed.data.raw.sources import TABLE as TABLE_OF_SOURCES
 from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
-from seedbed.params import read_params, resolve
+from seedbed.params import resolve
 from seedbed.params.absent_values import AbsentValues
-from seedbed.params.merging import merge
 from seedbed.plan import Pipeline
 from seedbed.plan.command import file_command, names_as_written
+from seedbed.plan.own_preset import with_defaults
 
 config = names_as_written(config, TYPED, parse_config)  # Snakemake reads 007 as a number
-config = merge(said(read_params)(BASE / "params.yaml"), config)
+config = said(with_defaults)(BASE / "params.yaml", config)
 PRESET = said(resolve)(config)
 LAYOUT = Layout(PRESET.name)
 PIPELINE = Said(

@@ -64,6 +64,10 @@ def test_the_folder_is_what_other_programs_expect(tmp_path, capsys):
     text = summary(exported, (*CLASSES, "cow"), "val")
     assert text.startswith("val: objects cover 20.8 % of the pixels of 2 images, 1 masks show none. mIoU ")
     assert "over 4 of 4 classes" in text and "1 images with a mask of yours" in text
+    assert text.endswith("Objects cover 50.0 % of yours; background alone has 16.67 %.")
+    nothing = {"a": np.zeros_like(MASK), "b": masks["b"]}
+    useless = export_masks(tmp_path / "blank", index, index.records, nothing, Scoring(miou="in_either"), {})
+    assert "These masks are little better: docs/own_data.md" in summary(useless, CLASSES, "val")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"masks", "classes.txt", "coco.json", "metrics.json", "overview.png"}
     assert (tmp_path / "out/classes.txt").read_text() == "cat\ndog\n"

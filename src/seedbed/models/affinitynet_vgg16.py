@@ -1,4 +1,4 @@
-"""PSA's affinity network on VGG-16 (Ahn & Kwak, CVPR 2018, section 4): features of three depths, 448 in all."""
+"""PSA's affinity network on VGG-16 (Ahn & Kwak, CVPR 2018): features of three depths, 448 in all."""
 
 from collections.abc import Sequence
 from typing import Any

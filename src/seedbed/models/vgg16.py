@@ -1,8 +1,8 @@
 """VGG-16 (Simonyan & Zisserman 2015) dilated to stride 8, as DeepLab-LargeFOV and PSA's first classifier have it.
 
 The last two pools keep the size of the map, the fifth stage's convolutions are dilated by 2 instead, and the first
-fully connected layer is a 3x3 convolution of 1024 channels and dilation 12 (Chen et al. 2015, section 3; Ahn & Kwak,
-CVPR 2018, section 4). No code of the papers was at hand: layers are named after the networks' figures.
+fully connected layer is a 3x3 convolution of 1024 channels and dilation 12 (Chen et al. 2015; Ahn & Kwak, CVPR 2018).
+No recording of PSA's own network was at hand: names of layers are ours, and docs/decisions.md lists what was chosen.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ _FULLY_CONNECTED = {"pre_logits.fc1": "fc6", "pre_logits.fc2": "fc7"}
 def vgg16_timm(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     """ImageNet weights of timm's ``vgg16`` for any network on our `VGG16`; the new layers start afresh.
 
-    The fully connected layers of 4096 channels start ours of 1024 by decimation (Chen et al. 2015, section 3.1): every
+    The fully connected layers of 4096 channels start ours of 1024 by decimation (Chen et al. 2015): every
     fourth channel, and of fc6's 7x7 places each third one, which leaves 3x3.
 
     Raises:

@@ -15,7 +15,7 @@ from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
 
 RESERVED = (
-    *("preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres"),
+    *("preset", "own_preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres"),
     *("container", "of", "plan", "job"),
     *("device", "rates"),  # of forecasts
     *("image", "model", "on", "methods"),  # of the target explain_image

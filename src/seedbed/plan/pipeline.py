@@ -16,6 +16,7 @@ from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
 from seedbed.plan.named_targets import described_targets
 from seedbed.plan.names import Names
+from seedbed.plan.own_preset import say_which
 from seedbed.plan.pages import PageInputs, PageParameters
 from seedbed.plan.paper_checks import check_papers
 from seedbed.plan.parameter_checks import check_preset, check_sources
@@ -95,6 +96,7 @@ class Pipeline:
         check_papers(self.papers, self.preset, self.config)
         named_rates(self.config)
         self.own.claim()
+        say_which(self.config, self.preset)
 
     def check_resources(self) -> None:
         """Check that resources are given to rules that exist; call it when every rule has asked for its own.

@@ -22,12 +22,18 @@ class Exported(NamedTuple):
         covered: mean share of an image's pixels that is an object.
         empty: masks without any object.
         metrics: quality over the images with ground truth, as `score_masks` gives it; None where there is none.
+        blank: the same of masks that are background alone, which nobody needs a network for.
     """
 
     images: int
     covered: float
     empty: int
     metrics: dict[str, Any] | None
+    blank: dict[str, Any] | None = None
+
+
+USEFUL = 2.0
+"""How much better than background alone masks must be not to be called useless."""
 
 
 def export_masks(
@@ -61,7 +67,7 @@ def export_masks(
     Raises:
         DataError: an image has no mask among ``masks``, or sizes or labels do not fit.
     """
-    metrics, covered = None, []
+    metrics, blank, covered = None, None, []
     judged = [record for record in records if record.mask]
     with atomic_directory(folder) as temporary:
         (temporary / "masks").mkdir()
@@ -73,24 +79,35 @@ def export_masks(
         write_json(temporary / "coco.json", {"info": dict(provenance), **coco_annotations(index, records, masks)})
         if judged:
             metrics = score_masks(index, judged, masks, scoring)
+            blank = score_masks(index, judged, {one.image: np.zeros(one.size, np.uint8) for one in judged}, scoring)
             write_json(temporary / "metrics.json", {**metrics, "provenance": dict(provenance)})
         (temporary / "overview.png").write_bytes(draw_overview(index, records, masks))
-    return Exported(len(covered), sum(covered) / len(covered), sum(share == 0 for share in covered), metrics)
+    return Exported(len(covered), sum(covered) / len(covered), sum(share == 0 for share in covered), metrics, blank)
 
 
 def summary(exported: Exported, classes: Sequence[str], split: str) -> str:
     """Text of what was exported: the share of objects, and the mean IoU, over which classes, and how many images."""
-    images, covered, empty, metrics = exported
+    images, covered, empty, metrics, blank = exported
     nothing = f", {empty} masks show none" if empty else ""
     text = f"{split}: objects cover {100 * covered:.1f} % of the pixels of {images} images{nothing}."
     if metrics is None:
         return f"{text} No mask of yours to compare with: see overview.png; docs/own_data.md says what moves the share."
     left_out, count = metrics["classes_left_out"], len(classes) + 1
     without = f"; {left_out} that no pixel shows are left out" if left_out else ""
-    return (
-        f"{text} mIoU {100 * metrics['miou']:.2f} % over {count - left_out} of {count} classes, the background among "
+    text += (
+        f" mIoU {100 * metrics['miou']:.2f} % over {count - left_out} of {count} classes, the background among "
         f"them{without}; {metrics['images']} images with a mask of yours."
     )
+    return text if blank is None else f"{text} {_beside_blank(metrics, blank)}"
+
+
+def _beside_blank(metrics: Mapping[str, Any], blank: Mapping[str, Any]) -> str:
+    """What background alone would score, whose pixels are right where your masks show none; and whether that is all."""
+    base = f"Objects cover {100 * (1 - blank['pixel_accuracy']):.1f} % of yours; background alone has "
+    base += f"{100 * blank['miou']:.2f} %."
+    if metrics["miou"] >= USEFUL * blank["miou"]:
+        return base
+    return f"{base} These masks are little better: docs/own_data.md says which chain to take for how many images."
 
 
 def coco_annotations(
