@@ -63,9 +63,30 @@ def test_an_affinity_training_depends_on_the_rule_of_its_labels(preset):
 
 def test_maps_depend_on_the_fusion_of_their_views(preset):
     explainer = preset.explainers["vit_affinity_cues"].plain()
-    assert {"seedbed.explain.cues", "seedbed.explain.transformer_attribution"} <= set(code.explainer_modules(explainer))
+    network = preset.models["vit_hybrid"].plain()
+    found = set(code.explainer_modules(explainer, network))
+    assert {"seedbed.explain.cues", "seedbed.explain.transformer_attribution"} <= found
     panels = [{"shows": "image"}, {"explainer": explainer, "network": preset.models["exvit"].plain()}]
     assert {"seedbed.explain.cues", "seedbed.models.exvit"} <= set(code.panel_modules(panels))
+
+
+@pytest.mark.parametrize(
+    ("model", "without"),
+    [
+        ("vgg16_cam", {"exvit_maps", "attention_cams"}),
+        ("resnet50_cam", {"exvit_maps", "attention_cams"}),
+        ("resnet38_cam", {"exvit_maps", "attention_cams"}),
+        ("exvit_emha_cam", set()),  # whose encoder is MCTformer's
+        ("mctformerv2", {"exvit_maps"}),
+    ],
+)
+def test_maps_depend_on_the_implementation_for_their_own_network(preset, model, without):
+    network = preset.models[model].plain()
+    found = set(code.explainer_modules(preset.explainers["cam"].plain(), network))
+    assert "seedbed.explain.cam" in found
+    assert found & {f"seedbed.explain.{name}" for name in ("exvit_maps", "attention_cams")} == {
+        f"seedbed.explain.{name}" for name in {"exvit_maps", "attention_cams"} - without
+    }
 
 
 def test_predictions_depend_on_the_fusion_of_scales(preset):

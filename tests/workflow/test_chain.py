@@ -63,7 +63,7 @@ def test_report_says_it_is_the_demo_and_opens_offline(finished):
 def test_the_command_behind_a_number_makes_its_file_and_no_other(copy_of_finished):
     page = html.unescape((copy_of_finished / f"{TABLE}.html").read_text())
     commands = [shlex.split(text) for text in re.findall(r'<pre [^>]*aria-label="Command[^>]*>(.*?)</pre>', page)]
-    assert len(commands) == 4
+    assert len(commands) == 6
     for command in commands:
         assert command[:5] == ["snakemake", "--cores", "all", "--configfile", "tests/workflow/micro.yaml"]
         *options, dashes, path = command[5:]

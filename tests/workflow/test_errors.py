@@ -27,7 +27,7 @@ pytestmark = pytest.mark.workflow
         (["--config", "protocols__localization__thresold=0.3"], ["localization.thresold", "Did you mean 'threshold'"]),
         (["--config", "preset=papr"], ["papr", "Did you mean 'paper'"]),
         (["--config", "seeds=[]"], ["seeds", "at least 1 item"]),
-        (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be a name"]),
+        (["--config", "gres=gpu:1"], ["gres: 'gpu:1' must be 'gpu'"]),
         (["--config", "dataset=/no/such/folder"], ["/no/such/folder", "is not a folder"]),
         (["--config", "dataset=007"], ["'007' is not a folder"]),
     ],

@@ -36,7 +36,7 @@ def killed_when(ready, workdir, *arguments):
 
 def test_a_shard_killed_in_the_middle_goes_on_inside_it(copy_of_finished):
     """The CRF takes half a second an image here, and a shard holds six."""
-    (shard,) = copy_of_finished.glob("results/demo/affinity/**/low/1-of-2.h5")
+    (shard,) = copy_of_finished.glob("results/demo/affinity/**/affinitynet_hybrid/**/low/1-of-2.h5")
     target = str(shard.relative_to(copy_of_finished))
     slow = ("--config", "crf__small__iterations=600", "--", target)
 
@@ -48,7 +48,7 @@ def test_a_shard_killed_in_the_middle_goes_on_inside_it(copy_of_finished):
     assert kept()
     done = run(copy_of_finished, *slow)
     assert done.returncode == 0, done.stdout[-4000:]
-    (log,) = copy_of_finished.glob("results/demo/logs/affinity/**/labels/1-of-2.log")
+    (log,) = copy_of_finished.glob("results/demo/logs/affinity/**/affinitynet_hybrid/**/labels/1-of-2.log")
     assert re.search(r"[1-5] of 6 images were finished by an earlier attempt", log.read_text())
     assert not kept()
     high = shard.parents[1] / "high" / shard.name

@@ -32,6 +32,7 @@ class Registration:
         options: name -> option; None where any is accepted and checked later.
         keywords: literal keyword arguments of the entering call, such as ``task``.
         mentions: other strings in that call: names that it builds on.
+        takes: module of the class that a decorated function's first argument is annotated with, where it is imported.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Registration:
     options: Mapping[str, Option] | None = None
     keywords: Mapping[str, Any] = field(default_factory=dict)
     mentions: tuple[str, ...] = ()
+    takes: str | None = None
 
 
 def modules_registering(package: str, function: str, *names: Any) -> list[str]:
@@ -93,4 +95,14 @@ def _entries(path: Path, function: str) -> Iterator[Registration]:
             options=options,
             keywords={k.arg: k.value.value for k in call.keywords if k.arg and isinstance(k.value, ast.Constant)},
             mentions=tuple(text for text in strings if isinstance(text, str)),
+            takes=_taken(decorated[call], tree) if call in decorated else None,
         )
+
+
+def _taken(node: ast.AST, tree: ast.Module) -> str | None:
+    """The module that the class of a function's first argument is imported from."""
+    if not isinstance(node, ast.FunctionDef) or not node.args.args:
+        return None
+    named = getattr(node.args.args[0].annotation, "id", None)
+    imports = (one for one in tree.body if isinstance(one, ast.ImportFrom))
+    return next((one.module for one in imports for alias in one.names if (alias.asname or alias.name) == named), None)

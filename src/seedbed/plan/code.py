@@ -9,16 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seedbed.io.identity import code_digest
-from seedbed.io.registrations import modules_registering, registered_names
+from seedbed.io.identity import code_digest, module_name, source_closure
+from seedbed.io.registrations import modules_registering, registered_names, registrations
 from seedbed.params.data import PUBLISHED
 
 PAGES = Path(__file__).resolve().parents[1] / "report"
 """Templates, styles, scripts and the libraries that pages inline lie in two folders of it."""
 
+NETWORKS = "seedbed.models"
 CATALOGUES = {
     "published data set": PUBLISHED,
-    "network": ("seedbed.models", "register"),
+    "network": (NETWORKS, "register"),
     "weights layout": ("seedbed.models", "layout"),
     "loss": ("seedbed.train", "loss"),
     "augmentation step": ("seedbed.data", "augmentation"),
@@ -88,13 +89,21 @@ def checkpoint_modules(network: Section) -> list[str]:
     return [*network_modules(network), *modules_of("weights layout", network["checkpoint"]["layout"])]
 
 
-def explainer_modules(explainer: Section) -> list[str]:
-    """Modules of an explanation method and of the fusion of its views."""
-    return [
-        *modules_of("explanation method", explainer["method"]),
-        *modules_of("method by layer", explainer["method"]),
-        *modules_of("fusion of views", explainer["fusion"]),
-    ]
+def explainer_modules(explainer: Section, network: Section) -> list[str]:
+    """Modules of an explanation method, as far as it is for such a network, and of the fusion of its views.
+
+    A method has an implementation for each family of networks; one for the class of another network is not needed.
+    """
+    built = {module_name(path) for path in source_closure(*network_modules(network))}
+    method = registrations(*CATALOGUES["explanation method"]).get(explainer["method"], ())
+    others = [entry.takes for entry in method if (entry.takes or "").startswith(f"{NETWORKS}.")]
+    fitting = [entry.module for entry in method if entry.takes not in others or entry.takes in built]
+    return [*sorted(set(fitting)), *modules_of("fusion of views", explainer["fusion"])]
+
+
+def layer_modules(explainer: Section) -> list[str]:
+    """Modules that explain layer by layer by an explanation method."""
+    return modules_of("method by layer", explainer["method"])
 
 
 def prediction_modules(segmenter: Section) -> list[str]:
@@ -117,5 +126,6 @@ def panel_modules(panels: Iterable[Section]) -> list[str]:
     found: set[str] = set()
     for panel in panels:
         found.update(network_modules(panel["network"]) if "network" in panel else ())
-        found.update(explainer_modules(panel["explainer"]) if "explainer" in panel else ())
+        if "explainer" in panel:
+            found.update(explainer_modules(panel["explainer"], panel["network"]), layer_modules(panel["explainer"]))
     return sorted(found)

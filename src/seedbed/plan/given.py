@@ -17,6 +17,7 @@ from seedbed.plan.code import (
     Code,
     checkpoint_modules,
     explainer_modules,
+    layer_modules,
     measurement_modules,
     modules_of,
     network_modules,
@@ -292,8 +293,9 @@ class GivenParameters:
 
     def _explaining(self, script: str, measuring: bool = False) -> Callable[[Wildcards], str]:
         def digest(wildcards: Wildcards) -> str:
-            chosen = [*network_modules(self._network(wildcards)), *explainer_modules(self._explainer(wildcards))]
-            return self.code.of(script, *chosen, *(self._measurement(wildcards) if measuring else ()))
+            network, explainer = self._network(wildcards), self._explainer(wildcards)
+            measured = [*layer_modules(explainer), *self._measurement(wildcards)] if measuring else []
+            return self.code.of(script, *network_modules(network), *explainer_modules(explainer, network), *measured)
 
         return digest
 
