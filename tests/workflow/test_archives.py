@@ -75,6 +75,7 @@ def placed(prepared, tmp_path):
     return tmp_path / "run", options
 
 
+@pytest.mark.slow
 def test_a_file_put_in_place_is_used_whatever_its_date(tmp_path):
     (tmp_path / "made").mkdir()
     archives = imagenet_archives(tmp_path / "made")
@@ -214,6 +215,7 @@ def test_a_job_killed_while_it_verifies_or_fetches_loses_nothing(tmp_path):
     assert (workdir / "data/archives/sbd/benchmark.tgz").read_bytes() == slow.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_folder_of_yours_is_linked_and_never_touched(tmp_path, voc):
     table, mine, workdir = table_of(tmp_path, voc), tmp_path / "mine", tmp_path / "run"
     for source, archive in voc.items():
@@ -231,6 +233,7 @@ def test_a_folder_of_yours_is_linked_and_never_touched(tmp_path, voc):
     assert states(mine) == before
 
 
+@pytest.mark.slow
 def test_weights_that_a_checksum_proves_are_made_once(tmp_path):
     """Shipped ones whatever their date; timm's from the file that is kept, without a network."""
     tag = "vit_base_patch16_224.orig_in21k_ft_in1k"
@@ -266,6 +269,7 @@ def test_a_resume_state_and_what_waits_outlive_deleted_outputs(tmp_path):
     assert (network / "resume.pt").exists() and waiting.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_without_locks_is_said_once_and_works(tmp_path, monkeypatch):
     """As on Lustre without flock: every process of the run gets ENOSYS."""
     patch = "import errno, fcntl\n\ndef flock(*_):\n    raise OSError(errno.ENOSYS, 'Function not implemented')\n"

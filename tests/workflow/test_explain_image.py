@@ -49,6 +49,7 @@ def test_a_trained_network_explains_with_the_classes_it_knows(tmp_path, photogra
     assert f"results/demo/{weights}" in planned.stdout
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_named(tmp_path, photograph):
     for given, expected in (
         ([], "explain_image needs an image: --config image=cat.jpg"),

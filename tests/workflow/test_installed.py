@@ -65,6 +65,7 @@ def test_jobs_run_where_seedbed_is_not_installed(bare_python, checkout):
     assert (checkout / "data/shapes/card.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_snakefile_of_the_catalogue_plans_the_same(bare_python, checkout):
     arguments = ("-m", "snakemake", "-n", "--cores", "1", "--configfile", str(MICRO))
     own = call(bare_python, checkout, *arguments)

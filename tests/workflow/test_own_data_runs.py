@@ -75,6 +75,7 @@ def write_coco(source, name):
         (source / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_a_moved_folder_reruns_nothing_and_another_of_its_name_is_refused(tmp_path):
     """Labels in a spreadsheet's own form; then a move, an edit, masks added, and other images of the same name."""
     rows = ["a,Train,cat", "b,Train,dog", "c,Validation,dog"]

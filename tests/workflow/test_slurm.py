@@ -133,6 +133,7 @@ def test_what_is_submitted_on_a_site_that_wants_gres(tmp_path):
     assert " --gres=gpu:a100:2 " in line and "--gpus" not in line, line
 
 
+@pytest.mark.slow
 @needs_slurm
 def test_a_cancelled_job_is_submitted_again(slurm, finished, copy_of_finished):
     workdir, first = without_heatmaps(copy_of_finished), "1-of-2"

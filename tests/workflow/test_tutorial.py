@@ -134,6 +134,7 @@ def test_what_a_reader_adds_is_planned(newcomer, tmp_path):
     assert published == {"fetch_source": 1, "unpack_source": 1, "prepare_dataset": 1}
 
 
+@pytest.mark.slow
 def test_the_projects_tests_stay_green(newcomer):
     files = [f"tests/unit/test_{name}.py" for name in INVENTORIES]
     python(newcomer, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files)

@@ -94,11 +94,17 @@ def explainer_modules(explainer: Section, network: Section) -> list[str]:
 
     A method has an implementation for each family of networks; one for the class of another network is not needed.
     """
-    built = {module_name(path) for path in source_closure(*network_modules(network))}
+    built = _all_behind(*network_modules(network))
     method = registrations(*CATALOGUES["explanation method"]).get(explainer["method"], ())
     others = [entry.takes for entry in method if (entry.takes or "").startswith(f"{NETWORKS}.")]
     fitting = [entry.module for entry in method if entry.takes not in others or entry.takes in built]
     return [*sorted(set(fitting)), *modules_of("fusion of views", explainer["fusion"])]
+
+
+@cache
+def _all_behind(*modules: str) -> frozenset[str]:
+    """Modules, and all that they import."""
+    return frozenset(module_name(path) for path in source_closure(*modules))
 
 
 def layer_modules(explainer: Section) -> list[str]:
