@@ -24,7 +24,26 @@ class AffinityOutput(NamedTuple):
     features: Tensor
 
 
-class AffinityNet(ResNet38):
+class AffinitiesOfFeatures:
+    """Mixin of affinity networks: from pixel features to affinities of pairs."""
+
+    radius = RADIUS  # of the neighbourhood, in feature cells
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pixel features [B, C, h, w] of normalised images [B, 3, H, W]."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> AffinityOutput:
+        """Pair affinities and features of normalised images [B, 3, H, W].
+
+        Raises:
+            ParameterError: the feature map is too small for the radius (radius 5: 33 x 65 pixels at least at stride 8).
+        """
+        features = self.features(images)
+        return AffinityOutput(pair_affinities(features, self.radius), features)
+
+
+class AffinityNet(AffinitiesOfFeatures, ResNet38):  # type: ignore[misc]  # no classifier, only its layers
     """PSA's affinity network on ResNet38: 1x1 convolutions with ELU on three taps, concatenated, mixed by another.
 
     Args:
@@ -52,15 +71,6 @@ class AffinityNet(ResNet38):
         taps = self.taps(images)
         parts = [F.elu(conv(tap)) for conv, tap in zip((self.f8_3, self.f8_4, self.f8_5), taps, strict=True)]
         return F.elu(self.f9(torch.cat(parts, dim=1)))
-
-    def forward(self, images: Tensor) -> AffinityOutput:  # type: ignore[override]  # no classifier, only its layers
-        """Pair affinities and features of normalised images [B, 3, H, W].
-
-        Raises:
-            ParameterError: the feature map is too small for the radius (radius 5: 33 x 65 pixels at least).
-        """
-        features = self.features(images)
-        return AffinityOutput(pair_affinities(features, self.radius), features)
 
 
 register("affinitynet_resnet38", AffinityNet, "PSA's affinity network on ResNet38", task="affinity")

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.models.affinitynet import AffinityOutput
-from seedbed.models.pair_affinity import RADIUS, pair_affinities
+from seedbed.models.affinitynet import AffinitiesOfFeatures
+from seedbed.models.pair_affinity import RADIUS
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import create_model, register
 
@@ -39,7 +39,7 @@ class AffinityHead(nn.Module):
         return F.elu(self.affinity_conv(x))
 
 
-class HybridAffinityNet(FourGroups, nn.Module):
+class HybridAffinityNet(AffinitiesOfFeatures, FourGroups, nn.Module):
     """The CNN of a hybrid ViT with an `AffinityHead`.
 
     Args:
@@ -75,11 +75,6 @@ class HybridAffinityNet(FourGroups, nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Pixel features [B, head_width, 2h, 2w] of normalised images [B, 3, H, W]; h x w is the CNN's map."""
         return self.head(self.backbone(images))
-
-    def forward(self, images: Tensor) -> AffinityOutput:
-        """Pair affinities and features of normalised images [B, 3, H, W]."""
-        features = self.features(images)
-        return AffinityOutput(pair_affinities(features, self.radius), features)
 
 
 HALF = (0.5, 0.5, 0.5)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.models.affinitynet import AffinityOutput
-from seedbed.models.pair_affinity import RADIUS, pair_affinities
+from seedbed.models.affinitynet import AffinitiesOfFeatures
+from seedbed.models.pair_affinity import RADIUS
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import create_model, register
 
@@ -52,7 +52,7 @@ class MultiLevelHead(nn.Module):
         return F.elu(self.affinity_conv(torch.cat(parts, dim=1)))
 
 
-class MultiLevelAffinityNet(FourGroups, nn.Module):
+class MultiLevelAffinityNet(AffinitiesOfFeatures, FourGroups, nn.Module):
     """A hybrid ViT with a `MultiLevelHead` on every stage of its CNN and on the tokens of chosen blocks.
 
     Without blocks it holds the CNN alone, as ``backbone``; else the ViT up to the deepest of them, as ``vit``.
@@ -112,11 +112,6 @@ class MultiLevelAffinityNet(FourGroups, nn.Module):
         levels = self.levels(images)
         last = levels[-1 - len(self.blocks)]
         return self.head(levels, (2 * last.shape[-2], 2 * last.shape[-1]))
-
-    def forward(self, images: Tensor) -> AffinityOutput:
-        """Pair affinities and features of normalised images [B, 3, H, W]."""
-        features = self.features(images)
-        return AffinityOutput(pair_affinities(features, self.radius), features)
 
     def _of_blocks(self, last: Tensor) -> list[Tensor]:
         """Tokens of the chosen blocks on the grid of the CNN's last map [B, C, h, w], in the order of `blocks`."""

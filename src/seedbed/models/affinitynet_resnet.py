@@ -6,14 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.models.affinitynet import AffinityOutput
-from seedbed.models.pair_affinity import RADIUS, pair_affinities
+from seedbed.models.affinitynet import AffinitiesOfFeatures
+from seedbed.models.frozen_norms import FrozenNorms
+from seedbed.models.pair_affinity import RADIUS
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import register
-from seedbed.models.timm_resnet import FrozenNorms, dilated_resnet, stages
+from seedbed.models.timm_resnet import dilated_resnet
+
+STAGES = (2, 3, 4)  # the last three, as timm counts them, all at stride 8
 
 
-class ResNetAffinityNet(FourGroups, FrozenNorms):
+class ResNetAffinityNet(AffinitiesOfFeatures, FourGroups, FrozenNorms):
     """1x1 convolutions with ELU on the last three stages, concatenated, and mixed by another.
 
     Args:
@@ -51,17 +54,9 @@ class ResNetAffinityNet(FourGroups, FrozenNorms):
 
     def features(self, images: Tensor) -> Tensor:
         """Pixel features [B, C, ceil(H / 8), ceil(W / 8)] of normalised images [B, 3, H, W]."""
-        parts = zip(self.stage_convs, stages(self.backbone, images), strict=True)
+        stages = self.backbone.forward_intermediates(images, indices=STAGES, intermediates_only=True)
+        parts = zip(self.stage_convs, stages, strict=True)
         return F.elu(self.affinity_conv(torch.cat([F.elu(conv(stage)) for conv, stage in parts], dim=1)))
-
-    def forward(self, images: Tensor) -> AffinityOutput:
-        """Pair affinities and features of normalised images [B, 3, H, W].
-
-        Raises:
-            ParameterError: the feature map is too small for the radius (radius 5: 33 x 65 pixels at least).
-        """
-        features = self.features(images)
-        return AffinityOutput(pair_affinities(features, self.radius), features)
 
 
 register("affinitynet_resnet50", ResNetAffinityNet, "PSA's affinity network on a ResNet of timm's", task="affinity")

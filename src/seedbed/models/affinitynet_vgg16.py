@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.models.affinitynet import AffinityOutput
-from seedbed.models.pair_affinity import RADIUS, pair_affinities
+from seedbed.models.affinitynet import AffinitiesOfFeatures
+from seedbed.models.pair_affinity import RADIUS
 from seedbed.models.registry import register
 from seedbed.models.vgg16 import TINY, VGG16
 
 GROUP_WIDTH = 8
 
 
-class VGG16AffinityNet(VGG16):
+class VGG16AffinityNet(AffinitiesOfFeatures, VGG16):
     """1x1 convolutions with ELU on conv4, conv5 and fc7, concatenated, mixed by another; at stride 8.
 
     VGG-16 has no norms, so that its maps' values differ in size by orders of magnitude, and affinities, which fall
@@ -53,15 +53,6 @@ class VGG16AffinityNet(VGG16):
         laterals = (self.f8_3, self.f8_4, self.f8_5)
         parts = [lateral(tap) for lateral, tap in zip(laterals, self.taps(images), strict=True)]
         return F.elu(self.f9(torch.cat(parts, dim=1)))
-
-    def forward(self, images: Tensor) -> AffinityOutput:
-        """Pair affinities and features of normalised images [B, 3, H, W].
-
-        Raises:
-            ParameterError: the feature map is too small for the radius (radius 5: 33 x 65 pixels at least).
-        """
-        features = self.features(images)
-        return AffinityOutput(pair_affinities(features, self.radius), features)
 
 
 def _lateral(width_in: int, width: int, norm: bool) -> nn.Sequential:

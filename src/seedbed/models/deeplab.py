@@ -10,10 +10,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import register
 from seedbed.models.resnet38 import TINY, ResNet38
-from seedbed.models.timm_resnet import FrozenNorms, dilated_resnet
+from seedbed.models.timm_resnet import dilated_resnet
 
 
 class Segmenter(FourGroups, nn.Module):

@@ -4,7 +4,7 @@ The backbone of PSA (Ahn & Kwak, CVPR 2018), of MCTformer's and TransCAM's refin
 networks. Parameter names are those of the published PyTorch checkpoints.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.parameter_groups import FourGroups
 from seedbed.models.registry import register
 
@@ -87,7 +88,7 @@ class BottleneckBlock(nn.Module):
         return self.conv_branch1(pre) + branch, pre
 
 
-class ResNet38(FourGroups, nn.Module):
+class ResNet38(FourGroups, FrozenNorms):
     """The backbone; its blocks are called b2, b2_1, ... b5_2, b6, b7 as in the checkpoints.
 
     Args:
@@ -121,7 +122,7 @@ class ResNet38(FourGroups, nn.Module):
         if any(width % width_divisor for width in widths) or min(depths) < 1:
             raise ParameterError(f"ResNet38 cannot have widths {widths} / {width_divisor} and depths {depths}.")
         w1, w2, w3, w4, w5, w6, w7 = (width // width_divisor for width in widths)
-        self.tap_widths, self.num_features, self.freeze_norm = (w4, w5, w7), w7, freeze_norm
+        self.tap_widths, self.num_features = (w4, w5, w7), w7
         self.conv1a = _conv3x3(3, w1, 1, 1)
         self._blocks: list[str] = []
         for level, (width_in, width, stride) in enumerate(
@@ -135,7 +136,8 @@ class ResNet38(FourGroups, nn.Module):
         self.bn7 = nn.BatchNorm2d(w7)
         self.apply(_init_conv)
         self._freeze(frozen)
-        self.train()
+        if freeze_norm:
+            self.freeze_norms(self)
 
     def _add_block(self, name: str, block: nn.Module) -> None:
         self.add_module(name, block)
@@ -156,17 +158,6 @@ class ResNet38(FourGroups, nn.Module):
         for name, module in self.named_children():
             if name.partition("_")[0] in levels:
                 module.requires_grad_(False)
-        if self.freeze_norm:
-            for module in _batch_norms(self):
-                module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "ResNet38":
-        """Switch modes; frozen norms stay in inference mode."""
-        super().train(mode)
-        if self.freeze_norm:
-            for module in _batch_norms(self):
-                module.eval()
-        return self
 
     def taps(self, images: Tensor) -> Taps:
         """Feature maps of normalised images [B, 3, H, W]; any size."""
@@ -211,10 +202,6 @@ class ResNet38Classifier(ResNet38):
 
 def _conv3x3(width_in: int, width_out: int, stride: int, dilation: int) -> nn.Conv2d:
     return nn.Conv2d(width_in, width_out, 3, stride, padding=dilation, dilation=dilation, bias=False)
-
-
-def _batch_norms(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
-    return (m for m in module.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def _init_conv(module: nn.Module) -> None:
