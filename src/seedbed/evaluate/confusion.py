@@ -84,6 +84,12 @@ class ConfusionMatrix:
             raise DataError(f"Cannot merge counts of {other.num_classes} and of {self.num_classes} classes.")
         self._counts += other._counts
 
+    def of_background(self) -> ConfusionMatrix:
+        """What masks of background alone would have been counted as, on the same images."""
+        made = ConfusionMatrix(self.num_classes)
+        made._counts[:, 0] = self._counts.sum(axis=1)
+        return made
+
     def iou(self) -> np.ndarray:
         """Intersection over union of every class, ``[num_classes]`` float64; NaN for a class in neither map."""
         return self._over_union(self._intersection())

@@ -40,9 +40,21 @@ def score_masks(
     Raises:
         DataError: an image has no ground-truth mask, or sizes or labels do not fit.
     """
+    return scores_of(confusion(index, records, masks), index, records, scoring)
+
+
+def confusion(index: DataIndex, records: Sequence[Record], masks: Mapping[str, np.ndarray]) -> ConfusionMatrix:
+    """Count masks against ground truth; raises as `score_masks` does."""
     matrix = ConfusionMatrix(len(index.classes) + 1)
     for record in records:
         matrix.update(masks[record.image], ground_truth(index, record), void="miss")
+    return matrix
+
+
+def scores_of(
+    matrix: ConfusionMatrix, index: DataIndex, records: Sequence[Record], scoring: ScoringSettings
+) -> dict[str, Any]:
+    """What `score_masks` returns, of the records' counted masks."""
     means = {f"miou_{convention}": matrix.miou(convention) for convention in CONVENTIONS}
     return {**quality(matrix, index.classes, scoring.miou), **means, "images": len(records)}
 

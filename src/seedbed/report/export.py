@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 from seedbed.data.index import DataIndex, Record
-from seedbed.evaluate.scoring import ScoringSettings, score_masks
+from seedbed.evaluate.scoring import ScoringSettings, confusion, scores_of
 from seedbed.io.atomic import atomic_directory, write_json
 from seedbed.io.masks import VOID, encode_mask
 from seedbed.report.overview import draw_overview
@@ -78,8 +78,10 @@ def export_masks(
         (temporary / "classes.txt").write_text("".join(f"{name}\n" for name in index.classes), encoding="utf-8")
         write_json(temporary / "coco.json", {"info": dict(provenance), **coco_annotations(index, records, masks)})
         if judged:
-            metrics = score_masks(index, judged, masks, scoring)
-            blank = score_masks(index, judged, {one.image: np.zeros(one.size, np.uint8) for one in judged}, scoring)
+            counted = confusion(index, judged, masks)
+            metrics, blank = (
+                scores_of(matrix, index, judged, scoring) for matrix in (counted, counted.of_background())
+            )
             write_json(temporary / "metrics.json", {**metrics, "provenance": dict(provenance)})
         (temporary / "overview.png").write_bytes(draw_overview(index, records, masks))
     return Exported(len(covered), sum(covered) / len(covered), sum(share == 0 for share in covered), metrics, blank)

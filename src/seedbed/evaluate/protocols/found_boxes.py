@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from seedbed.errors import DataError
-from seedbed.evaluate.localization import BoxLocalization, scale_boxes
+from seedbed.evaluate.localization import BoxLocalization
 from seedbed.evaluate.measurements import Counts, Measurement, explains_target, measurement, merge_counts
+from seedbed.evaluate.protocols.boxed_maps import boxed_maps
 
 if TYPE_CHECKING:
-    from seedbed.data.index import DataIndex, Record
     from seedbed.evaluate.protocols.setting import Setting
 
 
@@ -31,22 +30,11 @@ class Localization(Measurement):
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
         test = setting.counter(self.test)
-        for batch in setting.batches():
-            predicted = setting.logits(batch).argmax(1)
-            classes = setting.labels(batch) if self.target else predicted
-            maps = setting.maps(batch.inputs, classes[:, None])[:, 0].cpu().numpy()
-            for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
-                boxes = scale_boxes(_boxes(setting.index, record), record.size, heat.shape)
-                test.update(heat, boxes, label=setting.label(record), predicted=guess)
+        for one in boxed_maps(setting, target=self.target, without=", so it cannot be localised"):
+            test.update(one.heat, one.boxes, label=one.label, predicted=one.predicted)
         return test.to_dict()
 
     @classmethod
     def merge(cls, shards: Sequence[Counts]) -> dict[str, Any]:
         """See `Measurement`."""
         return merge_counts(BoxLocalization, shards)
-
-
-def _boxes(index: DataIndex, record: Record) -> list[tuple[int, int, int, int]]:
-    if not record.boxes:
-        raise DataError(f"{index.root}: image '{record.image}' has no box, so it cannot be localised.")
-    return [(box.xmin, box.ymin, box.xmax, box.ymax) for box in record.boxes]

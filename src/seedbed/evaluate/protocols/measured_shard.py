@@ -10,7 +10,7 @@ from seedbed.data.index import DataIndex, Record
 from seedbed.devices.memory import Fitting
 from seedbed.evaluate.measurements import Counts, build_measurement
 from seedbed.evaluate.protocols.setting import Setting
-from seedbed.explain.evaluated import evaluated, explained_on
+from seedbed.explain.evaluated import explained_on
 from seedbed.explain.heatmap_settings import HeatMapSettings
 
 
@@ -46,8 +46,8 @@ def run_protocol(
         DataError: an image lacks what is needed (one label, a box, a mask).
     """
     measured = build_measurement(name, options)
-    network = evaluated(model.to(device), hooks=True)
-    explained = explained_on(model, device, explainer.precision)
+    network = explained_on(model, device)
+    explained = explained_on(model, device, explainer.precision) if explainer.precision != "float32" else None
     setting = Setting(network, index, records, explainer, device, Fitting("images"), block, begun, explained)
     with torch.no_grad():
         return measured.count(setting)

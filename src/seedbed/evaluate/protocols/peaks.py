@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from seedbed.errors import DataError
-from seedbed.evaluate.localization import scale_boxes
 from seedbed.evaluate.measurements import Counts, Measurement, explains_target, measurement, merge_counts
 from seedbed.evaluate.peaks import PeakTest
+from seedbed.evaluate.protocols.boxed_maps import boxed_maps
 
 if TYPE_CHECKING:
     from seedbed.evaluate.protocols.setting import Setting
@@ -35,16 +34,8 @@ class Peaks(Measurement):
     def count(self, setting: Setting) -> Counts:
         """See `Measurement`."""
         test = setting.counter(self.test)
-        for batch in setting.batches():
-            predicted = setting.logits(batch).argmax(1)
-            classes = setting.labels(batch) if self.target else predicted
-            maps = setting.maps(batch.inputs, classes[:, None])[:, 0].cpu().numpy()
-            for record, heat, guess in zip(batch.records, maps, predicted.tolist(), strict=True):
-                if not record.boxes:
-                    raise DataError(f"{setting.index.root}: image '{record.image}' has no box for a peak to lie in.")
-                corners = [(box.xmin, box.ymin, box.xmax, box.ymax) for box in record.boxes]
-                boxes = scale_boxes(corners, record.size, heat.shape)
-                test.update(heat, boxes, label=setting.label(record), predicted=guess)
+        for one in boxed_maps(setting, target=self.target, without=" for a peak to lie in"):
+            test.update(one.heat, one.boxes, label=one.label, predicted=one.predicted)
         return test.to_dict()
 
     @classmethod
