@@ -88,13 +88,14 @@ class DataIndex:
         Raises:
             DataError: the data set has no such split.
         """
-        known = self.splits()
-        within, _, without = (name, "", "") if name in known else name.partition(WITHOUT)
-        for each in filter(None, (within, without)):
-            if each not in known:
-                raise DataError(f"{self.root}: {unknown_name('split', each, known)}")
-        inside = (record for record in self.records if within in record.splits)
-        return tuple(record for record in inside if without not in record.splits)
+        chosen = tuple(record for record in self.records if name in record.splits)
+        within, dash, without = name.partition(WITHOUT)
+        if chosen:
+            return chosen
+        if not dash:
+            raise DataError(f"{self.root}: {unknown_name('split', name, self.splits())}")
+        self.split(without)  # which must be there
+        return tuple(record for record in self.split(within) if without not in record.splits)
 
     def splits(self) -> dict[str, int]:
         """Number of images of each split."""

@@ -86,8 +86,7 @@ class Inputs:
         """Every shard of the masks that the network trains on."""
         entry = self.names.section("segmenters", wildcards)
         chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
-        folder = lambda split: self.layout.masks(wildcards.dataset, split, *chain)  # noqa: E731
-        masks = self.names.stored_shards(folder, wildcards.dataset, entry.train.split, "zip")
+        masks = self.names.stored_shards(self.layout.masks, "zip", wildcards.dataset, entry.train.split, *chain)
         return {**self._dataset(wildcards), "masks": masks, "weights": self.names.initial_weights(entry.weights)}
 
     def adopt_classifier(self, wildcards: Wildcards) -> Files:
@@ -108,8 +107,8 @@ class Inputs:
     run_protocol = measure_network = explain
 
     def score_heatmaps(self, wildcards: Wildcards) -> Files:
-        folder = lambda split: self._heatmaps(wildcards, split)  # noqa: E731
-        maps = self.names.stored_shards(folder, wildcards.dataset, wildcards.split, "h5")
+        chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "seed")
+        maps = self.names.stored_shards(self.layout.heatmaps, "h5", *chain)
         return {**self._dataset(wildcards), "heatmaps": maps}
 
     def merge_protocol(self, wildcards: Wildcards) -> Files:
@@ -147,9 +146,8 @@ class Inputs:
         return {**self.refine_masks(wildcards), "weights": f"{folder}/model.safetensors"}
 
     def score_pseudo_masks(self, wildcards: Wildcards) -> Files:
-        chain = self.names.chain(wildcards, "model", "explainer", "refiner", "seed")
-        folder = lambda split: self.layout.masks(wildcards.dataset, split, *chain)  # noqa: E731
-        masks = self.names.stored_shards(folder, wildcards.dataset, wildcards.split, "zip")
+        chain = self.names.chain(wildcards, "dataset", "split", "model", "explainer", "refiner", "seed")
+        masks = self.names.stored_shards(self.layout.masks, "zip", *chain)
         return {**self._dataset(wildcards), "masks": masks}
 
     def segment(self, wildcards: Wildcards) -> Files:

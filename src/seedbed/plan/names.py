@@ -137,9 +137,18 @@ class Names:
         inside = split == "trainaug" and self.preset.datasets[dataset].train_inside()
         return ("train", f"trainaug{WITHOUT}train") if inside else (split,)
 
-    def stored_shards(self, folder: Callable[[str], str], dataset: str, split: str, extension: str) -> list[str]:
-        """All shards of the maps or masks of a split's images, from the folder of each split that they lie under."""
-        return [one for part in self.stored_splits(dataset, split) for one in self.shards(folder(part), extension)]
+    def stored_shards(
+        self, folder: Callable[..., str], extension: str, dataset: str, split: str, *chain: str | int
+    ) -> list[str]:
+        """All shards of the maps or masks of a split's images.
+
+        Args:
+            folder: of the layout, such as `Layout.masks`; takes data set, split and chain.
+            extension: of a shard's file.
+            dataset, split, chain: what the folder is of.
+        """
+        parts = self.stored_splits(dataset, split)
+        return [shard for part in parts for shard in self.shards(folder(dataset, part, *chain), extension)]
 
     def shards(self, folder: str, extension: str) -> list[str]:
         """All shards of a folder of artifacts."""

@@ -135,8 +135,8 @@ class PlannedFigures:
         found: tuple[Any, ...] = tuple(chain.get(key) for key in keys)
         dataset, split, model, explainer, refiner, segmenter = found
         if shows == "mask":
-            masks = lambda stored: self.layout.masks(dataset, stored, model, explainer, refiner, seed)  # noqa: E731
-            described["shards"] = self.names.stored_shards(masks, dataset, split, "zip")
+            names = (dataset, split, model, explainer, refiner, seed)
+            described["shards"] = self.names.stored_shards(self.layout.masks, "zip", *names)
         elif shows == "prediction":
             folder = self.layout.prediction(dataset, model, split, seed)
             if segmenter:
@@ -149,8 +149,8 @@ class PlannedFigures:
             labels = self.layout.affinity(dataset, model, explainer, network, seed)
             described["shards"] = self.names.shards(f"{labels}/{_CONFIDENT[shows]}", "h5")
         elif shows == "stored":
-            maps = lambda stored: self.layout.heatmaps(dataset, stored, model, explainer, seed)  # noqa: E731
-            described["shards"] = self.names.stored_shards(maps, dataset, split, "h5")
+            shards = self.names.stored_shards(self.layout.heatmaps, "h5", dataset, split, model, explainer, seed)
+            described["shards"] = shards
         elif shows not in ("image", "truth"):
             described["weights"] = self.names.weights(dataset, model, seed)
             described["network"] = self.names.network(model, dataset)

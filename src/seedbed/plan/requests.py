@@ -83,9 +83,8 @@ class OwnImages:
         """Masks by the chain that ``own`` in the parameters names."""
         own, dataset = self.preset.own, wildcards.dataset
         chain = (own.model, own.explainer, own.refiner, self.preset.seeds[0])
-        folder = lambda split: self.layout.masks(dataset, split, *chain)  # noqa: E731
         files = {"index": self.layout.index(dataset), "card": self.layout.card(dataset)}
-        return {**files, "masks": self.names.stored_shards(folder, dataset, wildcards.split, "zip")}
+        return {**files, "masks": self.names.stored_shards(self.layout.masks, "zip", dataset, wildcards.split, *chain)}
 
     def export_parameters(self) -> dict[str, Any]:
         scoring = lambda wildcards: self.names.scoring(wildcards.dataset)  # noqa: E731
