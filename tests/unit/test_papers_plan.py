@@ -13,6 +13,7 @@ from seedbed.params import Preset
 from seedbed.params.data import Published
 from seedbed.params.stages import Resources
 from seedbed.plan.describe import describe, footnotes
+from seedbed.report.filled_tables import Value, show
 
 INPUT = {"normalize": "half"}
 TRAIN = {"augment": [], "loss": "cross_entropy", "lr": 0.1, "batch_size": 4, "epochs": 2}
@@ -116,6 +117,15 @@ def test_a_measured_cell_names_one_file_a_seed():
 def test_cited_rows_need_no_pipeline():
     (cell,) = table_cells(table([row(status="cited")], pipeline={}), PRESET, LAYOUT)
     assert (cell.status, cell.measurement, cell.sources) == ("cited", None, ())
+
+
+def test_a_null_cell_is_not_measured_and_shows_what_is_printed():
+    columns = [{"id": name, "title": name, "unit": "%", "better": "higher"} for name in "abc"]
+    given = table([row(reported={"a": 50.0, "b": 60.0}, cells={"b": None, "c": None})], columns)
+    given.pipeline.update(stage="heatmaps", metric="miou")
+    measured, printed, nothing = table_cells(given, PRESET, LAYOUT)
+    assert measured.status == "measured" and printed.measurement is None and nothing.measurement is None
+    assert [show(Value(cell), 1) for cell in (printed, nothing)] == ["60.0 (cited)", "-"]
 
 
 def test_cells_lie_over_rows_over_columns_over_the_table():

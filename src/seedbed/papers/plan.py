@@ -289,9 +289,9 @@ def _metric(pipeline: Mapping[str, str], where: str) -> str:
 
 def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout, seeds: tuple[int, ...]) -> Cell:
     reported = row.reported.get(column.id)
-    if row.status == "cited":
+    pipeline = table.pipeline_of(row, column)
+    if pipeline is None:
         return Cell(row.id, column.id, CITED, reported)
-    pipeline: dict[str, Any] = {**table.pipeline, **column.pipeline, **row.pipeline, **row.cells.get(column.id, {})}
     where = f"{table.id}, row '{row.id}', column '{column.id}'"
     measurement, missing = measure(pipeline, preset, where)
     if measurement is None:

@@ -46,7 +46,11 @@ class Column(Section):
 
 
 class Row(Section):
-    """A method; ``reported`` holds the paper's numbers by column, null where it prints none."""
+    """A method; ``reported`` holds the paper's numbers by column, null where it prints none.
+
+    ``cells`` holds what a column's pipeline has beside or instead of the row's; null where nothing is measured, as the
+    seeds of a network that has none: a printed number is cited there.
+    """
 
     id: str
     label: str
@@ -60,7 +64,7 @@ class Row(Section):
     printed_delta: dict[str, float] = {}
     attributes: dict[str, Any] = {}
     pipeline: Pipeline = {}
-    cells: dict[str, Pipeline] = {}
+    cells: dict[str, Pipeline | None] = {}
 
 
 class Table(Section):
@@ -91,11 +95,18 @@ class Table(Section):
                 raise ValueError(f"row '{row.id}' lacks its supervision: I, I+T, I+S or F")
         return self
 
+    def pipeline_of(self, row: Row, column: Column) -> dict[str, Any] | None:
+        """What a cell measures: the table's pipeline under its column's, its row's and its own; None for a cited one."""
+        own = row.cells.get(column.id, {})
+        if row.status == "cited" or own is None:
+            return None
+        return {**self.pipeline, **column.pipeline, **row.pipeline, **own}
+
     @property
     def measures_segmentation(self) -> bool:
         """Whether a column or a row ends in masks of classes."""
         found = [self.pipeline, *(column.pipeline for column in self.columns), *(row.pipeline for row in self.rows)]
-        found += [cell for row in self.rows for cell in row.cells.values()]
+        found += [cell for row in self.rows for cell in row.cells.values() if cell is not None]
         return any(pipeline.get("stage") in SCORED for pipeline in found)
 
 

@@ -54,12 +54,11 @@ def _known_names(preset: Preset, config: Mapping[str, Any]) -> Known:
 
 def _of_table(table: Table, preset: Preset, known: Known) -> Iterator[tuple[str, str]]:
     for row in table.rows:
-        if row.status != REPRODUCED:
-            continue
         for column in table.columns:
             place = f", row '{row.id}', column '{column.id}'"
-            own = row.cells.get(column.id, {})
-            pipeline: dict[str, Any] = {**table.pipeline, **column.pipeline, **row.pipeline, **own}
+            pipeline = table.pipeline_of(row, column)
+            if pipeline is None:
+                continue
             problems = [*_of_names(pipeline, known), *_of_supervision(pipeline, row, preset)]
             if not problems:
                 problems += _of_measurement(pipeline, preset, f"{table.id}{place}")

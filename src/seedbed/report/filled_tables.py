@@ -101,7 +101,7 @@ def show(value: Value, places: int) -> str:
     reported = value.cell.reported
     paper = "-" if reported is None else f"{reported:.{places}f}"
     if value.cell.status == CITED:
-        return f"{paper} (cited)"
+        return paper if reported is None else f"{paper} (cited)"
     if value.mean is None:
         return f"{paper} → {value.cell.status}"
     difference = value.difference

@@ -245,7 +245,7 @@ def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
         "measured_order": value.mean if value.mean is not None and value.mean == value.mean else "",
         "difference": f"{difference:+.{places}f}" if defined else None,
         "difference_order": difference if defined else "",
-        "status": "cited" if value.cell.status == CITED else value.cell.status,
+        "status": "" if value.cell.status == CITED and reported is None else value.cell.status,
         "missing": ", ".join(value.cell.missing),
         "behind": behind,
         "places": places,
