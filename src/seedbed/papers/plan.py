@@ -11,7 +11,7 @@ from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
 from seedbed.params.refiner_sections import needs
 
-CITED, NOT_RUN, SUBMIT, MEASURED = "cited", "not run", "submit", "measured"
+CITED, NOT_RUN, SUBMIT, MEASURED, NOTHING = "cited", "not run", "submit", "measured", "nothing"
 SUBMISSION = "submission"
 """The metric of cells that only an evaluation server can fill."""
 REGISTRY = {
@@ -129,8 +129,8 @@ class Cell:
 
     Attributes:
         row, column: ids.
-        status: ``cited``, ``not run`` (the preset cannot make it), ``submit`` (an evaluation server measures it) or
-            ``measured``.
+        status: ``cited``, ``not run`` (the preset cannot make it), ``submit`` (an evaluation server measures it),
+            ``measured``, or ``nothing`` (neither measured nor printed).
         reported: the paper's number, in the column's unit.
         measurement: what is measured; None where nothing is.
         sources: metrics files, one a seed; empty unless measured.
@@ -291,7 +291,7 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     reported = row.reported.get(column.id)
     pipeline = table.pipeline_of(row, column)
     if pipeline is None:
-        return Cell(row.id, column.id, CITED, reported)
+        return Cell(row.id, column.id, CITED if row.status == "cited" or reported is not None else NOTHING, reported)
     where = f"{table.id}, row '{row.id}', column '{column.id}'"
     measurement, missing = measure(pipeline, preset, where)
     if measurement is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
-from seedbed.papers.plan import Cell, checkpoint_records, histories, history_of
+from seedbed.papers.plan import CITED, NOTHING, Cell, checkpoint_records, histories, history_of
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
@@ -57,7 +57,7 @@ class PlannedTables:
 
     def state(self, paper: str, table: str) -> str:
         """How much of a table the preset makes, for ``snakemake help``."""
-        cells = [cell for cell in self.cells(paper, table) if cell.status != "cited"]
+        cells = [cell for cell in self.cells(paper, table) if cell.status not in (CITED, NOTHING)]
         missing = [cell for cell in cells if cell.missing]
         if len(missing) == len(cells):
             return "not built"
@@ -171,7 +171,7 @@ class PlannedTables:
         Raises:
             UserError: there are none; with what is lacking.
         """
-        cells = [cell for cell in self.cells(paper, table) if cell.status != "cited"]
+        cells = [cell for cell in self.cells(paper, table) if cell.status not in (CITED, NOTHING)]
         found = list(dict.fromkeys(cell.archive for cell in cells if cell.archive))
         if not found:
             columns = self.submitted(paper, table)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedbed.errors import UserError
-from seedbed.papers.plan import CITED, MEASURED, Cell
+from seedbed.papers.plan import CITED, MEASURED, NOTHING, Cell
 from seedbed.papers.tables import UNITS, Table
 
 
@@ -101,7 +101,9 @@ def show(value: Value, places: int) -> str:
     reported = value.cell.reported
     paper = "-" if reported is None else f"{reported:.{places}f}"
     if value.cell.status == CITED:
-        return paper if reported is None else f"{paper} (cited)"
+        return f"{paper} (cited)"
+    if value.cell.status == NOTHING:
+        return paper
     if value.mean is None:
         return f"{paper} → {value.cell.status}"
     difference = value.difference

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seedbed.errors import DataError
-from seedbed.papers.plan import CITED, history_of
+from seedbed.papers.plan import NOTHING, history_of
 from seedbed.papers.tables import UNITS, Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
@@ -245,7 +245,7 @@ def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
         "measured_order": value.mean if value.mean is not None and value.mean == value.mean else "",
         "difference": f"{difference:+.{places}f}" if defined else None,
         "difference_order": difference if defined else "",
-        "status": "" if value.cell.status == CITED and reported is None else value.cell.status,
+        "status": "" if value.cell.status == NOTHING else value.cell.status,
         "missing": ", ".join(value.cell.missing),
         "behind": behind,
         "places": places,
