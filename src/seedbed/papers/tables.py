@@ -96,7 +96,7 @@ class Table(Section):
         return self
 
     def pipeline_of(self, row: Row, column: Column) -> dict[str, Any] | None:
-        """What a cell measures: the table's pipeline under its column's, its row's and its own; None for a cited one."""
+        """What a cell measures: the table's pipeline under its column's, its row's and its own; None if nothing."""
         own = row.cells.get(column.id, {})
         if row.status == "cited" or own is None:
             return None
