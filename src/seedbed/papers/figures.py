@@ -7,7 +7,7 @@ from typing import Any
 from seedbed.errors import ParameterError
 from seedbed.papers.layout import Layout
 from seedbed.papers.measured import check_stage
-from seedbed.papers.plan import lacking, measure, seeds_of
+from seedbed.papers.plan import TRAINING_HOURS, lacking, measure, seeds_of
 from seedbed.papers.tables import Axis, Figure, Group, Panel
 from seedbed.params import Preset
 
@@ -33,6 +33,7 @@ class PlannedPanel:
         missing: what the preset lacks for it.
         models: networks that points are measured on.
         places: where each of these points stands.
+        at_hours: whether its one point stands at the forecast of its trainings; the plan knows it.
     """
 
     group: str
@@ -45,6 +46,7 @@ class PlannedPanel:
     missing: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     places: tuple[float, ...] = ()
+    at_hours: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,15 @@ def _resolve(
         unsaid = "shows" if panel.shows is None else "y"
         raise ParameterError(f"{figure.id}, panel '{panel.label}': lacks {unsaid}.")
     names = {**pipeline, "dataset": preset.dataset_for(pipeline["dataset"])}
-    if panel.shows == "points":
+    if panel.shows == "points" and not (panel.at == TRAINING_HOURS and not panel.models):
         return _points(figure, group, panel, names, preset, layout, seeds)
     if panel.shows in CHARTS:
         measurement, missing = measure(pipeline, preset, f"{figure.id}, panel '{panel.label}'")
         sources: tuple[str, ...] = ()
         if measurement is not None:
             sources = tuple(measurement.path(layout, seed) for seed in seeds_of(measurement, preset, seeds))
-        return PlannedPanel(group.label, panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
+        drawn = (group.label, panel.label, panel.shows, names, panel.row, panel.axes, sources, missing)
+        return PlannedPanel(*drawn, at_hours=panel.shows == "points")
     missing = lacking(pipeline, preset)
     if "stage" in names:
         check_stage(names["stage"], f"{figure.id}, panel '{panel.label}'")

@@ -8,7 +8,8 @@ from seedbed.params.base import MiouConvention
 
 CATALOGUE = ("seedbed.evaluate", "measurement")
 _MEANS = tuple(f"miou_{convention}" for convention in get_args(MiouConvention))
-_OF_MASKS = ("miou", *_MEANS, "pixel_accuracy", "fp", "fn", "fp_over_tp", "fn_over_tp", "iou_*", "submission")
+_RATES = ("pixel_accuracy", "fp", "fn", "fp_over_tp", "fn_over_tp")
+_OF_MASKS = ("miou", *_MEANS, *_RATES, "iou_*", "submission", "training_hours")
 _OF_MAPS = ("miou_at_background", "miou_best", "background", "background_best", "curve_background", "curve_miou")
 COUNTED = ("images", "undefined_maps", "skipped", "instances", "true_instances")
 """What a file of metrics says of its images."""

@@ -11,9 +11,11 @@ from seedbed.papers.tables import Column, Row, Table
 from seedbed.params import Preset
 from seedbed.params.refiner_sections import needs
 
-CITED, NOT_RUN, SUBMIT, MEASURED, NOTHING = "cited", "not run", "submit", "measured", "nothing"
+CITED, NOT_RUN, SUBMIT, MEASURED, FORECAST, NOTHING = "cited", "not run", "submit", "measured", "forecast", "nothing"
 SUBMISSION = "submission"
 """The metric of cells that only an evaluation server can fill."""
+TRAINING_HOURS = "training_hours"
+"""The metric of cells that tell what the trainings behind a row take: a forecast, made while the plan is."""
 REGISTRY = {
     "dataset": "datasets",
     "model": "models",
@@ -130,12 +132,13 @@ class Cell:
     Attributes:
         row, column: ids.
         status: ``cited``, ``not run`` (the preset cannot make it), ``submit`` (an evaluation server measures it),
-            ``measured``, or ``nothing`` (neither measured nor printed).
+            ``measured``, ``forecast`` (what its trainings take), or ``nothing`` (neither measured nor printed).
         reported: the paper's number, in the column's unit.
         measurement: what is measured; None where nothing is.
         sources: metrics files, one a seed; empty unless measured.
         missing: what the preset lacks for it.
         archive: what is uploaded to the evaluation server, where that measures it; of the first seed.
+        hours: what is forecast, where that is known.
     """
 
     row: str
@@ -146,6 +149,7 @@ class Cell:
     sources: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     archive: str | None = None
+    hours: float | None = None
 
     @property
     def measured(self) -> Measurement:
@@ -296,6 +300,8 @@ def _cell(table: Table, row: Row, column: Column, preset: Preset, layout: Layout
     measurement, missing = measure(pipeline, preset, where)
     if measurement is None:
         return Cell(row.id, column.id, NOT_RUN, reported, missing=missing)
+    if measurement.metric == TRAINING_HOURS:
+        return Cell(row.id, column.id, FORECAST, reported, measurement)
     if measurement.metric == SUBMISSION:
         lacking = preset.datasets[measurement.dataset].lacks_test()
         if lacking:

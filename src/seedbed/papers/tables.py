@@ -13,7 +13,7 @@ from seedbed.papers.measured import SCORED, known_stage
 from seedbed.params.base import MiouConvention, Section
 from seedbed.params.mistakes import mistakes, named_path
 
-UNITS = {"%": 100.0, "fraction": 1.0, "number": 1.0, "millions": 1e-6, "billions": 1e-9}
+UNITS = {"%": 100.0, "fraction": 1.0, "number": 1.0, "millions": 1e-6, "billions": 1e-9, "hours": 1.0}
 """Unit of a column -> what a metric is multiplied by to be in it."""
 Stage = Annotated[str, AfterValidator(known_stage)]
 
@@ -40,7 +40,7 @@ class Column(Section):
 
     id: str
     title: str
-    unit: Literal["%", "fraction", "number", "millions", "billions"]
+    unit: Literal["%", "fraction", "number", "millions", "billions", "hours"]
     better: Literal["higher", "lower"] | None = None
     pipeline: Pipeline = {}
 
@@ -126,7 +126,8 @@ class Panel(Section):
         y: what it measures, where that is not the figure's.
         level: key of a single number that is drawn as a line across a curve.
         models: networks that the points of ``points`` are measured on; those that a preset lacks are left out.
-        at: the option of each that says where its point stands.
+        at: the option of each that says where its point stands; ``training_hours`` without models: the forecast of what
+            the trainings behind the panel's number take.
         reported: the paper's numbers, in the unit of ``y``: across a curve, or at ``x`` where it prints a place.
     """
 

@@ -1,13 +1,13 @@
 """From figures and the galleries of tables to the files they are drawn from."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
-from seedbed.papers.plan import MapMeasurement
+from seedbed.papers.plan import MapMeasurement, measure
 from seedbed.papers.tables import Figure
 from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
@@ -179,7 +179,17 @@ class PlannedFigures:
         return figure_notes(self.figure(*names), self.complete(*names), self.preset, self.tables.seeds(*names))
 
     def _panels(self, paper: str, figure: str) -> list[PlannedPanel]:
-        return figure_panels(self.figure(paper, figure), self.preset, self.layout, self.tables.seeds(paper, figure))
+        panels = figure_panels(self.figure(paper, figure), self.preset, self.layout, self.tables.seeds(paper, figure))
+        return [self._at_hours(panel) if panel.at_hours and panel.sources else panel for panel in panels]
+
+    def _at_hours(self, panel: PlannedPanel) -> PlannedPanel:
+        """A point at the forecast of its trainings."""
+        measurement, _ = measure(panel.names, self.preset, panel.label)
+        hours = self.tables.hours.of(measurement) if measurement else None
+        if hours is None:
+            unknown = f"a forecast of the trainings behind '{panel.label}' (benchmarks/count.py)"
+            return replace(panel, missing=(unknown,))
+        return replace(panel, places=(hours,))
 
 
 def panel_files(panels: Iterable[Mapping[str, Any]]) -> list[str]:

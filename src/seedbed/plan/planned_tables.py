@@ -1,16 +1,18 @@
 """From tables to the files they need: cells, metrics, histories, records of checkpoints, archives for a server."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers import Layout, missing_names, table_cells
-from seedbed.papers.plan import CITED, NOTHING, Cell, checkpoint_records, histories, history_of
+from seedbed.papers.plan import CITED, FORECAST, NOTHING, Cell, checkpoint_records, histories, history_of
 from seedbed.papers.tables import Paper, Table
 from seedbed.plan.describe import footnotes
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.run_state import Number
+from seedbed.plan.training_hours import TrainingHours
 
 
 class PlannedTables:
@@ -24,6 +26,7 @@ class PlannedTables:
     def __init__(self, papers: dict[str, Paper], names: Names) -> None:
         self.papers, self.names, self.preset = papers, names, names.preset
         self.layout: Layout = names.layout
+        self.hours = TrainingHours(names.preset)
         self.cells: Callable[[str, str], list[Cell]] = cache(self._cells)
         self.notes: Callable[[str, str], list[str]] = cache(self._notes)
 
@@ -220,7 +223,12 @@ class PlannedTables:
         return {"pipeline": names, "dataset": dataset, **sections}
 
     def _cells(self, paper: str, table: str) -> list[Cell]:
-        return table_cells(self.table(paper, table), self.preset, self.layout, self.seeds(paper, table))
+        cells = table_cells(self.table(paper, table), self.preset, self.layout, self.seeds(paper, table))
+        return [
+            replace(cell, hours=self.hours.of(cell.measured)) if cell.status == FORECAST else cell for cell in cells
+        ]
 
     def _notes(self, paper: str, table: str) -> list[str]:
-        return footnotes(self.table(paper, table), self.cells(paper, table), self.preset, self.seeds(paper, table))
+        cells = self.cells(paper, table)
+        notes = footnotes(self.table(paper, table), cells, self.preset, self.seeds(paper, table))
+        return [*notes, self.hours.note()] if any(cell.status == FORECAST for cell in cells) else notes

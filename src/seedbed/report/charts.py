@@ -157,6 +157,10 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
         look: dict[str, Any] = {"color": colour, "label": as_it_is(series.label)}
         if series.places:
             axes.errorbar(x, one.means, yerr=one.deviations, fmt="D", markersize=5, capsize=3, **look)
+            if len(series.places) == 1:  # there may be more of these than colours
+                axes.annotate(
+                    as_it_is(series.label), (x[0], one.means[0]), (4, 4), textcoords="offset points", fontsize=6
+                )
         else:
             axes.plot(x, one.means, "o-", linewidth=1.5, markersize=4, **look)
         if one.deviations and not series.places:
@@ -180,7 +184,8 @@ def _draw_curves(axes: Any, drawn: Sequence[Drawn]) -> None:
             else:
                 axes.plot([place], [value], **mark)
     axes.set_xlabel(as_it_is(drawn[0].series.x.title), fontsize=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole = all(float(x).is_integer() for one in drawn for x in one.xs)
+    axes.xaxis.get_major_locator().set_params(integer=whole)
 
 
 def _visible(drawn: Sequence[Drawn]) -> tuple[float, float]:

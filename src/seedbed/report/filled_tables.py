@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedbed.errors import UserError
-from seedbed.papers.plan import CITED, MEASURED, NOTHING, Cell
+from seedbed.papers.plan import CITED, FORECAST, MEASURED, NOTHING, Cell
 from seedbed.papers.tables import UNITS, Table
 
 
@@ -17,8 +17,8 @@ from seedbed.papers.tables import UNITS, Table
 class Value:
     """A filled cell; numbers are in the column's unit.
 
-    ``mean`` is None unless the cell is measured, and NaN where a seed's number is undefined; ``std``, the sample
-    standard deviation, needs two seeds.
+    ``mean`` is None unless the cell is measured or its forecast is known, and NaN where a seed's number is undefined;
+    ``std``, the sample standard deviation, needs two seeds.
     """
 
     cell: Cell
@@ -28,7 +28,8 @@ class Value:
     @property
     def difference(self) -> float | None:
         """Measured minus reported, where both exist."""
-        return None if self.mean is None or self.cell.reported is None else self.mean - self.cell.reported
+        known = self.cell.status == MEASURED and self.mean is not None and self.cell.reported is not None
+        return self.mean - self.cell.reported if known else None  # type: ignore[operator]  # known above
 
 
 def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mapping[str, Any]]) -> list[Value]:
@@ -43,7 +44,7 @@ def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mappin
 
 def _fill(cell: Cell, scale: float, read: Callable[[str], Mapping[str, Any]]) -> Value:
     if cell.status != MEASURED:
-        return Value(cell)
+        return Value(cell, cell.hours)
     numbers = [scale * _number(read(path), cell.measured.metric, path) for path in cell.sources]
     mean = statistics.fmean(numbers)
     spread = len(numbers) > 1 and not math.isnan(mean)
@@ -76,7 +77,7 @@ def to_metrics(values: list[Value]) -> dict[str, Any]:
     """Measured numbers as nested plain values, row by row, for ``dvc metrics`` and for trackers."""
     measured: dict[str, Any] = {}
     for value in values:
-        if value.mean is not None:
+        if value.cell.status == MEASURED and value.mean is not None:
             number = None if math.isnan(value.mean) else round(value.mean, 6)
             measured.setdefault(value.cell.row, {})[value.cell.column] = number
     return measured
@@ -106,6 +107,8 @@ def show(value: Value, places: int) -> str:
         return paper
     if value.mean is None:
         return f"{paper} → {value.cell.status}"
+    if value.cell.status == FORECAST:
+        return f"{paper} → {value.mean:.{places}f} (forecast)"
     difference = value.difference
     change = "" if difference is None or math.isnan(difference) else f" ({difference:+.{places}f})"
     return f"{paper} → {show_measured(value, places)}{change}"

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seedbed.errors import DataError
-from seedbed.papers.plan import NOTHING, history_of
+from seedbed.papers.plan import FORECAST, NOTHING, history_of
 from seedbed.papers.tables import UNITS, Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
@@ -210,7 +210,7 @@ def _rows(
 
     def cell(row: str, column: str) -> dict[str, Any]:
         value, behind = by_cell[row, column], None
-        if value.mean is not None:
+        if value.cell.sources:
             behind = behind_cell(
                 value,
                 scales[column],
@@ -241,16 +241,23 @@ def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
         "id": f"{value.cell.row}-{value.cell.column}",
         "paper": "–" if reported is None else f"{reported:.{places}f}",
         "paper_order": "" if reported is None else reported,
-        "measured": None if value.mean is None else show_measured(value, places),
+        "measured": show_measured(value, places) if behind else None,
         "measured_order": value.mean if value.mean is not None and value.mean == value.mean else "",
         "difference": f"{difference:+.{places}f}" if defined else None,
         "difference_order": difference if defined else "",
-        "status": "" if value.cell.status == NOTHING else value.cell.status,
+        "status": _status(value, places),
         "missing": ", ".join(value.cell.missing),
         "behind": behind,
         "places": places,
         "interval": f"{spread[0]:.{places}f} – {spread[1]:.{places}f}" if spread else None,
     }
+
+
+def _status(value: Value, places: int) -> str:
+    """What stands where no measured number does."""
+    if value.cell.status == FORECAST and value.mean is not None:
+        return f"{value.mean:.{places}f} {FORECAST}"
+    return "" if value.cell.status == NOTHING else value.cell.status
 
 
 def _concerns(plot: Plot, value: Value, row: str) -> bool:
@@ -273,7 +280,7 @@ def _table_summary(paper: Mapping[str, str], table: Table, values: Sequence[Valu
             "text": f"{titles[value.cell.column]} {show_measured(value, decimals(table, value.cell.column))}",
         }
         for value in values
-        if value.mean is not None
+        if value.cell.sources
     ]
     head = {"kind": "table", "id": table.id, "title": table.title, "paper": paper["title"]}
     return {**head, "counts": counts, "numbers": numbers}

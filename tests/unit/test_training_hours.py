@@ -1,0 +1,86 @@
+"""Hours of training in tables and figures: forecasts, told apart from what is measured."""
+
+from pathlib import Path
+
+import pytest
+
+from seedbed.data.raw.sources import load_sources
+from seedbed.papers import Layout, read_papers
+from seedbed.papers.plan import Cell, measurement_of
+from seedbed.papers.tables import Table
+from seedbed.params import read_params, resolve
+from seedbed.plan import Pipeline
+from seedbed.plan.forecasts.forecast import Forecaster
+from seedbed.plan.forecasts.rates import devices
+from seedbed.plan.training_hours import TrainingHours
+from seedbed.report.filled_tables import fill_table, show, to_metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def preset(name):
+    return resolve({**read_params(ROOT / "params.yaml"), "preset": name})
+
+
+def segmentation(**chain):
+    about = {"stage": "segmentation", "dataset": "shapes", "split": "val", "metric": "training_hours"}
+    return measurement_of({**about, **chain})
+
+
+@pytest.fixture(scope="module")
+def demo():
+    chosen = preset("demo")
+    return Pipeline(chosen, read_papers(ROOT / "papers"), Layout("demo"), load_sources())
+
+
+def test_hours_are_those_of_every_training_on_the_way():
+    chosen = preset("demo")
+    forecaster = Forecaster(chosen, devices()["h100"], lambda _: {})
+    each = [
+        forecaster.seconds(rule, {"dataset": "shapes", **names}, 1, 0)
+        for rule, names in (
+            ("train_classifier", {"model": "exvit"}),
+            ("train_affinity_network", {"network": "psa"}),
+            ("train_segmenter", {"segmenter": "deeplab_v2_resnet38"}),
+        )
+    ]
+    chain = {"model": "exvit", "explainer": "attribute_guided_map", "refiner": "psa_crf"}
+    found = TrainingHours(chosen).of(segmentation(**chain, segmenter="deeplab_v2_resnet38"))
+    assert found == pytest.approx(sum(each) / 3600)
+
+
+def test_a_training_on_several_gpus_counts_each_of_them():
+    paper = preset("paper")
+    held = paper.resources_for("train_segmenter").of("deeplab_v1_resnet38")
+    names = {"dataset": "voc12", "segmenter": "deeplab_v1_resnet38"}
+    alone = Forecaster(paper, devices()["h100"], lambda _: {}).seconds("train_segmenter", names, held.threads, held.gpu)
+    given = {"dataset": "voc12", "model": "none", "explainer": "none", "refiner": "truth"}
+    hours = TrainingHours(paper).of(segmentation(**given, segmenter="deeplab_v1_resnet38"))
+    assert held.gpu >= 1 and hours == pytest.approx(held.gpu * alone / 3600)
+
+
+def test_the_notes_tell_what_is_forecast(demo):
+    cells = [cell for cell in demo.tables.cells("frontier", "voc") if cell.column == "hours"]
+    assert {cell.status for cell in cells} == {"forecast"} and all(cell.hours > 0 for cell in cells)
+    assert "hours of one job on cores" in demo.tables.notes("frontier", "voc")[-1]
+    assert "GPU-hours of one H100" in TrainingHours(preset("paper")).note()
+    assert not any("forecast" in note for note in demo.tables.notes("exvit", "table2"))
+
+
+def test_a_forecast_is_shown_and_is_no_metric():
+    column = {"id": "hours", "title": "Training", "unit": "hours"}
+    row = {"id": "ours", "label": "Ours", "status": "reproduced", "supervision": "I", "reported": {}}
+    words = {"id": "t", "title": "T", "caption": "C", "question": "Q"}
+    table = Table.model_validate({**words, "columns": [column], "rows": [row]})
+    known, unknown = (Cell("ours", "hours", "forecast", None, hours=hours) for hours in (3.456, None))
+    (value,) = fill_table(table, [known], {}.__getitem__)
+    assert show(value, 2) == "- → 3.46 (forecast)" and to_metrics([value]) == {}
+    assert value.difference is None
+    assert show(fill_table(table, [unknown], {}.__getitem__)[0], 2) == "- → forecast"
+
+
+def test_points_of_a_figure_stand_at_their_forecast(demo):
+    panels = demo.figures.complete("frontier", "figure_hours")
+    hours = {cell.row: cell.hours for cell in demo.tables.cells("frontier", "voc") if cell.column == "hours"}
+    places = {panel.label: panel.places for panel in panels}
+    assert places["eX-ViT"] == (hours["exvit"],) and places["PSA"] == (hours["psa"],)
