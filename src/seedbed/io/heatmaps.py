@@ -20,6 +20,9 @@ from seedbed.io.atomic import atomic_path
 from seedbed.io.hdf5 import HonestFile
 from seedbed.io.partial_items import UnfinishedItems
 
+BACKGROUND = -1
+"""Class index of the background's map, in a store that has one."""
+
 
 class HeatMaps(NamedTuple):
     """Heat maps of one image.

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from seedbed.data.ahead import read_ahead
 from seedbed.data.images import read_picture
 from seedbed.data.index import DataIndex, Record
-from seedbed.io.heatmaps import HeatMaps
+from seedbed.io.heatmaps import BACKGROUND, HeatMaps
 from seedbed.refine.background import with_background, with_constant_background
 from seedbed.refine.crf import dense_crf_many
 from seedbed.refine.crf_image import picture_for_crf
@@ -18,9 +18,6 @@ from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.refiners import required
 from seedbed.refine.resize import at_picture_size
 from seedbed.settings.dense_crf import CrfSettings
-
-BACKGROUND = -1
-"""Class index of the background channel in a store of posteriors."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from seedbed.io.heatmaps import HeatMaps
-from seedbed.refine.posteriors import BACKGROUND
+from seedbed.io.heatmaps import BACKGROUND, HeatMaps
 
 
 class ConfidentForeground(Mapping[str, HeatMaps]):
