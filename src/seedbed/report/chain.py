@@ -21,8 +21,8 @@ STAGES = {
 MOST_NUMBERS = 3
 """Numbers that stand at one step; the rest is counted."""
 _WIDTH, _GAP, _LINE, _HEAD, _APART, _MARGIN = 220, 40, 17, 44, 14, 8
-_NAME, _TEXT = 27, 34
-"""Letters of a step's name and of a number that fit its box."""
+_NAME, _TEXT = 24, 28
+"""Letters of a step's name and of a number that fit its box, in a wide font too."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _place(step: Step, before: int, top: int, boxes: list[Markup], arrows: list[
 def _box(step: Step, left: int, top: int) -> Markup:
     shown = step.numbers[:MOST_NUMBERS]
     lines = [
-        Markup('<a href="{}"><text class="number" x="{}" y="{}">{}</text></a>').format(
-            number.link, left + 12, top + _HEAD + _LINE * k + 8, _short(number.text, _TEXT)
+        Markup('<a href="{}"><title>{}</title><text class="number" x="{}" y="{}">{}</text></a>').format(
+            number.link, number.text, left + 12, top + _HEAD + _LINE * k + 8, _short(number.text, _TEXT)
         )
         for k, number in enumerate(shown)
     ]
