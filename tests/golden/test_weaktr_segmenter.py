@@ -1,10 +1,15 @@
 """WeakTr's segmentation network against arrays recorded from its authors' published code."""
 
+import numpy as np
 import pytest
 import torch
 from model_recordings import assert_close, recorded, weights
 
 from seedbed.models import create_model, load_weights
+from seedbed.settings.optimisation import TrainSettings
+from seedbed.train.groups import parameter_groups
+from seedbed.train.loop import fit
+from seedbed.train.objectives import build_objective
 
 torch.set_num_threads(1)
 
@@ -54,3 +59,73 @@ def test_names_and_shapes(classes, total):
     assert {name: list(tensor.shape) for name, tensor in model.named_parameters()} == theirs
     assert sum(parameter.numel() for parameter in model.parameters()) == z[f"{recording}/total"]
     assert round(z[f"{recording}/total"] / 1e6, 3) == total
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_clipped_cross_entropy(case):
+    recording = recorded("weaktr_clip")
+    z = {key.removeprefix(f"case{case}/"): value for key, value in recording.items() if key.startswith(f"case{case}/")}
+    logits, labels = torch.from_numpy(z["logits"]).requires_grad_(), torch.from_numpy(z["labels"]).long()
+    objective = build_objective(
+        "clipped_cross_entropy", start=float(z["start_value"]), cell=int(recording["patch_size"])
+    )
+    found = objective.costs(logits, labels)
+    found.loss.backward()
+    assert_close(found.plain, z["ce"], 1e-5)
+    np.testing.assert_allclose([found.mean.item(), found.loss.item()], [z["mean_ce"], z["loss"]], rtol=1e-5)
+    assert_close(logits.grad, z["grad"], 1e-5)
+    assert np.array_equal(logits.grad == 0, z["grad"] == 0)
+    assert (found.mean.item() <= objective.start) == z["active"]
+    if z["active"]:
+        assert_close(found.clipped, z["clipped"], 1e-5)
+
+
+def test_six_optimiser_steps(tmp_path):
+    """By the loop: Nesterov's momentum, two factors, a loss that switches back, and the rates of two epochs."""
+    model, z, losses, means = segmenter(), recorded("weaktr_retrain"), [], []
+    objective = build_objective("clipped_cross_entropy", start=float(z["start_value"]), cell=int(z["patch_size"]))
+    batches = [
+        (torch.from_numpy(z[f"batch{k % 3}/im"]), torch.from_numpy(z[f"batch{k % 3}/segmentation"])) for k in range(6)
+    ]
+
+    class Steps(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, key):
+            return torch.zeros(1)
+
+    def recorded_step(network, _):
+        images, labels = batches[len(losses)]
+        loss, parts = objective(network, (images, labels.long()))
+        losses.append(loss.item())
+        means.append(parts["cross_entropy"].item())
+        return loss, parts
+
+    settings = TrainSettings(
+        lr=float(z["lr"]), batch_size=1, epochs=2, optimizer="sgd", momentum=0.9, nesterov=True, groups="uniform",
+        lr_scales={"encoder.": 0.1}, schedule="poly_scaled", power=float(z["power"]), final_lr=float(z["min_lr"]),
+        log_every=1,
+    )  # fmt: skip
+    options = {"seed": 0, "state_path": tmp_path / "state", "fingerprint": {}, "device": torch.device("cpu")}
+    trained, history = fit(model, Steps(), recorded_step, settings, **options)
+    np.testing.assert_allclose(means, z["step/mean_ce"], rtol=2e-5)
+    np.testing.assert_allclose(losses, z["step/loss"], rtol=2e-5)
+    np.testing.assert_allclose([row["lr"] for row in history.rows], z["step/lr_per_group"].max(axis=1), rtol=1e-12)
+    for name, expected in weights(z, "w_after/").items():
+        assert (trained.state_dict()[name] - expected).abs().max() <= 1e-4 * expected.abs().max(), name
+
+
+def test_groups_of_the_optimiser():
+    """Two factors; the published 30 groups, one for each layer, differ in nothing else."""
+    z = recorded("weaktr_parameters")
+    with torch.device("meta"):
+        model = create_model("weaktr_segmenter", 21)
+    names, ours = {id(parameter): name for name, parameter in model.named_parameters()}, {}
+    for group in parameter_groups("uniform", model, 0.0, {"encoder.": 0.1}):
+        ours |= {names[id(p)]: (group["lr_scale"], group["weight_decay"]) for p in group["params"]}
+    ours |= dict.fromkeys(("encoder.head.weight", "encoder.head.bias"), (0.1, 0.0))  # without gradient
+    theirs, prefix = {}, "segmenter_deit_small_21/group"
+    for k in range(30):
+        theirs |= dict.fromkeys(z[f"{prefix}{k}"].tolist(), tuple(z[f"{prefix}{k}/factors"].tolist()))
+    assert ours == theirs
