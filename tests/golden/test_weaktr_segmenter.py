@@ -6,10 +6,15 @@ import torch
 from model_recordings import assert_close, recorded, weights
 
 from seedbed.models import create_model, load_weights
+from seedbed.refine.crf import dense_crf
+from seedbed.refine.fusion import fuse_scales
+from seedbed.settings.dense_crf import CrfSettings
 from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.groups import parameter_groups
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
+from seedbed.train.segmentation import Smoothing
+from seedbed.train.windows import Windows, over_windows
 
 torch.set_num_threads(1)
 
@@ -129,3 +134,42 @@ def test_groups_of_the_optimiser():
     for k in range(30):
         theirs |= dict.fromkeys(z[f"{prefix}{k}"].tolist(), tuple(z[f"{prefix}{k}/factors"].tolist()))
     assert ours == theirs
+
+
+def views(z):
+    """Logits of every view, at its own size, by the windows of the test."""
+    model = segmenter().eval()
+    scores = over_windows(model.pixel_scores, Windows(32, 24))
+    with torch.no_grad():
+        for k in range(2):
+            images = torch.from_numpy(z[f"test/im{k}"])
+            yield from (scores(images)[0], scores(images.flip(-1))[0])
+
+
+def test_windows_scales_and_mirror_images():
+    z, size = recorded("weaktr_segmenter"), tuple(recorded("weaktr_segmenter")["test/ori_shape"].tolist())
+    logits, mirrored, windows = list(views(z)), [False, True] * 2, Windows(32, 24)
+    for k, found in enumerate(logits):
+        assert list(found.shape[-2:]) == z[f"test/resized_size{k}"].tolist()
+        places = [[y, x] for y in windows.anchors(found.shape[-2]) for x in windows.anchors(found.shape[-1])]
+        assert places == z[f"test/anchors{k}"].tolist()
+    for k in (1, 2):
+        alone = fuse_scales([logits[k]], size, "mean_probability", mirrored=[mirrored[k]])
+        assert_close(alone, z[f"test/prob_single{k}"])
+    fused = fuse_scales(logits, size, "mean_probability", mirrored=mirrored)
+    assert np.array_equal(fused.argmax(0), z["test/pred"])
+    assert np.unique(fused.argmax(0)).tolist() == z["test/keys"].tolist()
+    assert_close(fused[z["test/keys"]], z["test/prob_keys"])
+
+
+CRFS = {"voc": CrfSettings(3, 3, 83, 5, 3), "coco": CrfSettings(1, 3, 67, 3, 4)}
+
+
+@pytest.mark.parametrize("data", CRFS)
+def test_crf_of_the_winning_labels(data):
+    z = recorded("weaktr_segmenter")
+    _, labels = Smoothing(CRFS[data], "own", "winning")(("one", z["test/image"], z["test/prob_keys"]))
+    assert np.array_equal(labels, z[f"test/label_{data}"])
+    if data == "voc":
+        posteriors = dense_crf(z["test/image"], z["test/prob_keys"], CRFS[data])
+        np.testing.assert_allclose(posteriors, z["test/crf_voc"], atol=2e-5)

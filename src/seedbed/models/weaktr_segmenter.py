@@ -5,7 +5,7 @@ Segmenter is Strudel et al., ICCV 2021. Parameter names are those of the publish
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +115,7 @@ class WeakTrSegmenter(nn.Module):
         shape["global_pool"] = "token"
         self.encoder: Any = create_model(backbone, 1000, **shape, drop_path_rate=drop_path_rate, **encoder)
         self._check_encoder(backbone)
-        width = self.encoder.embed_dim
+        width = int(cast(Any, self.encoder).embed_dim)
         self.encoder.head = nn.Linear(width, unused_classes).requires_grad_(False) if unused_classes else nn.Identity()
         for module in self.encoder.modules():
             if isinstance(module, nn.LayerNorm):
