@@ -3,6 +3,7 @@
 Parameter names are those of the published checkpoints.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -154,6 +155,8 @@ class WeakTr(MCTformer):
     Args:
         num_classes: classes C without background.
         reduction, feature_reduction, channel_groups: see `AttentionFusion`.
+        spare_classes: further outputs that stand for no class, by their places among all: the published network for
+            COCO has one for each id of 1..90, of which ten name nothing. They are computed, and not given.
         embed_dim, depth, num_heads, similarity, **options: as for `MCTformer`.
     """
 
@@ -167,10 +170,13 @@ class WeakTr(MCTformer):
         reduction: float = 8.0,
         feature_reduction: int = 8,
         channel_groups: Literal["interleaved", "heads"] = "interleaved",
+        spare_classes: Sequence[int] = (),
         similarity: float = 0.0,
         **options: Any,
     ) -> None:
-        super().__init__(num_classes, embed_dim=embed_dim, depth=depth, num_heads=num_heads, **options)
+        self.given = given_outputs(num_classes, spare_classes)
+        every = num_classes + len(spare_classes)
+        super().__init__(every, embed_dim=embed_dim, depth=depth, num_heads=num_heads, **options)
         for block in self.blocks:
             block.attn = RecordedAttention(embed_dim, num_heads).apply(init_transformer_weights)
         start_by_similarity(self, similarity)
@@ -194,18 +200,34 @@ class WeakTr(MCTformer):
         coarse = cross * patch_maps.detach().relu()
         fine = refined(coarse, patches)
         return WeakTrOutput(
-            class_tokens.mean(dim=-1),
-            self.pool(patch_maps),
-            fine.mean(dim=(2, 3)),
-            patch_maps,
+            self._given(class_tokens.mean(dim=-1)),
+            self._given(self.pool(patch_maps)),
+            self._given(fine.mean(dim=(2, 3))),
+            self._given(patch_maps),
             weights,
-            cross,
+            self._given(cross),
             patches,
-            coarse,
-            fine,
+            self._given(coarse),
+            self._given(fine),
             record.attention,
             record.scores,
         )
+
+    def _given(self, outputs: Tensor) -> Tensor:
+        """Of all outputs [B, C + spare, ...] those that stand for classes."""
+        return outputs if len(self.given) == outputs.shape[1] else outputs[:, self.given]
+
+
+def given_outputs(num_classes: int, spare: Sequence[int]) -> list[int]:
+    """Places of a network's outputs that stand for classes, in order, beside spare ones.
+
+    Raises:
+        ParameterError: a spare place lies outside, or comes twice.
+    """
+    every = range(num_classes + len(spare))
+    if len(set(spare)) < len(spare) or not set(spare) <= set(every):
+        raise ParameterError(f"spare_classes={list(spare)}: choose places from 0 to {len(every) - 1}, none twice.")
+    return [place for place in every if place not in set(spare)]
 
 
 def fused_attention(maps: list[Tensor], weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ Segmenter is Strudel et al., ICCV 2021. Parameter names are those of the publish
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from seedbed.errors import ParameterError
 from seedbed.models.registry import create_model, register
 from seedbed.models.transformer import init_transformer_weights
+from seedbed.models.weaktr import given_outputs
 from seedbed.models.weights.conversion import Converted, layout
 from seedbed.models.weights.plain_deit import DISTILLATION
 
@@ -85,6 +87,7 @@ class WeakTrSegmenter(nn.Module):
             is one.
         img_size: side of the square image that the table of positions is for.
         patch_size: in pixels.
+        spare_classes: as for `seedbed.models.weaktr.WeakTr`, of its classes: without background.
         unused_classes: outputs of the encoder's own head, which is in every published checkpoint and never applied;
             0: no head.
         drop_path_rate: of the encoder's last block, rising linearly from 0.
@@ -101,6 +104,7 @@ class WeakTrSegmenter(nn.Module):
         backbone: str = "deit_small_patch16_224",
         img_size: int = 480,
         patch_size: int = 16,
+        spare_classes: Sequence[int] = (),
         unused_classes: int = 1000,
         drop_path_rate: float = 0.1,
         decoder_depth: int = 2,
@@ -121,7 +125,8 @@ class WeakTrSegmenter(nn.Module):
             if isinstance(module, nn.LayerNorm):
                 module.eps = EPSILON
         blocks = (decoder_depth, decoder_heads, decoder_mlp_ratio, dropout)
-        self.decoder = MaskTransformer(num_classes, width, width, *blocks)
+        self.given = given_outputs(num_classes, [place + 1 for place in spare_classes])
+        self.decoder = MaskTransformer(num_classes + len(spare_classes), width, width, *blocks)
 
     def _check_encoder(self, backbone: str) -> None:
         table = getattr(self.encoder, "pos_embed", None)
@@ -157,7 +162,9 @@ class WeakTrSegmenter(nn.Module):
         """Class scores [B, C, ceil(H / patch), ceil(W / patch)]; images are padded by 0 to whole patches."""
         images = self._padded(images)
         grid = [side // self.patch_size for side in images.shape[-2:]]
-        return self.decoder(self.encode(images)[:, 1:]).mT.unflatten(2, grid)
+        scores = self.decoder(self.encode(images)[:, 1:])
+        scores = scores if len(self.given) == scores.shape[2] else scores[..., self.given]
+        return scores.mT.unflatten(2, grid)
 
     def pixel_scores(self, images: Tensor) -> Tensor:
         """Class scores of every pixel, [B, C, H, W]."""
