@@ -188,7 +188,7 @@ def _heat(size: list[int], labels: int, stride: int = 1, background: bool = Fals
 def _scale(spec: Spec, folder: Path) -> Step:
     """An image read from disk, and what a segmentation network sees of it."""
     index = made_index(folder, tuple(spec["image"]), 6, 2)
-    names = ("scales", "flip", "scaling", "rounding")
+    names = [name for name in ("scales", "flip", "scaling", "rounding", "short_side") if name in spec]
     settings = PredictionSettings(input=InputView(**spec["input"]), fusion="", **{name: spec[name] for name in names})
     grid = [(scale, flip) for scale in spec["scales"] for flip in ((False, True) if spec["flip"] else (False,))]
 

@@ -25,6 +25,7 @@ from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.objectives import build_objective
 from seedbed.train.ranks import Ranks
 from seedbed.train.run import Run
+from seedbed.train.windows import Windows, over_windows
 
 Spec = Mapping[str, Any]
 Place = Callable[[Any], Any]
@@ -131,9 +132,11 @@ def _segment(spec: Spec, images: int, place: Place, device: torch.device, folder
     """Scores of every view, fused image by image."""
     model = place(network_of(spec)).eval()
     scores: Any = model.logits if FUSIONS.find(spec["fusion"]).of_logits else pixel_scores_of(model)
+    scores = over_windows(scores, Windows(**spec["window"])) if spec.get("window") else scores
     size = spec["input"]["size"] or spec["image"]
+    factor = spec["short_side"] / min(size) if spec.get("short_side") else 1
     flips = [flip for _ in spec["scales"] for flip in ((False, True) if spec["flip"] else (False,))]
-    sides = [scaled_sides(size, scale, spec["rounding"]) for scale in spec["scales"]]
+    sides = [scaled_sides(size, scale * factor, spec["rounding"]) for scale in spec["scales"]]
     views = [place(torch.randn(1, 3, *side)) for side in sides for _ in range(2 if spec["flip"] else 1)]
 
     def step() -> None:

@@ -11,6 +11,7 @@ from seedbed.io.fingerprint import circumstances, fingerprint, with_changes
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import content_sha256, write_weights
 from seedbed.settings.optimisation import following_cores
+from seedbed.train.best_epoch import CHOICES
 from seedbed.train.classifier import ClassifierSettings, train_classifier
 from seedbed.train.loop import finish
 from seedbed.train.resume_identity import what_trains
@@ -22,6 +23,7 @@ with job(snakemake, shared=True) as this:
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     initial, held_out = list(snakemake.input.weights), held_out_records(index, plain["held_out"])
     deciding = what_trains("classifier", this.identity("model"))
+    keep, seen = plain["keep"], (settings.input.normalize, this.device)
     model, history = train_classifier(
         index,
         settings,
@@ -31,11 +33,13 @@ with job(snakemake, shared=True) as this:
         fingerprint=fingerprint(record, deciding, weights=[content_sha256(path) for path in initial]),
         circumstances=circumstances(record),
         device=this.device,
+        score=CHOICES.find(keep["by"])(index, keep, *seen) if keep else None,
     )
     this.leave_the_rest_to_the_first()
     record = with_changes(record, history.computed_on)
     metrics = evaluate_classifier(model, index, held_out, settings.input, this.device)
     write_weights(snakemake.output.weights, model.state_dict(), record)
     history.write(snakemake.output.history)
-    write_json(snakemake.output.metrics, {**metrics, "provenance": record})
+    chosen = {f"kept_{name}": value for name, value in history.kept.items()}
+    write_json(snakemake.output.metrics, {**metrics, **chosen, "provenance": record})
     finish(Path(snakemake.params.state))

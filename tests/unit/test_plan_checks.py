@@ -32,7 +32,7 @@ def test_the_repositorys_presets_pass(preset):
     [
         ({"models__exvit__train__loss": "exvitt"}, "models.exvit.train.loss: Unknown loss 'exvitt'. Did you mean 'ex"),
         ({"segmenters__deeplab_v1_resnet38__train__loss": "exvit"},
-         "segmenters.deeplab_v1_resnet38.train.loss: 'exvit' is for the task classifier. For segmentation: pixel_"),
+         "segmenters.deeplab_v1_resnet38.train.loss: 'exvit' is for the task classifier. For segmentation: "),
         ({"affinity_networks__psa__train__loss": "afinity"}, "psa.train.loss: Unknown loss 'afinity'. Did you mean '"),
         ({"models__exvit__train__loss_options__alpa": 1}, "exvit.train.loss_options.alpa: Unknown option of 'exvit'"),
         ({"models__conformer_aream__train__loss_options__warmup_step": 1},

@@ -138,7 +138,7 @@ def _random_erasing(*, probability: float) -> v2.Transform:
 
 
 @augmentation("normalize")
-def _normalise(*, name: Literal["input", "half", "imagenet"]) -> v2.Transform:
+def _normalise(*, name: Literal["input", "half", "imagenet", "clip"]) -> v2.Transform:
     mean, std = normalisation(name)
     return v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean.flatten().tolist(), std.flatten().tolist())]

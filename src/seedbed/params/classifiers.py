@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from seedbed.params.base import Positive
+from seedbed.params.best_epoch import BestEpoch
 from seedbed.params.mask_prediction import MaskPrediction
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
@@ -23,6 +24,7 @@ class Classifier(Trained):
         description="into (a module), layout, subtree, drop, fresh, grid",
     )
     train: Training | None = None
+    keep: BestEpoch | None = Field(None, description="the epoch whose weights are kept; null: the last")
     input: NetworkInput = Field(description="when its accuracy is measured; its maps are made at the explainer's size")
     prediction: MaskPrediction | None = Field(
         None, description="how a network with a decoder predicts masks itself, for rows of stage `prediction`"

@@ -4,8 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from seedbed.params.base import Section
+from seedbed.params.base import Positive, Section
 from seedbed.settings.kinds import CrfImage
+
+
+class Window(Section):
+    """Square windows that slide over an image; scores are the mean of all in which a pixel lies."""
+
+    size: Positive = Field(description="side in pixels")
+    stride: Positive = Field(description="pixels from one window to the next")
 
 
 class MaskPrediction(Section):
@@ -13,12 +20,17 @@ class MaskPrediction(Section):
 
     scales: list[float] = [1.0]
     flip: bool = False
-    scaling: Literal["image", "tensor", "cv2_cubic"] = Field(
+    short_side: Positive | None = Field(None, description="shorter side at scale 1; null: input.size, or its own")
+    window: Window | None = Field(None, description="windows that slide over each scaled image; null: whole images")
+    scaling: Literal["image", "tensor", "cv2_linear", "cv2_cubic"] = Field(
         "image",
         description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
-        "or by OpenCV's bicubic filter and by the factor (TransCAM's)",
+        "or by OpenCV's filters, linear (WeakTr's) or bicubic and by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
-    fusion: Literal["mean_logits", "max_probability"] = "mean_logits"
+    fusion: Literal["mean_logits", "max_probability", "mean_probability"] = "mean_logits"
     crf: str | None = None
     crf_image: CrfImage = "own"
+    crf_labels: Literal["all", "winning"] = Field(
+        "all", description="labels that the CRF is told of: all, or those that win somewhere (WeakTr's)"
+    )

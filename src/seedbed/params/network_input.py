@@ -12,7 +12,7 @@ class Input(Section):
 
     size: tuple[Positive, Positive] | None = Field(None, description="(height, width) to squash to; null keeps its own")
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    normalize: Literal["half", "imagenet"] | None = Field(
+    normalize: Literal["half", "imagenet", "clip"] | None = Field(
         None, description="what the network's weights were trained with; an explainer takes its network's"
     )
 
@@ -20,4 +20,4 @@ class Input(Section):
 class NetworkInput(Input):
     """An input that says what its network's weights were trained with."""
 
-    normalize: Literal["half", "imagenet"]
+    normalize: Literal["half", "imagenet", "clip"]

@@ -30,6 +30,7 @@ CATALOGUES = {
     "confident-label rule": ("seedbed.refine", "label_rule"),
     "refiner": ("seedbed.refine", "refiner"),
     "protocol": ("seedbed.evaluate", "measurement"),
+    "choice of an epoch": ("seedbed.evaluate", "epoch_choice"),
 }
 """Kind of what is chosen by name -> the package whose modules enter it, and the function by which they do."""
 
@@ -72,8 +73,8 @@ def network_modules(network: Section) -> list[str]:
 
 
 def training_modules(network: Section) -> list[str]:
-    """Modules of a training: network, layout of what it starts from, loss, augmentation, rule of its labels."""
-    training, labels = network["train"] or {}, network.get("labels") or {}
+    """Modules of a training: network, layout of what it starts from, loss, augmentation, labels, choice of an epoch."""
+    training, labels, keep = network["train"] or {}, network.get("labels") or {}, network.get("keep") or {}
     steps = [*training.get("augment", ()), *network.get("photometric", ())]
     return [
         *network_modules(network),
@@ -81,6 +82,9 @@ def training_modules(network: Section) -> list[str]:
         *modules_of("loss", training.get("loss")),
         *modules_of("augmentation step", *(name for step in steps for name in step)),
         *modules_of("confident-label rule", labels.get("rule")),
+        *modules_of("choice of an epoch", keep.get("by")),
+        *modules_of("explanation method", keep.get("method")),
+        *modules_of("fusion of views", keep.get("fusion")),
     ]
 
 

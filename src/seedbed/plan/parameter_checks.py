@@ -102,6 +102,10 @@ def _of_network(entry: Any, task: str) -> Problems:
 
 def _of_classifier(entry: Any) -> Problems:
     yield from _of_network(entry, "classifier")
+    if entry.keep is not None:
+        yield from _chosen(".keep.by", "choice of an epoch", entry.keep.by)
+        yield from _chosen(".keep.method", "explanation method", entry.keep.method, ".keep.options", entry.keep.options)
+        yield from _chosen(".keep.fusion", "fusion of views", entry.keep.fusion)
     if entry.prediction is not None:
         yield from _chosen(".prediction.fusion", "fusion mode", entry.prediction.fusion)
         own = registrations(*CATALOGUES["network"])

@@ -20,13 +20,17 @@ class TrainSettings:
         lr: base learning rate; parameter groups multiply it.
         momentum: SGD's momentum, or AdamW's first beta.
         beta2: AdamW's second beta.
+        nesterov: of SGD's momentum.
         weight_decay: decay of the groups that do not set their own.
-        schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
+        schedule: ``constant``, ``cosine`` and ``poly`` (every step), ``cosine_epoch`` and ``poly_epoch`` (once an
+            epoch), or ``poly_scaled`` (Segmenter's, see `seedbed.train.schedule.ScaledPoly`).
         power: exponent of the polynomial schedules; 1 is linear.
-        schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
-            its last value; 1 for TransCAM's segmentation network.
+        schedule_extra: steps (epochs, as for ``schedule_lag``) that the schedule is longer than the run, so that it
+            ends above its last value; 1 for TransCAM's segmentation network.
+        schedule_lag: steps (epochs, of schedules that change once an epoch) that the schedule trails behind; 1 for
+            WeakTr's classifier, whose first two epochs both run at the first rate.
         warmup_epochs: linear warm-up from ``warmup_lr``.
-        final_lr: where the cosine schedule ends.
+        final_lr: where the cosine and polynomial schedules end.
         groups: how parameters are grouped, a name in ``seedbed.train.groups``.
         lr_scales: parameter name prefix -> factor on the learning rate.
         clip_grad: largest gradient norm; 0 switches clipping off.
@@ -49,11 +53,13 @@ class TrainSettings:
     iterations: Positive | None = None
     optimizer: Literal["sgd", "adamw"] = "adamw"
     momentum: Fraction = 0.9
+    nesterov: bool = False
     beta2: Fraction = 0.999
     weight_decay: NotNegative = 0.0
-    schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
+    schedule: Literal["constant", "cosine", "cosine_epoch", "poly", "poly_epoch", "poly_scaled"] = "cosine"
     power: AboveZero = 1.0
     schedule_extra: Count = 0
+    schedule_lag: Count = 0
     warmup_epochs: NotNegative = 0.0
     warmup_lr: NotNegative = 0.0
     final_lr: NotNegative = 0.0

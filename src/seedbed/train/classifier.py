@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from seedbed.data.datasets import LabelledPictures
+from seedbed.data.datasets import LabelledPictures, steps_per_epoch
 from seedbed.data.index import DataIndex, Record
 from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView
@@ -17,6 +17,7 @@ from seedbed.models.input_size import misplaced
 from seedbed.models.registry import create_model
 from seedbed.models.weights.loading import load_weights
 from seedbed.settings.optimisation import Training
+from seedbed.train.best_epoch import BestEpoch, Score
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective, excludes_other_classes
 from seedbed.train.run import History
@@ -89,8 +90,12 @@ def train_classifier(
     fingerprint: dict[str, Any],
     device: torch.device,
     circumstances: Mapping[str, Any] | None = None,
+    score: Score | None = None,
 ) -> Trained:
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
+
+    Args:
+        score: keeps the network of the epoch that it likes best, see `BestEpoch`; None: the last.
 
     Raises:
         ParameterError: the settings have no training section, or the network takes no images of the size trained on.
@@ -106,13 +111,20 @@ def train_classifier(
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
     options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}
+    chosen = None
+    if score is not None:
+        objective = chosen = BestEpoch(objective, score, steps_per_epoch(len(data), training.batch_size))
     height, width = data[0, 0][0].shape[-2:]
     if wrong := misplaced(model, (height, width)):
         raise _of_another_size(settings.architecture, f"{wrong}.")
     try:
-        return Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
+        trained = Trained(*fit(model, data, objective, training, fingerprint=fingerprint, **options))
     except AssertionError as error:  # timm's checks of the image size
         raise _of_another_size(settings.architecture, str(error)) from error
+    if chosen is None:
+        return trained
+    trained.history.kept = {"epoch": int(chosen.epoch), "score": float(chosen.best)}
+    return trained._replace(model=chosen.result())
 
 
 def _of_another_size(architecture: str, problem: str) -> ParameterError:

@@ -14,7 +14,8 @@ _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
     "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "image", "store_stride"}},
     "segmentation": {
         "input": _VIEW,
-        **dict.fromkeys(("scales", "flip", "scaling", "rounding", "fusion", "crf", "crf_image")),
+        **dict.fromkeys(("scales", "flip", "short_side", "window", "scaling", "rounding", "fusion")),
+        **dict.fromkeys(("crf", "crf_image", "crf_labels")),
     },
 }
 """Fields, or fields of a field, that matter to what is done with the network, or to what its inputs were made by."""

@@ -41,10 +41,12 @@ class History:
         rows: the lines.
         computed_on: the circumstances of the run, each with the step ``from`` which they held; see
             `seedbed.io.fingerprint`.
+        kept: the ``epoch`` whose weights are kept and its ``score``, where one was chosen.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     computed_on: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write ``history.csv``: step, epoch, lr, loss and its parts. It holds no times: same run, same bytes."""

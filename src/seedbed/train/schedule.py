@@ -18,7 +18,7 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
     for group in groups:
         group["lr"] = settings.lr * group.pop("lr_scale", 1.0)
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov)
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, settings.beta2))
 
 
@@ -44,7 +44,8 @@ class Schedule:
     def __init__(
         self, optimizer: torch.optim.Optimizer, settings: TrainSettings, total_steps: int, steps_per_epoch: int
     ) -> None:
-        self._stride = steps_per_epoch if settings.schedule == "poly_epoch" else 1
+        self._stride = steps_per_epoch if settings.schedule.endswith("_epoch") else 1
+        self._lag = settings.schedule_lag
         length = -(-total_steps // self._stride) + settings.schedule_extra  # an epoch that is cut short counts
         self._scheduler = _build(
             optimizer, settings, length, round(settings.warmup_epochs * steps_per_epoch / self._stride)
@@ -53,14 +54,42 @@ class Schedule:
     def before_step(self, step: int) -> None:
         """Set the rates for step ``step``, counted from 0."""
         if self._scheduler is not None:
-            self._scheduler.step_update(step // self._stride)
+            self._scheduler.step_update(max(0, step // self._stride - self._lag))
+
+
+class ScaledPoly:
+    """Segmenter's polynomial schedule (Strudel et al., ICCV 2021), as published.
+
+    A group's factor scales the whole curve, ``final_lr`` too, of which timm's schedules reach the same value in every
+    group. The warm-up rises from ``final_lr`` to where the curve is at its end; ``warmup_lr`` does not count.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
+    ) -> None:
+        self._groups = [(group, group["lr"] / settings.lr) for group in optimizer.param_groups]
+        self._settings, self._length, self._warmup = settings, length, warmup_length
+
+    def step_update(self, num_updates: int) -> None:
+        """Set the rates for a step, counted from 0."""
+        rate = self._rate(num_updates)
+        for group, scale in self._groups:
+            group["lr"] = rate * scale
+
+    def _rate(self, step: int) -> float:
+        settings, warming = self._settings, step < self._warmup
+        part = (1 - (self._warmup if warming else min(step, self._length)) / self._length) ** settings.power
+        share = part * step / self._warmup if warming else part
+        return (settings.lr - settings.final_lr) * share + settings.final_lr
 
 
 def _build(
     optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
-) -> Scheduler | None:
+) -> Scheduler | ScaledPoly | None:
     warmup: dict[str, Any] = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
-    if settings.schedule == "cosine":
+    if settings.schedule == "poly_scaled":
+        return ScaledPoly(optimizer, settings, length, warmup_length)
+    if settings.schedule in ("cosine", "cosine_epoch"):
         return CosineLRScheduler(optimizer, t_initial=length, lr_min=settings.final_lr, **warmup)
     if settings.schedule in ("poly", "poly_epoch"):
         return PolyLRScheduler(optimizer, t_initial=length, power=settings.power, lr_min=settings.final_lr, **warmup)

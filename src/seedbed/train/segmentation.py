@@ -29,6 +29,7 @@ from seedbed.settings.optimisation import Training
 from seedbed.train.classifier import Trained, load_into
 from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
+from seedbed.train.windows import Windows, over_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +41,25 @@ class PredictionSettings:
         fusion: of the scales, see `seedbed.refine.fusion`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
-        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by
-            OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
+        short_side: shorter side of an image at scale 1, its shape kept; None: ``input`` says its size.
+        window: windows that slide over each scaled input; None: the network sees it whole.
+        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by OpenCV's
+            filters, ``cv2_linear`` (WeakTr's) or bicubic and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_image: what the CRF sees, see `picture_for_crf`.
+        crf_labels: the CRF is told of ``all`` labels, or of those that are ``winning`` somewhere (WeakTr's).
     """
 
     input: InputView
     fusion: str
     scales: Sequence[float] = (1.0,)
     flip: bool = False
-    scaling: Literal["image", "tensor", "cv2_cubic"] = "image"
+    short_side: int | None = None
+    window: Windows | None = None
+    scaling: Literal["image", "tensor", "cv2_linear", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_image: str = "own"
+    crf_labels: Literal["all", "winning"] = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +132,7 @@ def predict_masks(
     if crf is None:
         yield from ((image, labels) for image, _, labels in fused)
         return
-    smooth = Smoothing(crf, settings.crf_image)
+    smooth = Smoothing(crf, settings.crf_image, settings.crf_labels)
     yield from map(smooth, fused) if workers is None else workers.map(smooth, fused, chunk=1)
 
 
@@ -142,6 +149,7 @@ def _fused_scores(
     model = model.to(device).eval()
     # MCTformer's fusion enlarges the logits straight to the image, TransCAM's goes through the input's size.
     scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
+    scores = over_windows(scores, settings.window) if settings.window else scores
     one = Fitting("scaled images")
     flips = (False, True) if settings.flip else (False,)
     grid = [(scale, flip) for scale in settings.scales for flip in flips]
@@ -164,15 +172,22 @@ class Smoothing:
 
     crf: CrfSettings
     shown: str
+    labels: Literal["all", "winning"] = "all"
 
     def __call__(self, item: tuple[str, np.ndarray, np.ndarray]) -> tuple[str, np.ndarray]:
         name, image, fused = item
-        return name, dense_crf_labels(picture_for_crf(image, self.shown), fused, self.crf).astype(np.uint8)
+        shown = picture_for_crf(image, self.shown)
+        if self.labels == "all":
+            return name, dense_crf_labels(shown, fused, self.crf).astype(np.uint8)
+        winning = np.unique(fused.argmax(axis=0)).astype(np.uint8)
+        return name, winning[dense_crf_labels(shown, fused[winning], self.crf)]
 
 
 def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
     """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
     first = settings.scaling != "image"
+    if settings.short_side is not None:
+        scale = scale * settings.short_side / min(image.shape[:2])
     pixels = view(
         image,
         size=settings.input.size,
@@ -188,5 +203,6 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
     if settings.scaling == "cv2_cubic":
         pixels = cv2_cubic(pixels, size, scale)
     else:
-        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
+        aligned = settings.scaling == "tensor"
+        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=aligned)[0]
     return pixels.flip(-1) if flip else pixels

@@ -106,7 +106,7 @@ class TimmSource(Section):
     tag: str = Field(pattern=r"^\w+\.\w+$")
     original: str | None = None
     size: Positive
-    normalize: Literal["half", "imagenet"]
+    normalize: Literal["half", "imagenet", "clip"]
     licence: str
 
 

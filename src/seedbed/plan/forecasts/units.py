@@ -171,7 +171,9 @@ class Units:
         typical = self._typical(dataset)
         shown = {"image": _size(typical), "input": entry.input.plain()}
         views = {**shown, **{key: getattr(how, key) for key in ("scales", "flip", "scaling", "rounding")}}
+        views |= {"short_side": how.short_side} if how.short_side else {}
         network = {**self._network(entry, typical.classes), "segmenter": segmenter, "fusion": how.fusion}
+        network |= {"window": how.window.plain()} if how.window else {}
         smoothed = {"image": _size(typical), "classes": typical.classes, "crf": self._crf(how.crf)}
         smooth = Unit("smooth", about, {**smoothed, "crf_image": how.crf_image})
         return Unit("segment", about, {**network, **views}), Unit("scale", about, views), smooth
@@ -220,7 +222,7 @@ def _side(augment: Any, photometric: Any, size: Any) -> list[int]:
 
 def _step_size(step: tuple[str, Any]) -> list[int] | None:
     name, value = step
-    if name not in ("crop", "random_resized_crop", "resize"):
+    if name not in ("crop", "balanced_crop", "random_resized_crop", "resize"):
         return None
     side = value["size"] if isinstance(value, dict) else value
     return list(side) if isinstance(side, list | tuple) else [side, side]
