@@ -49,8 +49,8 @@ class ToCo(nn.Module):
             third last.
         decoder_width, dilation: of the decoder's two hidden 3x3 convolutions.
         hidden, bottleneck, outputs: widths of the projection heads.
-        scoring: how `pixel_scores` looks at an image: a name of ``SCORINGS``, the published tests on VOC and on COCO, or
-            ``one_view``.
+        scoring: how `pixel_scores` looks at an image, a name of ``SCORINGS``: the published tests on VOC and on COCO,
+            or ``one_view``.
 
     Raises:
         ParameterError: there are not so many blocks, or a number does not fit.
@@ -80,7 +80,8 @@ class ToCo(nn.Module):
         self.num_classes, self.patch_size, self.auxiliary_block = num_classes, patch_size, auxiliary_block
         self.scoring = SCORINGS[scoring]
         shape: dict[str, Any] = {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads, "mlp_ratio": mlp_ratio}
-        self.encoder = VisionTransformer(img_size=img_size, patch_size=patch_size, num_classes=0, **shape)
+        encoder: Any = VisionTransformer(img_size=img_size, patch_size=patch_size, num_classes=0, **shape)
+        self.encoder = encoder
         self.encoder.pos_embed.requires_grad_(False)
         self.proj_head = ProjectionHead(embed_dim, hidden, bottleneck, outputs)
         self.proj_head_t = ProjectionHead(embed_dim, hidden, bottleneck, outputs).requires_grad_(False)
@@ -135,9 +136,8 @@ class ToCo(nn.Module):
             raise ImageSizeError(f"An image of {height} x {width} is smaller than a patch of {self.patch_size}.")
         patches = self.encoder.patch_embed.proj(images)
         grid = (patches.shape[-2], patches.shape[-1])
-        table: Tensor = self.encoder.pos_embed
+        table, token = self.encoder.pos_embed, self.encoder.cls_token
         positions = torch.cat([table[:, :1], resample_positions(table[:, 1:], size=grid)], dim=1)
-        token: Tensor = self.encoder.cls_token
         x = torch.cat([token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
         return x + positions, grid
 

@@ -13,8 +13,8 @@ LENGTHS = ("proj_head.last_layer.weight_g", "proj_head_t.last_layer.weight_g")
 
 @layout("toco")
 def toco(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
-    """A published checkpoint of ToCo, whole. ImageNet's head, which it carries along unused, is left out, and so are the
-    lengths of the projection heads' rows, which are 1 and never trained.
+    """A published checkpoint of ToCo, whole. ImageNet's head, which it carries along unused, is left out, and so are
+    the lengths of the projection heads' rows, which are 1 and never trained.
 
     Args:
         tensors, model: as any layout.
