@@ -338,8 +338,8 @@ def test_step():
     assert torch.equal(with_global_views(flags), z["flags"])
 
     settings = TrainSettings(
-        lr=6e-5, batch_size=2, iterations=20, weight_decay=0.01, groups="uniform", lr_scales=TEN_TIMES, schedule="poly",
-        power=0.9, warmup_epochs=1, warmup_lr=6e-11,
+        lr=6e-5, batch_size=2, iterations=20, weight_decay=0.01, groups="uniform", lr_scales=TEN_TIMES,
+        schedule="poly_relative", power=0.9, warmup_epochs=1, warmup_lr=1e-6,
     )  # fmt: skip
     optimizer = build_optimizer(model, settings)
     Schedule(optimizer, settings, 20, steps_per_epoch=4).before_step(7)
@@ -419,3 +419,36 @@ def test_score():
 def test_grey_levels_of_the_energy_keep_their_fractions():
     x = tensors("toco_step")["x"]
     assert not torch.equal(grey_levels(x), whole_grey_levels(x))
+
+
+def rates(iterations, warmup, steps):
+    """The encoder's rate and the heads' at each step of a training, by the schedule of the published setting."""
+    layers = torch.nn.ModuleDict({"encoder": torch.nn.Linear(1, 1), "decoder": torch.nn.Linear(1, 1)})
+    settings = TrainSettings(
+        lr=6e-5, batch_size=1, iterations=iterations, weight_decay=0.01, groups="uniform", lr_scales={"decoder": 10},
+        schedule="poly_relative", power=0.9, warmup_epochs=1, warmup_lr=1e-6,
+    )  # fmt: skip
+    optimizer = build_optimizer(layers, settings)
+    schedule = Schedule(optimizer, settings, iterations, steps_per_epoch=warmup)
+    found = []
+    for step in steps:
+        schedule.before_step(step)
+        found.append([group["lr"] for group in optimizer.param_groups])
+    group = optimizer.param_groups[0]
+    return np.array(found), (group["betas"], group["eps"], group["weight_decay"])
+
+
+@pytest.mark.parametrize("length", ["small", "long"])
+def test_schedule(length):
+    """Three recorded steps lie behind the end."""
+    z = {key.removeprefix(f"{length}/"): array for key, array in recorded("toco_schedule").items()}
+    ours, _ = rates(int(z["iterations"]), int(z["warmup_iterations"]), range(len(z["lr_used"])))
+    assert np.abs(ours - z["lr_used"]).max() <= 1e-12
+
+
+def test_schedule_of_voc():
+    z = recorded("toco_schedule")
+    ours, (betas, eps, decay) = rates(20000, 1500, z["voc/iterations"].tolist())
+    assert np.abs(ours[:, 0] - z["voc/lr_used"]).max() <= 1e-12
+    assert betas == tuple(z["betas"].tolist()) and eps == float(z["eps"]) and decay == float(z["weight_decay"])
+    assert (float(z["lr"]), float(z["warmup_ratio"]), float(z["power"])) == (6e-5, 1e-6, 0.9)

@@ -21,7 +21,8 @@ class TrainSettings:
         momentum: SGD's momentum, or AdamW's first beta.
         beta2: AdamW's second beta.
         weight_decay: decay of the groups that do not set their own.
-        schedule: ``constant``, ``cosine``, ``poly`` (every step) or ``poly_epoch`` (once an epoch).
+        schedule: ``constant``, ``cosine``, ``poly`` (every step), ``poly_epoch`` (once an epoch) or ``poly_relative``
+            (AFA's and ToCo's: ``warmup_lr`` is a share of each group's rate, see `seedbed.train.relative_warmup`).
         power: exponent of the polynomial schedules; 1 is linear.
         schedule_extra: steps (epochs of ``poly_epoch``) that the schedule is longer than the run, so that it ends above
             its last value; 1 for TransCAM's segmentation network.
@@ -51,7 +52,7 @@ class TrainSettings:
     momentum: Fraction = 0.9
     beta2: Fraction = 0.999
     weight_decay: NotNegative = 0.0
-    schedule: Literal["constant", "cosine", "poly", "poly_epoch"] = "cosine"
+    schedule: Literal["constant", "cosine", "poly", "poly_epoch", "poly_relative"] = "cosine"
     power: AboveZero = 1.0
     schedule_extra: Count = 0
     warmup_epochs: NotNegative = 0.0
