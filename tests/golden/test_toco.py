@@ -9,17 +9,21 @@ from torchvision import tv_tensors
 
 from seedbed.data.grey_levels import grey_levels, normalised, whole_grey_levels
 from seedbed.data.transforms import PadToAndCrop
+from seedbed.data.views import InputView
 from seedbed.errors import DataError
 from seedbed.evaluate.confusion import ConfusionMatrix
 from seedbed.models import create_model, load_weights
-from seedbed.models.toco_scoring import SCORINGS, bilinear
+from seedbed.models.toco import bilinear
 from seedbed.refine.bilateral_energy import bilateral_energy, bilateral_sums
 from seedbed.refine.crf import dense_crf, dense_crf_labels
+from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.mirrored_logits import met_logits
 from seedbed.refine.reliable import cam_to_label
 from seedbed.settings.dense_crf import CrfSettings
 from seedbed.train.groups import parameter_groups
 from seedbed.train.objectives import build_objective
 from seedbed.train.schedule import Schedule, build_optimizer
+from seedbed.train.segmentation import PredictionSettings, scaled_pixels
 from seedbed.train.settings import TrainSettings
 from seedbed.train.toco_crops import crop_candidates, local_crops, with_global_views
 from seedbed.train.toco_labels import (
@@ -368,29 +372,34 @@ def test_step():
             assert_close(parameters[parameter], array.numpy())
 
 
-@pytest.mark.parametrize("scoring", ["voc", "coco"])
-def test_scores_of_views(scoring):
-    z, model = tensors("toco_infer"), network("toco_infer_weights")
-    model.scoring = how = SCORINGS[scoring]
-    assert how.scales == tuple(z[f"{scoring}/scales"].tolist())
-    with torch.no_grad():
-        scores = model.pixel_scores(z["x"])
-    assert_close(scores, z[f"{scoring}/logits"].numpy())
-    assert torch.equal(scores[0].argmax(0), z[f"{scoring}/label"].long())
+FUSIONS_OF_TESTS = {
+    "voc": ("sum_then_largest", (torch.add, torch.maximum), None),
+    "coco": ("largest_then_sum", (torch.maximum, torch.add), (448, 448)),
+}
 
 
-def test_views_of_both_tests():
+@pytest.mark.parametrize("dataset", ["voc", "coco"])
+def test_scores_of_views(dataset):
+    """Each view as the pipeline scales it, and their fusion."""
     z, model = tensors("toco_infer"), network("toco_infer_weights")
-    height, width = z["x"].shape[-2:]
-    for k, scale in enumerate(SCORINGS["voc"].scales):
-        size = (int(height * scale), int(width * scale))
-        assert list(size) == z[f"voc/input_size{k}"].tolist()
-        shown = z["x"] if scale == 1 else bilinear(z["x"], size)
+    fusion, meet, size = FUSIONS_OF_TESTS[dataset]
+    settings = PredictionSettings(input=InputView("imagenet", size), fusion=fusion, scaling="linear", rounding="down")
+    views, scales = [], z[f"{dataset}/scales"].tolist()
+    for k, scale in enumerate(scales):
+        shown = scaled_pixels(z["x"][0], settings, scale)
+        sizes = z[f"voc/input_size{k}"] if dataset == "voc" else z["coco/input_sizes"][k]
+        assert list(shown.shape[-2:]) == sizes.tolist()
         with torch.no_grad():
-            assert_close(model.logits(torch.cat([shown, shown.flip(-1)])), z[f"voc/raw{k}"].numpy())
-    coco = SCORINGS["coco"]
-    sizes = [[int(side * scale) for side in coco.size] for scale in coco.scales]
-    assert sizes == z["coco/input_sizes"].tolist()
+            both = model.logits(torch.stack([shown, shown.flip(-1)]))
+        if dataset == "voc":
+            assert_close(both, z[f"voc/raw{k}"].numpy())
+        views += [both[0], both[1]]
+    picture, mirrored = z["picture"].shape[:2], [False, True] * len(scales)
+    unmirrored = (view.flip(-1) if mirror else view for view, mirror in zip(views, mirrored, strict=True))
+    assert_close(met_logits(unmirrored, picture, *meet), z[f"{dataset}/logits"][0].numpy())
+    fused = fuse_scales(views, picture, fusion, mirrored=mirrored)
+    assert_close(fused, z[f"{dataset}/logits"][0].softmax(0).numpy())
+    assert torch.equal(fused.argmax(0), z[f"{dataset}/label"].long())
 
 
 def test_crf_of_the_test():

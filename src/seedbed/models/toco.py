@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from seedbed.errors import ImageSizeError, ParameterError
 from seedbed.models.registry import register
-from seedbed.models.toco_scoring import SCORINGS
 from seedbed.models.transformer import resample_positions
 
 
@@ -49,8 +48,6 @@ class ToCo(nn.Module):
             third last.
         decoder_width, dilation: of the decoder's two hidden 3x3 convolutions.
         hidden, bottleneck, outputs: widths of the projection heads.
-        scoring: how `pixel_scores` looks at an image, a name of ``SCORINGS``: the published tests on VOC and on COCO,
-            or ``one_view``.
 
     Raises:
         ParameterError: there are not so many blocks, or a number does not fit.
@@ -72,13 +69,11 @@ class ToCo(nn.Module):
         hidden: int = 2048,
         bottleneck: int = 256,
         outputs: int = 1024,
-        scoring: Literal["one_view", "voc", "coco"] = "one_view",
     ) -> None:
         super().__init__()
         if not 1 <= auxiliary_block <= depth:
             raise ParameterError(f"auxiliary_block={auxiliary_block}: the encoder has {depth} blocks.")
         self.num_classes, self.patch_size, self.auxiliary_block = num_classes, patch_size, auxiliary_block
-        self.scoring = SCORINGS[scoring]
         shape: dict[str, Any] = {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads, "mlp_ratio": mlp_ratio}
         encoder: Any = VisionTransformer(img_size=img_size, patch_size=patch_size, num_classes=0, **shape)
         self.encoder = encoder
@@ -161,8 +156,8 @@ class ToCo(nn.Module):
         return last[:, 1:].transpose(1, 2).unflatten(2, grid)
 
     def pixel_scores(self, images: Tensor) -> Tensor:
-        """The decoder's scores at pixels [B, C + 1, H, W], of as many views as ``scoring`` says."""
-        return self.scoring.scores(self.logits, images)
+        """The decoder's scores of every pixel, [B, C + 1, H, W]."""
+        return bilinear(self.logits(images), (images.shape[-2], images.shape[-1]))
 
 
 class ProjectionHead(nn.Module):
@@ -211,6 +206,11 @@ class LargeFieldDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.conv8(self.conv7(self.conv6(features).relu()).relu())
+
+
+def bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps [B, C, h, w] at another size, bilinearly, without aligned corners."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 register("toco_base", ToCo, "ToCo on ViT-B/16 or DeiT-B", predicts_masks=True)

@@ -40,8 +40,9 @@ class PredictionSettings:
         fusion: of the scales, see `seedbed.refine.fusion`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
-        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by
-            OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
+        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, by OpenCV's
+            bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's), or ``linear``, bilinear without aligned
+            corners, which also squeezes to the input's size (ToCo's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_image: what the CRF sees, see `picture_for_crf`.
     """
@@ -50,7 +51,7 @@ class PredictionSettings:
     fusion: str
     scales: Sequence[float] = (1.0,)
     flip: bool = False
-    scaling: Literal["image", "tensor", "cv2_cubic"] = "image"
+    scaling: Literal["image", "tensor", "cv2_cubic", "linear"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_image: str = "own"
 
@@ -175,7 +176,7 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
     first = settings.scaling != "image"
     pixels = view(
         image,
-        size=settings.input.size,
+        size=None if settings.scaling == "linear" else settings.input.size,
         scale=1.0 if first else scale,
         flip=flip and not first,
         interpolation=settings.input.interpolation,
@@ -184,9 +185,19 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
     )
     if not first:
         return pixels
+    pixels = scaled_pixels(pixels, settings, scale)
+    return pixels.flip(-1) if flip else pixels
+
+
+def scaled_pixels(pixels: Tensor, settings: PredictionSettings, scale: float) -> Tensor:
+    """Normalised pixels [3, H, W] of an image at a scale, where the settings scale them."""
+    if settings.scaling == "linear" and settings.input.size is not None:
+        pixels = _bilinear(pixels, settings.input.size, aligned=False)
     size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
     if settings.scaling == "cv2_cubic":
-        pixels = cv2_cubic(pixels, size, scale)
-    else:
-        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=True)[0]
-    return pixels.flip(-1) if flip else pixels
+        return cv2_cubic(pixels, size, scale)
+    return _bilinear(pixels, size, aligned=settings.scaling == "tensor")
+
+
+def _bilinear(pixels: Tensor, size: Sequence[int], aligned: bool) -> Tensor:
+    return F.interpolate(pixels[None], size=tuple(size), mode="bilinear", align_corners=aligned)[0]

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from seedbed.data.grey_levels import grey_levels
 from seedbed.errors import ParameterError
-from seedbed.models.toco import ToCo, ToCoOutput
-from seedbed.models.toco_scoring import bilinear
+from seedbed.models.toco import ToCo, ToCoOutput, bilinear
 from seedbed.refine.bilateral_energy import bilateral_energy
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.objectives import Parts, loss
