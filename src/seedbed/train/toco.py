@@ -12,10 +12,11 @@ from seedbed.data.grey_levels import grey_levels
 from seedbed.errors import ParameterError
 from seedbed.models.toco import ToCo, ToCoOutput, bilinear
 from seedbed.refine.bilateral_energy import bilateral_energy
+from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.toco_crops import crop_candidates, local_crops, with_global_views
-from seedbed.train.toco_labels import multi_scale_maps, refined_labels, regions, same_label, token_labels
+from seedbed.train.toco_labels import SCALES, multi_scale_maps, refined_labels, regions, same_label, token_labels
 from seedbed.train.toco_losses import class_token_contrast, decoder_loss, patch_token_contrast
 
 ENERGY = 1e-7
@@ -37,6 +38,8 @@ class ToCoObjective(nn.Module):
             of the decoder's loss and of the energy (times 1e-7).
         contrast_from, decoder_from: first step of both contrasts; of the decoder's loss and the energy.
         auxiliary_until: the decoder learns from the auxiliary classifier's maps before this step.
+        scales: of the maps that it learns from, each with its mirror image.
+        par_iterations, par_dilations: of the refinement of the decoder's labels.
         counted_together: images over which a loss counts pairs and pixels: those of one GPU, as published; None: the
             whole batch.
         else_term: see `class_token_contrast`; as published.
@@ -64,6 +67,9 @@ class ToCoObjective(nn.Module):
         contrast_from: int = 0,
         decoder_from: int = 2001,
         auxiliary_until: int = 0,
+        scales: Sequence[float] = SCALES,
+        par_iterations: int = 10,
+        par_dilations: Sequence[int] = DILATIONS,
         counted_together: int | None = None,
         else_term: bool = False,
         token_box: bool = False,
@@ -74,6 +80,8 @@ class ToCoObjective(nn.Module):
             raise ParameterError(f"thresholds must be [low, high] with 0 <= low <= high <= 1, got {list(thresholds)}.")
         if temperature <= 0 or not 0 <= momentum <= 1:
             raise ParameterError(f"temperature={temperature} must be above 0, momentum={momentum} lie in 0..1.")
+        if not scales or min(scales) <= 0 or par_iterations < 0:
+            raise ParameterError(f"scales={list(scales)} must be above 0, par_iterations={par_iterations} not below.")
         if crops < 1 or crop_size < 2 or crop_size % 2 or (counted_together is not None and counted_together < 1):
             raise ParameterError(
                 f"crops={crops} and counted_together={counted_together} must be 1 or more, crop_size={crop_size} even."
@@ -89,7 +97,8 @@ class ToCoObjective(nn.Module):
             "energy": energy_weight * ENERGY,
         }
         self.contrast_from, self.decoder_from, self.auxiliary_until = contrast_from, decoder_from, auxiliary_until
-        self.counted_together = counted_together
+        self.scales, self.counted_together = tuple(scales), counted_together
+        self.refinement = {"iterations": par_iterations, "dilations": tuple(par_dilations)}
         self.else_term, self.token_box, self.empty_is_nan = else_term, token_box, empty_is_nan
         # A buffer, so that a resumed run knows how far it has come.
         self.steps: Tensor
@@ -119,7 +128,7 @@ class ToCoObjective(nn.Module):
         }
         contrast, decode = step >= self.contrast_from, step >= self.decoder_from
         if contrast or decode:
-            maps, auxiliary = multi_scale_maps(model, images)
+            maps, auxiliary = multi_scale_maps(model, images, self.scales)
         if contrast:
             parts["patches"] = self.patches(output.features, auxiliary, labels, inside)
             parts["tokens"] = self.tokens(model, output.class_token, packed, auxiliary, labels)
@@ -160,7 +169,7 @@ class ToCoObjective(nn.Module):
     ) -> dict[str, Tensor]:
         """The decoder's loss and energy; scores [B, C + 1, h, w], maps [B, C, H, W]."""
         with torch.autocast(images.device.type, enabled=False):
-            targets = refined_labels(images, maps, labels, inside, self.thresholds)
+            targets = refined_labels(images, maps, labels, inside, self.thresholds, **self.refinement)
             enlarged = bilinear(scores.float(), (images.shape[-2], images.shape[-1]))
             pixels = self._together(partial(decoder_loss, as_published=self.empty_is_nan), enlarged, targets)
             return {"pixels": pixels, "energy": bilateral_energy(grey_levels(images), enlarged, targets, inside)}

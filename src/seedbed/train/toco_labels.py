@@ -3,6 +3,9 @@
 ToCo (Ru et al., CVPR 2023). Masks ``inside`` say where an image shows its picture and not padding.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,7 +52,7 @@ def present_maps(maps: Tensor, labels: Tensor) -> Tensor:
 
 
 def refined_labels(
-    images: Tensor, maps: Tensor, labels: Tensor, inside: Tensor, thresholds: Thresholds, iterations: int = 10
+    images: Tensor, maps: Tensor, labels: Tensor, inside: Tensor, thresholds: Thresholds, **refinement: Any
 ) -> Tensor:
     """Labels that teach the decoder: AFA's rule with two backgrounds, refined along the image.
 
@@ -59,15 +62,12 @@ def refined_labels(
         labels: [B, C], non-zero where a class is present.
         inside: [B, H, W] bool.
         thresholds: (low, high) background scores.
-        iterations: of pixel-adaptive refinement.
+        **refinement: options of `pixel_adaptive_refinement`; as published its defaults.
 
     Returns:
         int64 [B, H, W]: 0 background, ``c + 1`` for class ``c``, 255 where it does not count.
     """
-
-    def refine(shown: Tensor, scores: Tensor) -> Tensor:
-        return pixel_adaptive_refinement(shown, scores, iterations=iterations)
-
+    refine = partial(pixel_adaptive_refinement, **refinement)
     found = refine_cams_with_background(
         whole_grey_levels(images) / 255, present_maps(maps, labels), labels, thresholds=thresholds, refine=refine
     )
