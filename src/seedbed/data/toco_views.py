@@ -16,11 +16,6 @@ from seedbed.data.grey_levels import normalised
 from seedbed.data.scaling import require
 from seedbed.data.transforms import PadToAndCrop, augmentation
 
-BLUR = (0.1, 2.0)
-"""Bounds of the blur's radius."""
-JITTER = (0.4, 0.4, 0.2, 0.1)
-"""Strengths of brightness, contrast, saturation and hue."""
-
 
 @augmentation("toco_views")
 class ToCoViews(v2.Transform):
@@ -36,6 +31,9 @@ class ToCoViews(v2.Transform):
         size: side of the views.
         scale: bounds of the factor on both sides of the image, which are rounded down.
         area: bounds of the share of the image that the second view shows.
+        jitter: strengths of brightness, contrast, saturation and hue, drawn for four views of five.
+        grey: probability of a view without colours.
+        blur: bounds of the radius: always of the first view, of every second source, of every tenth second view.
         as_published: mirror the first view and the source each on its own after the crop, and channel 9 not at all: in
             half of all images the source lies the other way round than the view that chooses and judges its crops, and
             padding on the left counts as on the right. Otherwise all three are mirrored together.
@@ -47,15 +45,19 @@ class ToCoViews(v2.Transform):
         size: int,
         scale: tuple[float, float] = (0.5, 2.0),
         area: tuple[float, float] = (0.4, 1.0),
+        jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1),
+        grey: float = 0.2,
+        blur: tuple[float, float] = (0.1, 2.0),
         as_published: bool = False,
     ) -> None:
         super().__init__()
         require(int(size) > 0, "need a positive size")
         require(0 < scale[0] <= scale[1] and 0 < area[0] <= area[1] <= 1, "need 0 < low <= high, of area up to 1")
-        self.scale, self.as_published = tuple(scale), as_published
+        require(0 <= grey <= 1 and 0 <= blur[0] <= blur[1], "need grey in 0..1 and 0 <= low <= high of blur")
+        self.scale, self.blur, self.as_published = tuple(scale), tuple(blur), as_published
         self.crop = PadToAndCrop(size, mask_fill=0)
         self.second = v2.RandomResizedCrop(size, tuple(area), interpolation=InterpolationMode.BICUBIC)
-        self.colours = v2.Compose([v2.RandomApply([v2.ColorJitter(*JITTER)], 0.8), v2.RandomGrayscale(0.2)])
+        self.colours = v2.Compose([v2.RandomApply([v2.ColorJitter(*jitter)], 0.8), v2.RandomGrayscale(grey)])
         self.solarise = v2.RandomSolarize(128, 0.2)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -66,9 +68,9 @@ class ToCoViews(v2.Transform):
         flips = [_happens(0.5), _happens(0.5)]
         if not self.as_published:
             flips[1], inside = flips[0], inside.flip(-1) if flips[0] else inside
-        first = _blurred(self.colours(_mirrored(cropped, flips[0])), 1.0)
-        source = _blurred(self.colours(_mirrored(cropped, flips[1])), 0.5)
-        second = self.solarise(_blurred(self.colours(_mirrored(self.second(picture), _happens(0.5))), 0.1))
+        first = self._shown(_mirrored(cropped, flips[0]), blur=1.0)
+        source = self._shown(_mirrored(cropped, flips[1]), blur=0.5)
+        second = self.solarise(self._shown(_mirrored(self.second(picture), _happens(0.5)), blur=0.1))
         views = [normalised(_pixels(view)) for view in (first, second, source)]
         return torch.cat([*views, inside.as_subclass(Tensor).float()[None]])
 
@@ -78,6 +80,12 @@ class ToCoViews(v2.Transform):
         sides = (max(1, int(picture.width * factor)), max(1, int(picture.height * factor)))
         return picture.resize(sides, Image.Resampling.BILINEAR)
 
+    def _shown(self, picture: Image.Image, blur: float) -> Image.Image:
+        """The picture with other colours, blurred by that probability."""
+        coloured, (low, high) = self.colours(picture), self.blur
+        radius = low + (high - low) * torch.rand(()).item()
+        return coloured.filter(ImageFilter.GaussianBlur(radius)) if _happens(blur) else coloured
+
 
 def _happens(probability: float) -> bool:
     return torch.rand(()).item() < probability
@@ -85,12 +93,6 @@ def _happens(probability: float) -> bool:
 
 def _mirrored(picture: Image.Image, mirror: bool) -> Image.Image:
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else picture
-
-
-def _blurred(picture: Image.Image, probability: float) -> Image.Image:
-    """Blur with a radius drawn from ``BLUR``, by that probability."""
-    radius = BLUR[0] + (BLUR[1] - BLUR[0]) * torch.rand(()).item()
-    return picture.filter(ImageFilter.GaussianBlur(radius)) if _happens(probability) else picture
 
 
 def _pixels(picture: Any) -> Tensor:
