@@ -73,9 +73,12 @@ def _train(spec: Spec, images: int, place: Place, device: torch.device, folder: 
     if isinstance(objective, nn.Module):
         objective = place(objective)
     run = Run(model, objective, settings, device, 10**6, 10**3, Ranks())
-    views = [torch.randn(images, 3, *spec["side"]) for _ in range(getattr(objective, "views", 1))]
+    channels, views = getattr(objective, "channels", 3), getattr(objective, "views", 1)
+    views = [torch.randn(images, channels, *spec["side"]) for _ in range(views)]
     batch = tuple(place(part) for part in (*views, labels_of(spec, images)))
     run.step = 10**5  # past warm-ups, after which losses do more
+    if isinstance(steps := getattr(objective, "steps", None), Tensor):
+        steps += run.step
 
     def step() -> None:
         run.train_step(batch)

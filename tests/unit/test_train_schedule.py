@@ -137,3 +137,21 @@ def test_loader_processes_follow_the_cores_of_a_job():
     assert following_cores(section, 24)["train"]["loader_workers"] == 24
     assert section["train"]["loader_workers"] == 8
     assert following_cores({"train": {"loader_workers": 0}}, 24)["train"]["loader_workers"] == 0
+
+
+def test_a_relative_warm_up_starts_at_a_share_of_each_rate_and_survives_a_resume():
+    layers = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    settings = TrainSettings(
+        lr=1.0, batch_size=1, iterations=8, schedule="poly_relative", power=2, warmup_epochs=1, warmup_lr=0.5,
+        groups="uniform", lr_scales={"head": 10},
+    )  # fmt: skip
+    optimizer = build_optimizer(layers, settings)
+    schedule = Schedule(optimizer, settings, 8, steps_per_epoch=2)
+
+    def rates(step):
+        schedule.before_step(step)
+        return [group["lr"] for group in optimizer.param_groups]
+
+    assert rates(0) == [0.5, 5] and rates(1) == [0.75, 7.5] and rates(4) == [0.25, 2.5]
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert rates(6) == [0.0625, 0.625] and rates(9) == rates(7) == [1 / 64, 10 / 64]

@@ -22,13 +22,15 @@ class MaskPrediction(Section):
     flip: bool = False
     short_side: Positive | None = Field(None, description="shorter side at scale 1; null: input.size, or its own")
     window: Window | None = Field(None, description="windows that slide over each scaled image; null: whole images")
-    scaling: Literal["image", "tensor", "cv2_linear", "cv2_cubic"] = Field(
+    scaling: Literal["image", "tensor", "linear", "cv2_cubic"] = Field(
         "image",
         description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
-        "or by OpenCV's filters, linear (WeakTr's) or bicubic and by the factor (TransCAM's)",
+        "linear without, to input.size first (WeakTr's, ToCo's), or OpenCV's bicubic by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
-    fusion: Literal["mean_logits", "max_probability", "mean_probability"] = "mean_logits"
+    fusion: Literal["mean_logits", "max_probability", "mean_probability", "sum_then_largest", "largest_then_sum"] = (
+        "mean_logits"
+    )
     crf: str | None = None
     crf_image: CrfImage = "own"
     crf_labels: Literal["all", "winning"] = Field(

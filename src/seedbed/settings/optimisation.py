@@ -23,7 +23,8 @@ class TrainSettings:
         nesterov: of SGD's momentum.
         weight_decay: decay of the groups that do not set their own.
         schedule: ``constant``, ``cosine`` and ``poly`` (every step), ``cosine_epoch`` and ``poly_epoch`` (once an
-            epoch), or ``poly_scaled`` (Segmenter's, see `seedbed.train.schedule.ScaledPoly`).
+            epoch), ``poly_scaled`` (Segmenter's, see `seedbed.train.schedule.ScaledPoly`) or ``poly_relative`` (AFA's
+            and ToCo's: ``warmup_lr`` is a share of each group's rate, see `seedbed.train.relative_warmup`).
         power: exponent of the polynomial schedules; 1 is linear.
         schedule_extra: steps (epochs, as for ``schedule_lag``) that the schedule is longer than the run, so that it
             ends above its last value; 1 for TransCAM's segmentation network.
@@ -56,7 +57,9 @@ class TrainSettings:
     nesterov: bool = False
     beta2: Fraction = 0.999
     weight_decay: NotNegative = 0.0
-    schedule: Literal["constant", "cosine", "cosine_epoch", "poly", "poly_epoch", "poly_scaled"] = "cosine"
+    schedule: Literal["constant", "cosine", "cosine_epoch", "poly", "poly_epoch", "poly_scaled", "poly_relative"] = (
+        "cosine"
+    )
     power: AboveZero = 1.0
     schedule_extra: Count = 0
     schedule_lag: Count = 0

@@ -10,6 +10,7 @@ from torch import nn
 from seedbed.errors import ParameterError
 from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.groups import parameter_groups
+from seedbed.train.relative_warmup import RelativePoly
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -85,10 +86,12 @@ class ScaledPoly:
 
 def _build(
     optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
-) -> Scheduler | ScaledPoly | None:
+) -> Scheduler | ScaledPoly | RelativePoly | None:
     warmup: dict[str, Any] = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
     if settings.schedule == "poly_scaled":
         return ScaledPoly(optimizer, settings, length, warmup_length)
+    if settings.schedule == "poly_relative":
+        return RelativePoly(optimizer, settings, length, warmup_length)
     if settings.schedule in ("cosine", "cosine_epoch"):
         return CosineLRScheduler(optimizer, t_initial=length, lr_min=settings.final_lr, **warmup)
     if settings.schedule in ("poly", "poly_epoch"):

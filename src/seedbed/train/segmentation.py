@@ -43,8 +43,9 @@ class PredictionSettings:
         flip: predict each scale's mirror image too.
         short_side: shorter side of an image at scale 1, its shape kept; None: ``input`` says its size.
         window: windows that slide over each scaled input; None: the network sees it whole.
-        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, or by OpenCV's
-            filters, ``cv2_linear`` (WeakTr's) or bicubic and by the factor, ``cv2_cubic`` (TransCAM's).
+        scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, ``linear``,
+            bilinear without aligned corners, to the input's size first (WeakTr's, ToCo's), or by OpenCV's bicubic
+            filter and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_image: what the CRF sees, see `picture_for_crf`.
         crf_labels: the CRF is told of ``all`` labels, or of those that are ``winning`` somewhere (WeakTr's).
@@ -56,7 +57,7 @@ class PredictionSettings:
     flip: bool = False
     short_side: int | None = None
     window: Windows | None = None
-    scaling: Literal["image", "tensor", "cv2_linear", "cv2_cubic"] = "image"
+    scaling: Literal["image", "tensor", "linear", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_image: str = "own"
     crf_labels: Literal["all", "winning"] = "all"
@@ -190,7 +191,7 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
         scale = scale * settings.short_side / min(image.shape[:2])
     pixels = view(
         image,
-        size=settings.input.size,
+        size=None if settings.scaling == "linear" else settings.input.size,
         scale=1.0 if first else scale,
         flip=flip and not first,
         interpolation=settings.input.interpolation,
@@ -199,10 +200,19 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
     )
     if not first:
         return pixels
+    pixels = scaled_pixels(pixels, settings, scale)
+    return pixels.flip(-1) if flip else pixels
+
+
+def scaled_pixels(pixels: Tensor, settings: PredictionSettings, scale: float) -> Tensor:
+    """Normalised pixels [3, H, W] of an image at a scale, where the settings scale them."""
+    if settings.scaling == "linear" and settings.input.size is not None:
+        pixels = _bilinear(pixels, settings.input.size, aligned=False)
     size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
     if settings.scaling == "cv2_cubic":
-        pixels = cv2_cubic(pixels, size, scale)
-    else:
-        aligned = settings.scaling == "tensor"
-        pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=aligned)[0]
-    return pixels.flip(-1) if flip else pixels
+        return cv2_cubic(pixels, size, scale)
+    return _bilinear(pixels, size, aligned=settings.scaling == "tensor")
+
+
+def _bilinear(pixels: Tensor, size: Sequence[int], aligned: bool) -> Tensor:
+    return F.interpolate(pixels[None], size=tuple(size), mode="bilinear", align_corners=aligned)[0]

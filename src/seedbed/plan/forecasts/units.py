@@ -222,7 +222,7 @@ def _side(augment: Any, photometric: Any, size: Any) -> list[int]:
 
 def _step_size(step: tuple[str, Any]) -> list[int] | None:
     name, value = step
-    if name not in ("crop", "balanced_crop", "random_resized_crop", "resize"):
+    if name not in ("crop", "balanced_crop", "random_resized_crop", "resize", "toco_views"):
         return None
     side = value["size"] if isinstance(value, dict) else value
     return list(side) if isinstance(side, list | tuple) else [side, side]
