@@ -174,7 +174,8 @@ class Units:
         views |= {"short_side": how.short_side} if how.short_side else {}
         network = {**self._network(entry, typical.classes), "segmenter": segmenter, "fusion": how.fusion}
         network |= {"window": how.window.plain()} if how.window else {}
-        smoothed = {"image": _size(typical), "classes": typical.classes, "crf": self._crf(how.crf)}
+        told = typical.classes if how.crf_labels == "all" else _labels(typical)
+        smoothed = {"image": _size(typical), "classes": told, "crf": self._crf(how.crf)}
         smooth = Unit("smooth", about, {**smoothed, "crf_image": how.crf_image})
         return Unit("segment", about, {**network, **views}), Unit("scale", about, views), smooth
 
