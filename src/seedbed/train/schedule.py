@@ -67,13 +67,15 @@ class ScaledPoly:
     def __init__(
         self, optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
     ) -> None:
-        self._groups = [(group, group["lr"] / settings.lr) for group in optimizer.param_groups]
+        # A resumed optimiser has other groups, with the rates of its last step.
+        self._optimizer = optimizer
+        self._scales = [group["lr"] / settings.lr for group in optimizer.param_groups]
         self._settings, self._length, self._warmup = settings, length, warmup_length
 
     def step_update(self, num_updates: int) -> None:
         """Set the rates for a step, counted from 0."""
         rate = self._rate(num_updates)
-        for group, scale in self._groups:
+        for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
             group["lr"] = rate * scale
 
     def _rate(self, step: int) -> float:
