@@ -57,7 +57,7 @@ def test_small_models_run_forward_and_backward(name):
     assert all(torch.isfinite(x).all() and len(x) == 2 for x in result)
     sum(x.square().mean() for x in result).backward()
     without = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == []
+    assert [key for key in without if not key.startswith("proj_head.")] == []  # ToCo's, which its loss alone reads
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -139,7 +139,22 @@ def test_loader_processes_follow_the_cores_of_a_job():
     assert following_cores({"train": {"loader_workers": 0}}, 24)["train"]["loader_workers"] == 0
 
 
-def test_a_relative_warm_up_starts_at_a_share_of_each_rate_and_survives_a_resume():
+@pytest.mark.parametrize("name", ["poly", "poly_scaled", "poly_relative"])
+def test_a_resumed_run_goes_on_with_its_schedule(name):
+    """A resumed optimiser has other groups than the one that the schedule was made for."""
+    layers = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    settings = TrainSettings(
+        lr=1.0, batch_size=1, iterations=8, schedule=name, groups="uniform", lr_scales={"head": 10}
+    )
+    optimizer = build_optimizer(layers, settings)
+    schedule = Schedule(optimizer, settings, 8, steps_per_epoch=2)
+    schedule.before_step(3)
+    optimizer.load_state_dict(optimizer.state_dict())
+    schedule.before_step(4)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.5, 5])
+
+
+def test_a_relative_warm_up_starts_at_a_share_of_each_rate():
     layers = nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
     settings = TrainSettings(
         lr=1.0, batch_size=1, iterations=8, schedule="poly_relative", power=2, warmup_epochs=1, warmup_lr=0.5,
@@ -153,5 +168,4 @@ def test_a_relative_warm_up_starts_at_a_share_of_each_rate_and_survives_a_resume
         return [group["lr"] for group in optimizer.param_groups]
 
     assert rates(0) == [0.5, 5] and rates(1) == [0.75, 7.5] and rates(4) == [0.25, 2.5]
-    optimizer.load_state_dict(optimizer.state_dict())
     assert rates(6) == [0.0625, 0.625] and rates(9) == rates(7) == [1 / 64, 10 / 64]
