@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
-LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate --no-header \
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra all --extra docs --extra dev --no-annotate --no-header \
 	--quiet pyproject.toml -o requirements.lock
 # The first interpreter of a supported version.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \

@@ -35,6 +35,7 @@ if config.get("container"):
 
 include: "rules/data.smk"
 include: "rules/weights.smk"
+include: "rules/texts.smk"
 include: "rules/classifiers.smk"
 include: "rules/heatmaps.smk"
 include: "rules/networks.smk"

@@ -75,6 +75,7 @@ def _views(spec: Spec, folder: Path) -> Step:
     index, shown = made_index(folder, tuple(spec["image"]), 6, 2), InputView(**spec["input"])
     grid = [(scale, flip) for scale in spec["scales"] for flip in ((False, True) if spec["flip"] else (False,))]
     options: dict[str, Any] = {"interpolation": shown.interpolation, "normalisation": shown.normalize}
+    options["multiple"] = shown.multiple
 
     def step() -> None:
         image = read_picture(index.root / "0.jpg")
@@ -188,8 +189,9 @@ def _heat(size: list[int], labels: int, stride: int = 1, background: bool = Fals
 def _scale(spec: Spec, folder: Path) -> Step:
     """An image read from disk, and what a segmentation network sees of it."""
     index = made_index(folder, tuple(spec["image"]), 6, 2)
-    names = [name for name in ("scales", "flip", "scaling", "rounding", "short_side") if name in spec]
-    settings = PredictionSettings(input=InputView(**spec["input"]), fusion="", **{name: spec[name] for name in names})
+    names = ("scales", "flip", "scaling", "rounding", "short_side", "longest_side")
+    given = {name: spec[name] for name in names if name in spec}
+    settings = PredictionSettings(input=InputView(**spec["input"]), fusion="", **given)
     grid = [(scale, flip) for scale in spec["scales"] for flip in ((False, True) if spec["flip"] else (False,))]
 
     def step() -> None:

@@ -91,6 +91,8 @@ def _explain(spec: Spec, images: int, place: Place, device: torch.device, folder
     """The maps of every view of images of one size."""
     model = place(network_of(spec)).eval()
     sides = [scaled_sides(spec["input"]["size"] or spec["image"], scale, "nearest") for scale in spec["scales"]]
+    multiple = spec["input"].get("multiple", 1)
+    sides = [(-(-height // multiple) * multiple, -(-width // multiple) * multiple) for height, width in sides]
     views = [place(torch.randn(images, 3, *side)) for side in sides for _ in range(2 if spec["flip"] else 1)]
     labels = min(spec["labels"], spec["classes"])
     targets = torch.tensor([list(range(labels))] * images, device=device)
@@ -137,6 +139,8 @@ def _segment(spec: Spec, images: int, place: Place, device: torch.device, folder
     scores: Any = model.logits if FUSIONS.find(spec["fusion"]).of_logits else pixel_scores_of(model)
     scores = over_windows(scores, Windows(**spec["window"])) if spec.get("window") else scores
     size = spec["input"]["size"] or spec["image"]
+    if "longest_side" in spec:
+        size = scaled_sides(size, spec["longest_side"] / max(size), "down")
     factor = spec["short_side"] / min(size) if spec.get("short_side") else 1
     flips = [flip for _ in spec["scales"] for flip in ((False, True) if spec["flip"] else (False,))]
     sides = [scaled_sides(size, scale * factor, spec["rounding"]) for scale in spec["scales"]]

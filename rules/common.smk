@@ -41,6 +41,7 @@ wildcard_constraints:
     source=r"\w+",
     dataset=r"[\w.-]+",
     split=r"[\w-]+",
+    prompts=r"\w+",
     model=r"[\w.-]+",
     explainer=r"[\w-]+",
     refiner=r"[\w-]+",

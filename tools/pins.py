@@ -8,7 +8,7 @@ from packaging.markers import Marker
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "3.11"
-LEFT_OUT = {"all", "docs"}  # names of others; not needed to run or to test
+LEFT_OUT = {"all", "docs", "text"}  # names of others; not needed to run or to test; no part of the lock
 HEAD = f"""\
 # For conda users: `conda env create -f environment.yml`; Snakemake reads it too, where it is called with `--sdm conda`.
 # The pins are those of requirements.lock: `make lock` writes them. Seedbed itself is not among them, because Snakemake

@@ -13,7 +13,8 @@ from seedbed.models.checkpoints import PublishedNetwork, adopt_checkpoint
 with job(snakemake) as this:
     params, root = snakemake.params, Path(snakemake.input.index).parent
     network, dataset = from_plain(PublishedNetwork, params.network), snakemake.wildcards.dataset
-    model, record = adopt_checkpoint(network, params.name, dataset, len(read_index(root).classes))
+    classes, texts = len(read_index(root).classes), snakemake.input.get("texts")
+    model, record = adopt_checkpoint(network, params.name, dataset, classes, texts[0] if texts else None)
     provenance = this.provenance(data=read_checksum(root), checkpoint=record)
     write_weights(snakemake.output.weights, model.state_dict(), provenance)
     write_json(snakemake.output.record, {**record, "provenance": provenance})

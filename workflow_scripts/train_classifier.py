@@ -22,6 +22,7 @@ with job(snakemake, shared=True) as this:
     root = Path(snakemake.input.index).parent
     index, record = read_index(root), this.provenance(data=read_checksum(root))
     initial, held_out = list(snakemake.input.weights), held_out_records(index, plain["held_out"])
+    texts = list(snakemake.input.texts)
     deciding = what_trains("classifier", this.identity("model"))
     keep, seen = plain["keep"], (settings.input.normalize, this.device)
     model, history = train_classifier(
@@ -29,8 +30,9 @@ with job(snakemake, shared=True) as this:
         settings,
         seed=this.seed,
         weights=initial[0] if initial else None,
+        texts=texts[0] if texts else None,
         state_path=Path(snakemake.params.state),
-        fingerprint=fingerprint(record, deciding, weights=[content_sha256(path) for path in initial]),
+        fingerprint=fingerprint(record, deciding, weights=[content_sha256(path) for path in (*initial, *texts)]),
         circumstances=circumstances(record),
         device=this.device,
         score=CHOICES.find(keep["by"])(index, keep, *seen) if keep else None,

@@ -32,6 +32,8 @@ def total(output: Tensor | tuple) -> Tensor:
         ("deeplab_v1_resnet38", 21, 448, {}, {}),
         ("deeplab_v2_resnet101", 21, 321, {}, {}),
         ("affinitynet_hybrid", None, 448, {}, {}),
+        ("clip_vit_base_16", 20, 320, {}, {}),
+        ("weclip_vit_base_16", 20, 320, {}, {}),
     ],
 )
 def test_forward_and_backward(name, classes, side, overrides, asked):

@@ -17,7 +17,7 @@ from seedbed.errors import UserError
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 # Import names of what the extras bring beside the base.
-OF_EXTRAS = ("snakemake", "mlflow", "dvc", "pydensecrf", "jinja2", "matplotlib", "rich")
+OF_EXTRAS = ("snakemake", "mlflow", "dvc", "pydensecrf", "jinja2", "matplotlib", "rich", "open_clip")
 
 
 def read(name: str) -> str:
@@ -89,7 +89,7 @@ def test_environment_yml_is_what_the_lock_says():
 def test_the_lock_has_every_package_that_the_project_asks_for():
     locked = set(re.findall(r"^([\w.-]+)==", read("requirements.lock"), re.M))
     extras = PROJECT["project"]["optional-dependencies"]
-    lines = [*PROJECT["project"]["dependencies"], *(line for extra in extras.values() for line in extra)]
+    lines = [*PROJECT["project"]["dependencies"], *(line for name in extras.keys() - {"text"} for line in extras[name])]
     names = {re.match(r"[\w.-]+", line)[0] for line in lines} - {"seedbed"}
     assert names <= locked, names - locked
 
@@ -97,7 +97,7 @@ def test_the_lock_has_every_package_that_the_project_asks_for():
 def test_all_holds_every_extra_that_a_run_uses():
     extras = PROJECT["project"]["optional-dependencies"]
     (everything,) = extras["all"]
-    assert set(re.search(r"\[(.*)\]", everything)[1].split(",")) == set(extras) - {"all", "dev", "docs"}
+    assert set(re.search(r"\[(.*)\]", everything)[1].split(",")) == set(extras) - {"all", "dev", "docs", "text"}
 
 
 def test_networks_explanations_and_measurements_need_no_extra():
@@ -128,3 +128,12 @@ def test_the_crf_says_which_extra_it_is_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(UserError, match=r"needs pydensecrf.*pip install 'seedbed\[crf\]'"):
         dense_crf(np.zeros((4, 4, 3), np.uint8), np.full((2, 4, 4), 0.5, np.float32), published)
+
+
+def test_prompts_say_which_extra_they_need(monkeypatch, tmp_path):
+    from seedbed.models.prompts import make_texts
+
+    prompts = {"kind": "open_clip", "network": "ViT-B-16-quickgelu", "pretrained": "openai", "templates": ["a {}."]}
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(UserError, match=r"needs open_clip.*pip install 'seedbed\[text\]'"):
+        make_texts(prompts, ["cat"], str(tmp_path / "lock.json"))

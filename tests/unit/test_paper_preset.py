@@ -76,7 +76,7 @@ def test_weights_are_in_the_table_of_sources_with_their_own_normalisation():
     for name in used("models"):
         model = PRESET.models[name]
         weights = PRESET.weights[model.weights]
-        if weights.kind == "timm":
+        if weights.kind == "timm" and name != "weclip":  # which normalises CLIP's input as ImageNet's, as published
             assert model.input.normalize == tags[weights.tag], name
 
 

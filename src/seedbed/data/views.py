@@ -24,11 +24,13 @@ class InputView:
         normalize: a name of ``seedbed.data.normalise.NORMALISATIONS``.
         size: (h, w) to squash to; None keeps the image's own.
         interpolation: PIL's filter.
+        multiple: sides are rounded up to a multiple of it.
     """
 
     normalize: str
     size: tuple[int, int] | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    multiple: int = 1
 
 
 def view(
@@ -39,6 +41,7 @@ def view(
     flip: bool = False,
     interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     rounding: Literal["nearest", "down"] = "nearest",
+    multiple: int = 1,
     normalisation: str,
 ) -> Tensor:
     """Return one view of an image as float32 [3, h, w].
@@ -50,9 +53,10 @@ def view(
         flip: mirror left to right.
         interpolation: PIL's filter, applied to the 8-bit image.
         rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down.
+        multiple: the sides are then rounded up to a multiple of it, as CLIP-ES does with its patches.
         normalisation: a name of ``seedbed.data.normalise.NORMALISATIONS``.
     """
-    height, width = scaled_sides(size or image.shape[:2], scale, rounding)
+    height, width = (-(-side // multiple) * multiple for side in scaled_sides(size or image.shape[:2], scale, rounding))
     if (height, width) != image.shape[:2]:
         image = np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[interpolation]))
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)

@@ -144,6 +144,7 @@ def _views(index: DataIndex, record: Record, settings: HeatMapSettings) -> _View
     options: dict[str, Any] = {
         "size": settings.input.size,
         "interpolation": settings.input.interpolation,
+        "multiple": settings.input.multiple,
         "normalisation": settings.input.normalize,
     }
     views = [view(image, scale=scale, flip=flip, **options) for scale, flip in _grid(settings)]

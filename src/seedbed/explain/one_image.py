@@ -1,7 +1,7 @@
 """One image, all methods: what speaks for the classes that a network sees in it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import timm.data
@@ -122,7 +122,8 @@ def map_size(size: tuple[int, int]) -> tuple[int, int]:
 def network_input(model: nn.Module, image: np.ndarray, how: InputView | None = None) -> Tensor:
     """The image as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
     if how is not None:
-        return view(image, size=how.size, interpolation=how.interpolation, normalisation=how.normalize)[None]
+        options: Any = {"interpolation": how.interpolation, "multiple": how.multiple}
+        return view(image, size=how.size, normalisation=how.normalize, **options)[None]
     settings = timm.data.resolve_model_data_config(model)
     own_size = getattr(getattr(model, "patch_embed", None), "img_size", None)
     size = tuple(own_size or settings["input_size"][-2:])

@@ -10,6 +10,7 @@ from torch import nn
 from seedbed.errors import DataError
 from seedbed.io.provenance import file_sha256
 from seedbed.models.registry import create_model, task_of
+from seedbed.models.texts import TENSORS, give_texts
 from seedbed.models.weights.loading import load_weights
 
 
@@ -47,7 +48,7 @@ class PublishedNetwork:
 
 
 def adopt_checkpoint(
-    network: PublishedNetwork, name: str, dataset: str, classes: int
+    network: PublishedNetwork, name: str, dataset: str, classes: int, texts: str | Path | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Load a network's published checkpoint, strictly: every tensor of the network comes from the file.
 
@@ -56,6 +57,7 @@ def adopt_checkpoint(
         name: the section's name, for the record.
         dataset: name of the data set.
         classes: its classes, without background.
+        texts: file of the texts that the network compares images with, which published files lack; None for others.
 
     Returns:
         The network, and the record that tables quote: ``network``, ``dataset``, ``file``, ``sha256``, ``bytes``,
@@ -65,7 +67,7 @@ def adopt_checkpoint(
     Raises:
         DataError: the file is missing or broken, would run code, or does not fit; or its layout leaves layers of the
             network untrained.
-        ParameterError: the layout is unknown.
+        ParameterError: the layout is unknown, or there are texts for a network that takes none.
     """
     checkpoint, path = network.checkpoint, Path(network.checkpoint.path)
     model = create_model(network.architecture, _outputs(network, classes), **network.options)
@@ -76,8 +78,10 @@ def adopt_checkpoint(
             f"If it knows other classes than {dataset}'s {classes}, say which data set it is for (checkpoint.dataset)."
         )
         raise DataError(f"The checkpoint of {name} cannot be used on {dataset}. {error} {hint}") from error
-    if found.fresh:
-        layers = ", ".join(found.fresh[:5])
+    give_texts(model, texts)
+    fresh = [layer for layer in found.fresh if texts is None or layer not in TENSORS]
+    if fresh:
+        layers = ", ".join(fresh[:5])
         raise DataError(
             f"{path}: layout '{checkpoint.layout}' leaves {layers} of {name} untrained; this is no checkpoint."
         )

@@ -56,6 +56,10 @@ class Layout:
         """Pretrained weights."""
         return f"{DATA}/weights/{name}.safetensors"
 
+    def texts(self, dataset: str, prompts: str) -> str:
+        """Texts of a data set's classes."""
+        return f"{DATA}/texts/{dataset}-{prompts}.safetensors"
+
     def classifier(self, dataset: str, model: str, seed: str | int) -> str:
         """Folder of a trained classifier."""
         return f"{self.root}/classifiers/{dataset}/{model}/seed{seed}"

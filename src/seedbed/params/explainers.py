@@ -8,7 +8,7 @@ from seedbed.errors import ParameterError
 from seedbed.params.base import Fraction, Positive, Varied
 from seedbed.params.classifiers import Classifier
 from seedbed.params.merging import merge
-from seedbed.params.network_input import Input
+from seedbed.params.network_input import ExplainedInput
 from seedbed.settings.kinds import MapPrecision
 
 
@@ -22,7 +22,7 @@ class Explainer(Varied):
     method: str
     options: dict[str, Any] = {}
     classes: Literal["labels", "predicted"] = "labels"
-    input: Input
+    input: ExplainedInput
     scales: list[float] = [1.0]
     flip: bool = False
     fusion: str

@@ -21,16 +21,20 @@ class MaskPrediction(Section):
     scales: list[float] = [1.0]
     flip: bool = False
     short_side: Positive | None = Field(None, description="shorter side at scale 1; null: input.size, or its own")
+    longest_side: Positive | None = Field(
+        None, description="first bring the longer side of normalised pixels to it, sides cut down (WeCLIP's code)"
+    )
     window: Window | None = Field(None, description="windows that slide over each scaled image; null: whole images")
-    scaling: Literal["image", "tensor", "linear", "cv2_cubic"] = Field(
+    scaling: Literal["image", "tensor", "linear", "by_factor", "cv2_cubic"] = Field(
         "image",
         description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
-        "linear without, to input.size first (WeakTr's, ToCo's), or OpenCV's bicubic by the factor (TransCAM's)",
+        "linear without, to input.size first (WeakTr's, ToCo's), by_factor without, by the factor (WeCLIP's), or "
+        "OpenCV's bicubic by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
-    fusion: Literal["mean_logits", "max_probability", "mean_probability", "sum_then_largest", "largest_then_sum"] = (
-        "mean_logits"
-    )
+    fusion: Literal[
+        "mean_logits", "max_probability", "mean_probability", "sum_then_largest", "largest_then_sum", "first_grid"
+    ] = "mean_logits"
     crf: str | None = None
     crf_image: CrfImage = "own"
     crf_labels: Literal["all", "winning"] = Field(

@@ -21,3 +21,9 @@ class NetworkInput(Input):
     """An input that says what its network's weights were trained with."""
 
     normalize: Literal["half", "imagenet", "clip"]
+
+
+class ExplainedInput(Input):
+    """The same for its maps, which are made of images of any size."""
+
+    multiple: Positive = Field(1, description="sides are rounded up to a multiple of it, such as a patch")

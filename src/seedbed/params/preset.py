@@ -17,6 +17,7 @@ from seedbed.params.stages import (
     Explainer,
     MaskPrediction,
     OwnData,
+    Prompts,
     Refiner,
     Resources,
     Scoring,
@@ -33,11 +34,12 @@ TRAININGS = {
 }
 """Training rule -> the section of the networks that it trains, and its wildcard for their names."""
 _TRAINED = ("models", "affinity_networks", "segmenters")
-_VARIED = ("models", "explainers", "affinity_networks", "segmenters")
+_VARIED = ("prompts", "models", "explainers", "affinity_networks", "segmenters")
 """Sections whose entries may be others on some data sets."""
 NAMED = (
     "datasets",
     "weights",
+    "prompts",
     "models",
     "explainers",
     "crf",
@@ -67,6 +69,7 @@ class Preset(Section):
     )
     datasets: dict[str, Dataset]
     weights: dict[str, Weights] = {}
+    prompts: dict[str, Prompts] = {}
     models: dict[str, Classifier] = {}
     explainers: dict[str, Explainer] = {}
     crf: dict[str, Crf] = {}
@@ -241,6 +244,9 @@ class Preset(Section):
             yield f"weights.{key}.recipe", "model", getattr(weights, "recipe", None), self.models
         for key, model in self.models.items():
             yield f"models.{key}.weights", "weights", model.weights, self.weights
+            others = [name for name in self.models if name != key]
+            yield f"models.{key}.starts_from", "other model", model.starts_from, others
+            yield f"models.{key}.texts", "prompts", model.texts, self.prompts
             crf = model.prediction.crf if model.prediction else None
             yield f"models.{key}.prediction.crf", "CRF", crf, self.crf
         for key, network in self.affinity_networks.items():

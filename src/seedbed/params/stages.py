@@ -9,6 +9,7 @@ from seedbed.params.job_resources import Resources
 from seedbed.params.mask_prediction import MaskPrediction
 from seedbed.params.network_input import Input, NetworkInput
 from seedbed.params.own_chain import OwnData
+from seedbed.params.prompts import Prompts
 from seedbed.params.published_networks import Checkpoint, Trained
 from seedbed.params.refiner_sections import Refiner
 from seedbed.params.segmenters import Segmenter
@@ -24,6 +25,7 @@ __all__ = [
     "MaskPrediction",
     "NetworkInput",
     "OwnData",
+    "Prompts",
     "Refiner",
     "Resources",
     "Scoring",

@@ -104,7 +104,7 @@ def _chain(panel: PlannedPanel, preset: Preset) -> str:
         return told.replace(f"network {panel.names['model']}", each, 1) if panel.models else told
     named = [f"{word} {panel.names[key]}" for key, word in _WORDS.items() if key in panel.names]
     model = panel.names["model"]
-    network = f"network {model}{_start(preset.models[model].weights, preset)}"
+    network = f"network {model}{_classifier_start(model, preset)}"
     return ", ".join([f"{panel.names['dataset']} {panel.names['split']}", network, *named])
 
 
@@ -120,7 +120,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
     restricted = f" ({measurement.subset.replace('_', ' ')} images)" if measurement.subset else ""
     parts = [f"{measurement.dataset} {measurement.split}{restricted}"]
     if reads_model(measurement):
-        parts.append(f"network {measurement.model}{_start(preset.models[measurement.model].weights, preset)}")
+        parts.append(f"network {measurement.model}{_classifier_start(measurement.model, preset)}")
     if isinstance(measurement, MapMeasurement) and reads_model(measurement):
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
@@ -142,6 +142,14 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
     return ", ".join(filter(None, parts))
+
+
+def _classifier_start(model: str, preset: Preset) -> str:
+    """What a classifier starts from: weights, or another network, whose own start is told behind it."""
+    entry = preset.models[model]
+    if entry.starts_from is None:
+        return _start(entry.weights, preset)
+    return f" from {entry.starts_from}{_classifier_start(entry.starts_from, preset)}"
 
 
 def _start(weights: str | None, preset: Preset) -> str:

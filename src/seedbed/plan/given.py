@@ -94,6 +94,18 @@ class GivenParameters:
         folder = self.layout.classifier("{dataset}", "{model}", "{seed}")
         return self._training("train_classifier", "models", "model", folder)
 
+    def encode_texts(self) -> Given:
+        prompts = lambda wildcards: self.names.on(wildcards.dataset).prompts[wildcards.prompts]  # noqa: E731
+        return {
+            "code": self.code.of("encode_texts"),
+            "prompts": lambda wildcards: self.names.parameters(prompts(wildcards)),
+            "lock": LOCK,
+        }
+
+    def describe_classifier(self) -> Given:
+        section = self._section("models", *_AFTER_TRAINING["models"])
+        return {"code": self._code("describe_classifier", training_modules, section), "model": section}
+
     def train_affinity_network(self) -> Given:
         folder = self.layout.affinity("{dataset}", "{model}", "{explainer}", "{network}", "{seed}")
         return self._training("train_affinity_network", "affinity_networks", "network", folder)

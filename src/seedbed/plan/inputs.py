@@ -70,7 +70,14 @@ class Inputs:
 
     def train_classifier(self, wildcards: Wildcards) -> Files:
         entry = self.names.section("models", wildcards)
-        return {**self._dataset(wildcards), "weights": self.names.initial_weights(entry.weights)}
+        start = self.names.classifier_start(entry, wildcards.dataset, wildcards.seed)
+        files = {**self._dataset(wildcards), "weights": start}
+        return {**files, "texts": self._texts(wildcards)}
+
+    describe_classifier = train_classifier
+
+    def encode_texts(self, wildcards: Wildcards) -> Files:
+        return self._dataset(wildcards)
 
     def train_affinity_network(self, wildcards: Wildcards) -> Files:
         """Labels of both kinds; the row's classifier, another one or named weights to start from."""
@@ -90,7 +97,8 @@ class Inputs:
         return {**self._dataset(wildcards), "masks": masks, "weights": self.names.initial_weights(entry.weights)}
 
     def adopt_classifier(self, wildcards: Wildcards) -> Files:
-        return {"file": self._checkpoint("models", wildcards.model), **self._dataset(wildcards)}
+        file = self._checkpoint("models", wildcards.model)
+        return {"file": file, **self._dataset(wildcards), "texts": self._texts(wildcards)}
 
     def adopt_affinity_network(self, wildcards: Wildcards) -> Files:
         return {"file": self._checkpoint("affinity_networks", wildcards.network), **self._dataset(wildcards)}
@@ -175,6 +183,11 @@ class Inputs:
 
     def _dataset(self, wildcards: Wildcards) -> Files:
         return {"index": self.layout.index(wildcards.dataset), "card": self.layout.card(wildcards.dataset)}
+
+    def _texts(self, wildcards: Wildcards) -> list[str]:
+        """Texts that a classifier compares images with; none where it compares none."""
+        texts = self.names.section("models", wildcards).texts
+        return [self.layout.texts(wildcards.dataset, texts)] if texts else []
 
     def _heatmaps(self, wildcards: Wildcards, split: str) -> str:
         """Folder of the maps that are stored under a split."""

@@ -92,17 +92,25 @@ class Names:
         return self.parameters(entry, *(name for name in type(entry).model_fields if name not in BUILDS_A_NETWORK))
 
     def weights(self, dataset: str, model: str, seed: str | int) -> str:
-        """Weights of a classifier: trained here, adopted, or the pretrained ones as they are."""
+        """Weights of a classifier: trained here, adopted, or the pretrained ones as they are, perhaps with texts."""
         entry = self.on(dataset).models[model]
         if entry.train is None and entry.checkpoint is None:
             if entry.weights is None:
                 raise UserError(f"models.{model}: has neither weights, nor train, nor checkpoint.")
-            return self.layout.weights(entry.weights)
+            if entry.texts is None:
+                return self.layout.weights(entry.weights)
         return f"{self.layout.classifier(dataset, model, seed)}/model.safetensors"
 
     def initial_weights(self, name: str | None) -> list[str]:
         """Weights that a network starts from; none if it starts from random values."""
         return [self.layout.weights(name)] if name else []
+
+    def classifier_start(self, entry: Any, dataset: str, seed: str | int) -> list[str]:
+        """Weights that a classifier starts from: named ones, or those of another classifier of the data set."""
+        if entry.starts_from is None:
+            return self.initial_weights(entry.weights)
+        chain = self.preset.measured_names({"dataset": dataset, "model": entry.starts_from})
+        return [self.weights(**chain, seed=seed)]
 
     def walk_network(self, wildcards: Wildcards) -> str:
         """The affinity network that a random walk runs on."""
@@ -167,7 +175,13 @@ class Names:
     def networks(self, table: str, published: bool = False) -> str:
         """A regular expression of a section's networks that are trained here, or whose checkpoints are measured."""
         entries = getattr(self.preset, table).items()
-        return _either(name for name, entry in entries if bool(entry.checkpoint) == published)
+        return _either(
+            name for name, entry in entries if bool(entry.checkpoint) == published and not _only_described(entry)
+        )
+
+    def described(self) -> str:
+        """A regular expression of the classifiers that are not trained and are given texts of their classes."""
+        return _either(name for name, entry in self.preset.models.items() if _only_described(entry))
 
     def published_datasets(self, sources: SourceTable) -> str:
         """A regular expression of the data sets that are published."""
@@ -197,6 +211,11 @@ class Names:
 
     def _explainer(self, dataset: str, model: str, explainer: str) -> Any:
         return self.on(dataset).explainer_of(explainer, model)
+
+
+def _only_described(entry: Any) -> bool:
+    """Whether a network is a pretrained one that texts alone tell its classes."""
+    return bool(getattr(entry, "texts", None)) and entry.train is None and entry.checkpoint is None
 
 
 def _either(names: Iterable[str]) -> str:

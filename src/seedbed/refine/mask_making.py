@@ -21,7 +21,7 @@ from seedbed.settings.dense_crf import CrfSettings
 
 RefineFunction = Callable[..., np.ndarray]
 """From an image (uint8 [H, W, 3]), its maps at its size, and what a network saw in it, if one looks, to positions in
-``[background, *classes]``, [H, W]."""
+``[background, *classes, void]``, [H, W]."""
 
 
 def pseudo_masks(
@@ -33,7 +33,7 @@ def pseudo_masks(
     see: Callable[[np.ndarray], np.ndarray] | None = None,
     workers: Workers | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (image id, uint8 [H, W] mask: 0 background, class index + 1) of each image.
+    """Yield (image id, uint8 [H, W] mask: 0 background, class index + 1, 255 void) of each image.
 
     Only the classes that an image's heat maps hold appear in its mask; an image without any is all background.
 
@@ -84,7 +84,7 @@ class _Maker:
 
     def __call__(self, item: _Item) -> tuple[str, np.ndarray]:
         heat = at_picture_size(item.heat)
-        labels = np.concatenate([[0], heat.classes + 1]).astype(np.uint8)
+        labels = np.concatenate([[0], heat.classes + 1, [VOID]]).astype(np.uint8)
         found = len(heat.classes) > 0
         positions = self.refine(item.pixels, heat, *item.seen) if found else np.zeros(heat.size, np.int64)
         return item.image, labels[positions]

@@ -15,6 +15,7 @@ from seedbed.data.views import InputView
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.models.input_size import misplaced
 from seedbed.models.registry import create_model
+from seedbed.models.texts import give_texts
 from seedbed.models.weights.loading import load_weights
 from seedbed.settings.optimisation import Training
 from seedbed.train.best_epoch import BestEpoch, Score
@@ -51,7 +52,11 @@ class Trained(NamedTuple):
 
 
 def build_classifier(
-    settings: ClassifierSettings, num_classes: int, seed: int, weights: str | Path | None
+    settings: ClassifierSettings,
+    num_classes: int,
+    seed: int,
+    weights: str | Path | None,
+    texts: str | Path | None = None,
 ) -> nn.Module:
     """Return the network, initialised from ``seed`` and then from a weights file, as ``settings.weights_options`` say.
 
@@ -60,11 +65,13 @@ def build_classifier(
         num_classes: outputs.
         seed: of the random initial values.
         weights: file of pretrained weights, or None.
+        texts: file of the texts that a network compares images with; None for one that compares none.
     """
     torch.manual_seed(seed)
     model = create_model(settings.architecture, num_classes, **settings.options)
     if weights is not None:
         load_into(model, weights, **settings.weights_options)
+    give_texts(model, texts)
     return model
 
 
@@ -91,6 +98,7 @@ def train_classifier(
     device: torch.device,
     circumstances: Mapping[str, Any] | None = None,
     score: Score | None = None,
+    texts: str | Path | None = None,
 ) -> Trained:
     """Train on the split that ``settings.train`` names; see ``seedbed.train.loop.fit`` for the rest.
 
@@ -107,7 +115,7 @@ def train_classifier(
     records = index.split(training.split)
     objective = build_objective(training.loss, **training.loss_options)
     _require_labels(records, training.split, single=excludes_other_classes(training.loss))
-    model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights)
+    model = build_classifier(settings, settings.num_classes or len(index.classes), seed, weights, texts)
     transform = build_transform(training.augment, settings.input.normalize)
     data = LabelledPictures(index, records, transform, views=getattr(objective, "views", 1))
     options: dict[str, Any] = {"seed": seed, "state_path": state_path, "device": device, "circumstances": circumstances}

@@ -27,11 +27,16 @@ class PixelCrossEntropy:
         logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=self.align_corners)
         if not self.balanced:
             return mean_cross_entropy(logits, labels), {}
-        background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
-        return (mean_cross_entropy(logits, background) + mean_cross_entropy(logits, foreground)) / 2, {}
+        return balanced_cross_entropy(logits, labels), {}
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the pixels that are not void, 0 where all are; logits [B, C, H, W], labels int64 [B, H, W]."""
     counted = (labels != VOID).sum().clamp(min=1)
     return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted
+
+
+def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean of the cross entropies of background (label 0) and of foreground; one without pixels is 0 (AFA's: NaN)."""
+    background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
+    return (mean_cross_entropy(logits, background) + mean_cross_entropy(logits, foreground)) / 2

@@ -6,7 +6,8 @@ from typing import Any
 
 from seedbed.settings.optimisation import TrainSettings
 
-_NAMES = {"weights", "classifier", "checkpoint", "per_dataset"}  # of what is known by its content, or is another result
+_NAMES = {"weights", "starts_from", "texts", "classifier", "checkpoint", "per_dataset"}
+"""Of what its content tells, or of another result."""
 _OPTIMISATION = {field.name for field in fields(TrainSettings)}  # `fit` adds those that matter
 _VIEW = {"size", "interpolation"}  # of an input when it is measured; training reads its normalisation
 _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
@@ -14,7 +15,7 @@ _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
     "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "image", "store_stride"}},
     "segmentation": {
         "input": _VIEW,
-        **dict.fromkeys(("scales", "flip", "short_side", "window", "scaling", "rounding", "fusion")),
+        **dict.fromkeys(("scales", "flip", "short_side", "longest_side", "window", "scaling", "rounding", "fusion")),
         **dict.fromkeys(("crf", "crf_image", "crf_labels")),
     },
 }

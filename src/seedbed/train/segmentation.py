@@ -19,6 +19,7 @@ from seedbed.data.transforms import build_transform
 from seedbed.data.views import InputView, view
 from seedbed.data.workers import Workers
 from seedbed.devices.memory import Fitting
+from seedbed.errors import ParameterError
 from seedbed.models.outputs import pixel_scores_of
 from seedbed.models.registry import create_model
 from seedbed.refine.crf import dense_crf_labels
@@ -42,10 +43,12 @@ class PredictionSettings:
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
         short_side: shorter side of an image at scale 1, its shape kept; None: ``input`` says its size.
+        longest_side: first bring the longer side of normalised pixels to it, bilinearly; the sides are cut down
+            (WeCLIP's). None: as the image is.
         window: windows that slide over each scaled input; None: the network sees it whole.
         scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, ``linear``,
-            bilinear without aligned corners, to the input's size first (WeakTr's, ToCo's), or by OpenCV's bicubic
-            filter and by the factor, ``cv2_cubic`` (TransCAM's).
+            bilinear without aligned corners, to the input's size first (WeakTr's, ToCo's), the same ``by_factor``
+            (WeCLIP's), or by OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_image: what the CRF sees, see `picture_for_crf`.
         crf_labels: the CRF is told of ``all`` labels, or of those that are ``winning`` somewhere (WeakTr's).
@@ -56,8 +59,9 @@ class PredictionSettings:
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     short_side: int | None = None
+    longest_side: int | None = None
     window: Windows | None = None
-    scaling: Literal["image", "tensor", "linear", "cv2_cubic"] = "image"
+    scaling: Literal["image", "tensor", "linear", "by_factor", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_image: str = "own"
     crf_labels: Literal["all", "winning"] = "all"
@@ -187,6 +191,8 @@ class Smoothing:
 def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, flip: bool) -> Tensor:
     """One view [3, h, w] of an image, scaled before or after its normalisation, then mirrored."""
     first = settings.scaling != "image"
+    if settings.longest_side is not None and not first:
+        raise ParameterError("longest_side: resizes normalised pixels; choose another `scaling` than image.")
     if settings.short_side is not None:
         scale = scale * settings.short_side / min(image.shape[:2])
     pixels = view(
@@ -208,9 +214,14 @@ def scaled_pixels(pixels: Tensor, settings: PredictionSettings, scale: float) ->
     """Normalised pixels [3, H, W] of an image at a scale, where the settings scale them."""
     if settings.scaling == "linear" and settings.input.size is not None:
         pixels = _bilinear(pixels, settings.input.size, aligned=False)
+    if settings.longest_side is not None:
+        factor = settings.longest_side / max(pixels.shape[-2:])
+        pixels = _bilinear(pixels, scaled_sides(pixels.shape[-2:], factor, "down"), aligned=False)
     size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
     if settings.scaling == "cv2_cubic":
         return cv2_cubic(pixels, size, scale)
+    if settings.scaling == "by_factor":  # the factor itself, not the size it leads to, drives the sampling grid
+        return F.interpolate(pixels[None], scale_factor=scale, mode="bilinear", align_corners=False)[0]
     return _bilinear(pixels, size, aligned=settings.scaling == "tensor")
 
 

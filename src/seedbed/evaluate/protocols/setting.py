@@ -149,6 +149,7 @@ class Setting(NamedTuple):
             read_picture(self.index.root / record.path),
             size=self.explainer.input.size,
             interpolation=self.explainer.input.interpolation,
+            multiple=self.explainer.input.multiple,
             normalisation="none",
         )
 

@@ -91,7 +91,7 @@ class Units:
         network, about = self._classifier(names), _about(names, "dataset", "model", "explainer")
         shown: dict[str, Any] = {
             "image": _size(typical),
-            "input": entry.input.plain(),
+            "input": {key: value for key, value in entry.input.plain().items() if (key, value) != ("multiple", 1)},
             "scales": entry.scales,
             "flip": entry.flip,
         }
@@ -172,6 +172,7 @@ class Units:
         shown = {"image": _size(typical), "input": entry.input.plain()}
         views = {**shown, **{key: getattr(how, key) for key in ("scales", "flip", "scaling", "rounding")}}
         views |= {"short_side": how.short_side} if how.short_side else {}
+        views |= {"longest_side": how.longest_side} if how.longest_side else {}
         network = {**self._network(entry, typical.classes), "segmenter": segmenter, "fusion": how.fusion}
         network |= {"window": how.window.plain()} if how.window else {}
         told = typical.classes if how.crf_labels == "all" else _labels(typical)
