@@ -21,7 +21,12 @@ from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.weclip_labels import LabelSettings, LayerChoice, chosen_attention, pixel_labels, present_classes
 
 AFFINITY_WEIGHT = 0.1
-BOX_ENDS, CHOICES, NORM_AXES, WHOLES = map(get_args, (BoxEnds, LayerChoice, NormAxis, Whole))
+WORDS = {
+    "norm": get_args(NormAxis),
+    "layer_choice": get_args(LayerChoice),
+    "box_ends": get_args(BoxEnds),
+    "whole": get_args(Whole),
+}
 
 
 @loss("excel")
@@ -65,11 +70,10 @@ class ExcelObjective(nn.Module):
         whole: Literal["rounded", "cut"] = "rounded",
     ) -> None:
         super().__init__()
-        words = {"norm": (norm, NORM_AXES), "layer_choice": (layer_choice, CHOICES)}
-        words |= {"box_ends": (box_ends, BOX_ENDS), "whole": (whole, WHOLES)}
-        for name, (given, known) in words.items():
-            if given not in known:
-                raise ParameterError(unknown_name(name, given, known))
+        words = {"norm": norm, "layer_choice": layer_choice, "box_ends": box_ends, "whole": whole}
+        for name, word in words.items():
+            if word not in WORDS[name]:
+                raise ParameterError(unknown_name(name, word, WORDS[name]))
         if box is not None and not 0 <= box <= 1:
             raise ParameterError(f"box={box} is a share of a map's maximum, 0 to 1, or null for no boxes.")
         if layers < 1 or radius < 0 or par_iterations < 0:
