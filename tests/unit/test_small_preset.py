@@ -31,7 +31,7 @@ def test_weights_are_published_and_images_normalised_as_they_were_trained():
     assert all(w.tag in TAGS if w.kind == "timm" else isinstance(sources[w.source], FileSource) for w in own.values())
     for name, model in PRESET.models.items():
         tag = getattr(PRESET.weights.get(model.weights), "tag", None)
-        as_imagenet = model.train and model.train.loss in ("toco", "weclip")  # as their code, always
+        as_imagenet = model.train and model.train.loss in ("toco", "weclip", "excel")  # as their code, always
         own = "imagenet" if as_imagenet else TAGS.get(tag)
         assert tag is None or model.input.normalize == own, name
 

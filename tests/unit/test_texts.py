@@ -9,8 +9,9 @@ from seedbed.explain import explain, methods, supports
 from seedbed.explain.box_affinity import box_mask, transition
 from seedbed.io.weights import write_weights
 from seedbed.models import create_model
-from seedbed.models.prompts import encode_words, make_texts, written
-from seedbed.models.texts import give_texts, read_texts
+from seedbed.models.prompts import Attributes, encode_words, enriched, make_texts, written
+from seedbed.models.text_attributes import clustered
+from seedbed.models.texts import Texts, give_texts, read_texts
 from seedbed.refine.bgr_picture import bgr_less_mean
 from seedbed.refine.confident_crf import confident_positions
 from seedbed.train.objectives import build_objective
@@ -151,3 +152,34 @@ def test_training_against_texts_leaves_the_texts():
     total.backward()
     assert set(parts) == {"class", "patches"} and torch.equal(model.classes, before)
     assert model.tower.head.weight.grad.abs().sum() > 0
+
+
+def test_attributes_of_ones_own(tmp_path):
+    class Tower:
+        def encode_text(self, text):
+            return text.float()
+
+    lines = ["a beak", "", "two wings ", "a {curly} tail", "four wheels"]
+    (tmp_path / "mine.txt").write_text("\n".join(lines), encoding="utf-8")
+    attributes = Attributes(str(tmp_path / "mine.txt"), clusters=2)
+    assert attributes.sentences() == ["a beak", "two wings", "a {curly} tail", "four wheels"]
+    along, across = [2.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+    vectors = {"a beak": along, "two wings": along, "a {curly} tail": along, "four wheels": across}
+    texts = Texts(torch.eye(3)[:2], torch.eye(3)[2:])
+    found = enriched(texts, attributes, Tower(), lambda run: torch.tensor([vectors[s] for s in run]))
+    assert torch.equal(found.background, texts.background)
+    torch.testing.assert_close(found.classes.norm(dim=1), torch.ones(2))
+    weights = torch.tensor([1.0, 0.0]).softmax(0)  # of a class: its own attribute, and the other
+    expected = torch.tensor([1 + float(weights[0]), float(weights[1]), 0.0])
+    torch.testing.assert_close(found.classes[0], expected / expected.norm())
+    with pytest.raises(DataError, match="too few for as_published"):
+        enriched(
+            texts,
+            Attributes(attributes.file, 2, as_published=True),
+            Tower(),
+            lambda run: torch.tensor([vectors[s] for s in run]),
+        )
+    with pytest.raises(DataError, match="4 sentences make no 5 clusters"):
+        clustered(torch.eye(4), 5)
+    with pytest.raises(DataError, match="one sentence a line"):
+        Attributes(str(tmp_path / "none.txt")).sentences()

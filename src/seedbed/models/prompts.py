@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from seedbed.data.raw.lock import DataLock, Pin
 from seedbed.errors import DataError, ParameterError, missing_extra, unknown_name
 from seedbed.io.plain import from_plain
 from seedbed.io.weights import weights_pin
+from seedbed.models.text_attributes import clustered, with_attributes
 from seedbed.models.texts import Texts, unit
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -25,6 +27,35 @@ class TextTower(Protocol):
 
 
 @dataclass(frozen=True)
+class Attributes:
+    """Sentences about the classes, whose clusters are mixed into them; see `seedbed.models.text_attributes`.
+
+    Attributes:
+        file: a text file, one sentence a line; empty lines do not count.
+        clusters: how many attributes the sentences make.
+        as_published: see `with_attributes`.
+    """
+
+    file: str
+    clusters: int = 112
+    as_published: bool = False
+
+    def sentences(self) -> list[str]:
+        """The sentences of the file.
+
+        Raises:
+            DataError: it cannot be read, or holds none.
+        """
+        try:
+            lines = [line.strip() for line in Path(self.file).read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.file}: cannot be read ({error}). Give a text file, one sentence a line.") from error
+        if not any(lines):
+            raise DataError(f"{self.file}: holds no sentence. Write one a line, about 20 for each class.")
+        return [line for line in lines if line]
+
+
+@dataclass(frozen=True)
 class OpenClip:
     """Sentences, and the network of open_clip that encodes them.
 
@@ -35,6 +66,7 @@ class OpenClip:
             length, brought to unit length again.
         names: what is written for a class in place of its name.
         background: words for what no class stands for.
+        attributes: what is mixed into the classes; None: nothing, class names alone.
     """
 
     network: str
@@ -42,6 +74,7 @@ class OpenClip:
     templates: Sequence[str]
     names: Mapping[str, str] = field(default_factory=dict)
     background: Sequence[str] = ()
+    attributes: Attributes | None = None
 
     def texts(self, classes: Sequence[str], lock: str) -> Texts:
         """Encode the classes' names and the background; the network's weights are held to the lock of data.
@@ -55,7 +88,8 @@ class OpenClip:
         require_templates(self.templates)
         tower, tokenizer = _open_clip(self.network, self.pretrained, lock)
         encoded = encode_words(tower, tokenizer, [*words, *self.background], self.templates)
-        return Texts(*encoded.split([len(words), len(self.background)]))
+        texts = Texts(*encoded.split([len(words), len(self.background)]))
+        return texts if self.attributes is None else enriched(texts, self.attributes, tower, tokenizer)
 
 
 @dataclass(frozen=True)
@@ -134,6 +168,24 @@ def encode_words(tower: TextTower, tokenizer: Tokenizer, words: Sequence[str], t
     runs = [sentences[start : start + AT_ONCE] for start in range(0, len(sentences), AT_ONCE)]
     encoded = unit(torch.cat([tower.encode_text(tokenizer(run)).float() for run in runs]))
     return unit(encoded.unflatten(0, (len(words), len(templates))).mean(1))
+
+
+def enriched(texts: Texts, attributes: Attributes, tower: TextTower, tokenizer: Tokenizer) -> Texts:
+    """Texts whose classes have attributes mixed in (ExCEL); the background stays.
+
+    Raises:
+        DataError: as `Attributes.sentences` and `clustered`; or so few attributes that the published count is NaN.
+    """
+    sentences = encode_words(tower, tokenizer, attributes.sentences(), ["{}"])
+    found = with_attributes(
+        texts.classes, clustered(sentences, attributes.clusters), as_published=attributes.as_published
+    )
+    if not found.isfinite().all():
+        raise DataError(
+            f"{attributes.clusters} attributes are too few for as_published, which leaves all of them out: "
+            "set as_published: false, or more clusters."
+        )
+    return Texts(found, texts.background)
 
 
 def _open_clip(network: str, pretrained: str, lock: str) -> tuple[Any, Tokenizer]:

@@ -58,6 +58,7 @@ class WeClip(ClipClassifier):
     """
 
     new_layers = ("levels", "fuse", "decoder", "predict")
+    blocks_left_out = 1
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class WeClip(ClipClassifier):
     ) -> None:
         super().__init__(num_classes, **classifier)
         self.tower.requires_grad_(False)
-        count, dim = len(self.tower.blocks) - 1, self.tower.embed_dim
+        count, dim = len(self.tower.blocks) - self.blocks_left_out, self.tower.embed_dim
         self.levels = nn.ModuleList(Mlp(dim, width, width, act_layer=nn.ReLU) for _ in range(count))
         self.fuse = nn.Conv2d(count * width, width, 1)
         self.dropout = nn.Dropout2d(dropout)

@@ -20,20 +20,29 @@ class MaskPrediction(Section):
 
     scales: list[float] = [1.0]
     flip: bool = False
+    unmirrored: list[float] = Field([], description="scales whose mirrored view is left out; each still counts as one")
     short_side: Positive | None = Field(None, description="shorter side at scale 1; null: input.size, or its own")
     longest_side: Positive | None = Field(
         None, description="first bring the longer side of normalised pixels to it, sides cut down (WeCLIP's code)"
     )
     window: Window | None = Field(None, description="windows that slide over each scaled image; null: whole images")
-    scaling: Literal["image", "tensor", "linear", "by_factor", "cv2_cubic"] = Field(
+    scaling: Literal["image", "tensor", "linear", "by_factor", "squeezed", "cv2_cubic"] = Field(
         "image",
         description="resize the 8-bit image; or normalised pixels: bilinear with aligned corners (MCTformer's code), "
-        "linear without, to input.size first (WeakTr's, ToCo's), by_factor without, by the factor (WeCLIP's), or "
+        "linear without, to input.size first (WeakTr's, ToCo's), by_factor without, by the factor (WeCLIP's), "
+        "squeezed without, straight to the scaled input.size (ExCEL's), or "
         "OpenCV's bicubic by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
     fusion: Literal[
-        "mean_logits", "max_probability", "mean_probability", "sum_then_largest", "largest_then_sum", "first_grid"
+        "mean_logits",
+        "max_probability",
+        "mean_probability",
+        "sum_then_largest",
+        "largest_then_sum",
+        "first_grid",
+        "mean_pixel_logits",
+        "mean_fifth_logits",
     ] = "mean_logits"
     crf: str | None = None
     crf_image: CrfImage = "own"

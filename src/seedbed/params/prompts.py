@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seedbed.params.base import Positive, Seed, Varied
+from seedbed.params.base import InputPath, Positive, Section, Seed, Varied
+
+
+class Attributes(Section):
+    """Sentences of one's own about the classes, whose clusters are mixed into the classes' texts (ExCEL)."""
+
+    file: InputPath = Field(description="a text file, one sentence a line")
+    clusters: Positive = Field(112, description="attributes that the sentences are clustered to; COCO: 224")
+    as_published: bool = Field(False, description="how many a class leaves out, see seedbed.models.text_attributes")
 
 
 class OpenClipPrompts(Varied):
@@ -16,10 +24,15 @@ class OpenClipPrompts(Varied):
     templates: list[str] = Field(min_length=1, description="sentences with {} where a word goes; their mean is taken")
     names: dict[str, str] = Field({}, description="class -> what is written in place of its name")
     background: list[str] = Field([], description="words for what no class stands for")
+    attributes: Attributes | None = Field(None, description="null: class names alone")
 
     def background_texts(self) -> int:
         """How many texts stand for what is no class."""
         return len(self.background)
+
+    def inputs(self) -> list[str]:
+        """Files that the texts are made of."""
+        return [self.attributes.file] if self.attributes else []
 
 
 class UnitVectorPrompts(Varied):
@@ -33,6 +46,10 @@ class UnitVectorPrompts(Varied):
     def background_texts(self) -> int:
         """How many texts stand for what is no class."""
         return self.background
+
+    def inputs(self) -> list[str]:
+        """Files that the texts are made of: none."""
+        return []
 
 
 Prompts = Annotated[OpenClipPrompts | UnitVectorPrompts, Field(discriminator="kind")]

@@ -77,7 +77,9 @@ class Inputs:
     describe_classifier = train_classifier
 
     def encode_texts(self, wildcards: Wildcards) -> Files:
-        return self._dataset(wildcards)
+        """The data set, and sentences that attributes are made of."""
+        asked = self.names.on(wildcards.dataset).prompts[wildcards.prompts]
+        return {**self._dataset(wildcards), "attributes": asked.inputs()}
 
     def train_affinity_network(self, wildcards: Wildcards) -> Files:
         """Labels of both kinds; the row's classifier, another one or named weights to start from."""

@@ -16,7 +16,7 @@ _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
     "segmentation": {
         "input": _VIEW,
         **dict.fromkeys(("scales", "flip", "short_side", "longest_side", "window", "scaling", "rounding", "fusion")),
-        **dict.fromkeys(("crf", "crf_image", "crf_labels")),
+        **dict.fromkeys(("unmirrored", "crf", "crf_image", "crf_labels")),
     },
 }
 """Fields, or fields of a field, that matter to what is done with the network, or to what its inputs were made by."""

@@ -42,13 +42,15 @@ class PredictionSettings:
         fusion: of the scales, see `seedbed.refine.fusion`.
         scales: factors on the input's size.
         flip: predict each scale's mirror image too.
+        unmirrored: scales that are predicted plain instead, twice, so that all scales weigh the same in a mean.
         short_side: shorter side of an image at scale 1, its shape kept; None: ``input`` says its size.
         longest_side: first bring the longer side of normalised pixels to it, bilinearly; the sides are cut down
             (WeCLIP's). None: as the image is.
         window: windows that slide over each scaled input; None: the network sees it whole.
         scaling: resize the 8-bit ``image``; or normalised pixels: the ``tensor`` with aligned corners, ``linear``,
             bilinear without aligned corners, to the input's size first (WeakTr's, ToCo's), the same ``by_factor``
-            (WeCLIP's), or by OpenCV's bicubic filter and by the factor, ``cv2_cubic`` (TransCAM's).
+            (WeCLIP's) or ``squeezed`` straight to the scaled input's size (ExCEL's), or by OpenCV's bicubic filter and
+            by the factor, ``cv2_cubic`` (TransCAM's).
         rounding: of the sides of scaled inputs, see `seedbed.data.scaling.ROUNDINGS`.
         crf_image: what the CRF sees, see `picture_for_crf`.
         crf_labels: the CRF is told of ``all`` labels, or of those that are ``winning`` somewhere (WeakTr's).
@@ -58,10 +60,11 @@ class PredictionSettings:
     fusion: str
     scales: Sequence[float] = (1.0,)
     flip: bool = False
+    unmirrored: Sequence[float] = ()
     short_side: int | None = None
     longest_side: int | None = None
     window: Windows | None = None
-    scaling: Literal["image", "tensor", "linear", "by_factor", "cv2_cubic"] = "image"
+    scaling: Literal["image", "tensor", "linear", "by_factor", "squeezed", "cv2_cubic"] = "image"
     rounding: Literal["nearest", "down"] = "nearest"
     crf_image: str = "own"
     crf_labels: Literal["all", "winning"] = "all"
@@ -156,8 +159,7 @@ def _fused_scores(
     scores: Any = model.logits if FUSIONS.find(settings.fusion).of_logits else pixel_scores_of(model)
     scores = over_windows(scores, settings.window) if settings.window else scores
     one = Fitting("scaled images")
-    flips = (False, True) if settings.flip else (False,)
-    grid = [(scale, flip) for scale in settings.scales for flip in flips]
+    grid = views_of(settings)
 
     def load(record: Record) -> tuple[Record, np.ndarray, list[Tensor]]:
         image = read_picture(index.root / record.path)
@@ -169,6 +171,12 @@ def _fused_scores(
         fused = fuse_scales(logits, image.shape[:2], settings.fusion, mirrored=[flip for _, flip in grid])
         found = fused.argmax(0).to(torch.uint8) if labels else fused
         yield record.image, image, found.cpu().numpy()
+
+
+def views_of(settings: PredictionSettings) -> list[tuple[float, bool]]:
+    """Scale of each view of an image, and whether it is mirrored."""
+    flips = (False, True) if settings.flip else (False,)
+    return [(scale, flip and scale not in settings.unmirrored) for scale in settings.scales for flip in flips]
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def scaled_view(image: np.ndarray, settings: PredictionSettings, scale: float, f
         scale = scale * settings.short_side / min(image.shape[:2])
     pixels = view(
         image,
-        size=None if settings.scaling == "linear" else settings.input.size,
+        size=None if settings.scaling in ("linear", "squeezed") else settings.input.size,
         scale=1.0 if first else scale,
         flip=flip and not first,
         interpolation=settings.input.interpolation,
@@ -217,7 +225,8 @@ def scaled_pixels(pixels: Tensor, settings: PredictionSettings, scale: float) ->
     if settings.longest_side is not None:
         factor = settings.longest_side / max(pixels.shape[-2:])
         pixels = _bilinear(pixels, scaled_sides(pixels.shape[-2:], factor, "down"), aligned=False)
-    size = scaled_sides(pixels.shape[-2:], scale, settings.rounding)
+    sides = settings.input.size if settings.scaling == "squeezed" else None
+    size = scaled_sides(sides or pixels.shape[-2:], scale, settings.rounding)
     if settings.scaling == "cv2_cubic":
         return cv2_cubic(pixels, size, scale)
     if settings.scaling == "by_factor":  # the factor itself, not the size it leads to, drives the sampling grid
