@@ -18,7 +18,7 @@ def plain_vit(architecture: str, **options: Any) -> VisionTransformer:
         ParameterError: the name is not that of a plain Vision Transformer, or an option is unknown.
     """
     vit = create_model(architecture, num_classes=0, dynamic_img_size=True, **options)
-    if not isinstance(vit, VisionTransformer) or hasattr(vit.patch_embed, "backbone"):
+    if not isinstance(vit, VisionTransformer) or not hasattr(vit.patch_embed, "patch_size"):
         raise ParameterError(f"architecture: '{architecture}' is no plain Vision Transformer of timm's.")
     return vit
 
