@@ -74,7 +74,7 @@ def test_seeds_and_shards_of_samples(tmp_path):
 
 def test_trainings_of_few_photographs_take_one_thread():
     class Trained:
-        model = "vit_few"
+        model = "mctformerv2_few"
 
     assert pipeline().resources.threads("train_classifier")(Trained()) == 1
     Trained.model = "vit_own"

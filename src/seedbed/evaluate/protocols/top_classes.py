@@ -51,7 +51,7 @@ class TopClasses(Measurement):
             with torch.inference_mode():
                 ranked = logits_of(shown.model(both.to(shown.device))).argsort(dim=1, descending=True).tolist()
             labels = set(shown.index.class_indices(record))
-            values = {}
+            values: dict[str, float] = {}
             for end, best in zip(("", "_squashed"), ranked, strict=True):
                 values |= {f"top{top}{end}": float(bool(labels & set(best[:top]))) for top in TOPS}
             found.add(record.image, values)
