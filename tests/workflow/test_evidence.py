@@ -48,7 +48,9 @@ def test_a_chain_of_photographs_from_labels_to_a_segmentation_network(tmp_path):
 
 def test_the_whole_target_plans_on_samples_and_is_refused_without(tmp_path):
     samples = sample_folders(tmp_path / "samples")
-    planned = run(tmp_path / "run", "-n", "--config", "preset=small", f"samples={samples}", "--", "evidence", micro=False)
+    planned = run(
+        tmp_path / "run", "-n", "--config", "preset=small", f"samples={samples}", "--", "evidence", micro=False
+    )
     assert planned.returncode == 0, planned.stdout
     for rule in ("index_imagenet_folder", "score_masks", "measure_network", "train_segmenter", "draw_figure"):
         assert rule in planned.stdout
