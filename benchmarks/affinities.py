@@ -25,6 +25,7 @@ from seedbed.models import load_weights
 from seedbed.papers import Layout
 from seedbed.params import Preset, read_params, resolve
 from seedbed.refine.affinity_walk import Walk, WalkedNetwork, random_walk_refiner
+from seedbed.refine.confident import confident_labels
 from seedbed.refine.mask_making import score_stack
 from seedbed.refine.random_walk_masks import RandomWalk
 from seedbed.train.affinity import AffinitySettings, build_affinity_network, train_affinity_network
@@ -93,6 +94,23 @@ class Experiment:
         }
         return {key: self._score(records, each) for key, each in masks.items()}
 
+    def label_quality(self) -> tuple[float, float, float]:
+        """Of the pixels with truth: the share that the maps' labels leave undecided; of the others called an object,
+        and called background, the share that is right. All in percent."""
+        low, high = self._posteriors()
+        undecided, seen, right, called = 0, 0, [0, 0], [0, 0]
+        for record in self.index.split("train"):
+            if record.image in low:
+                values = np.concatenate([[0], low[record.image].classes[1:] + 1])
+                each = (values[store[record.image].maps.argmax(0)] for store in (low, high))
+                label, truth = confident_labels(*each, self.settings.labels.rule), ground_truth(self.index, record)
+                known = truth != 255
+                undecided, seen = undecided + int((label[known] == 255).sum()), seen + int(known.sum())
+                for kind, chosen in enumerate(((label > 0) & (label < 255) & known, (label == 0) & known)):
+                    right[kind] += int((label == truth)[chosen].sum())
+                    called[kind] += int(chosen.sum())
+        return 100 * undecided / seen, *(100 * hit / max(1, count) for hit, count in zip(right, called, strict=True))
+
     def _walk(self, log2_steps: int, alpha: float) -> Walk:
         settings = RandomWalk(network=NETWORK, alpha=alpha, beta=8.0, log2_steps=log2_steps)
         return Walk(settings, from_plain(WalkedNetwork, self.section), None, len(self.index.classes) + 1)
@@ -139,6 +157,9 @@ def main() -> None:
     given = {"preset": "small", "samples": str(asked.samples)}
     preset = resolve({**read_params(REPOSITORY / "params.yaml"), **given})
     made = Experiment(asked.run, preset, asked.model, asked.explainer, asked.seed)
+    if "maps" in asked.labels:
+        undecided, objects, background = made.label_quality()
+        print(f"labels: {undecided:.1f} % undecided; objects {objects:.1f} %, background {background:.1f} % right\n")
     print(f"| affinities learnt from | steps | {' | '.join(f'exponent {alpha:g}' for alpha in ALPHAS)} |")
     print(f"| --- | ---: |{' ---: |' * len(ALPHAS)}")
     for labels in (None, *asked.labels):
