@@ -85,6 +85,11 @@ rule all_tables:
         [f"{LAYOUT.figure(*names)}.html" for names in PIPELINE.figures.built()],
 
 
+rule evidence:
+    input:
+        lambda wildcards: PIPELINE.evidence.files(),
+
+
 for target, names in PIPELINE.tables.targets.items():
 
     rule:
@@ -156,6 +161,7 @@ rule cost:
 localrules:
     headlines,
     all_tables,
+    evidence,
     help,
     status,
     cost,

@@ -49,6 +49,30 @@ rule index_folder:
         "../workflow_scripts/index_folder.py"
 
 
+rule index_imagenet_folder:
+    output:
+        index=LAYOUT.index("{dataset}"),
+        card=LAYOUT.card("{dataset}"),
+        classes=LAYOUT.classes("{dataset}"),
+    log:
+        LAYOUT.log("data/{dataset}"),
+    benchmark:
+        LAYOUT.benchmark("data/{dataset}")
+    wildcard_constraints:
+        dataset=names_of("imagenet_folder", "datasets"),
+    conda:
+        "../environment.yml"
+    threads: threads_of("index_imagenet_folder")
+    resources:
+        **resources_of("index_imagenet_folder"),
+    params:
+        **PIPELINE.parameters.index_imagenet_folder(),
+    message:
+        "Indexing the photographs of {wildcards.dataset}"
+    script:
+        "../workflow_scripts/index_imagenet_folder.py"
+
+
 # A published file is no rule's output: Snakemake deletes those before a job and after a failed one. Its stamp is.
 # What is fetched, linked and unpacked is proven by checksums, so no code is among what makes these two run again.
 

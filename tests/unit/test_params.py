@@ -258,7 +258,7 @@ def test_a_training_may_take_what_its_network_and_its_data_set_need():
     [
         ("train_classifier", {"vti": {"gpu": 2}}, r"resources\.train_classifier\.per_network: .*'vti'.*'vit'"),
         ("explain", {"vit": {"gpu": 2}}, r"resources\.explain\.per_network: .*'vit'.*Known: none"),
-        ("train_classifier", {"vit": {"threads": 2}}, "per_network.vit: only gpu, mem_mb and runtime may differ"),
+        ("train_classifier", {"vit": {"per_dataset": {}}}, "per_network.vit: only threads, gpu, mem_mb and runtime"),
         ("train_classifier", {"vit": {"gpu": -1}}, "per_network.vit does not fit: gpu"),
     ],
 )

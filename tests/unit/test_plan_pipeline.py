@@ -272,8 +272,8 @@ def test_resources_of_rules_that_do_not_exist_are_found_out():
 def test_planning_imports_neither_torch_nor_snakemake():
     program = """
 import sys
-from test_plan_pipeline import pipeline
-made = pipeline("paper")
+from test_plan_pipeline import ROOT, pipeline, read_params
+made = pipeline.__wrapped__(**{**read_params(ROOT / "params.yaml"), "preset": "paper"})
 made.check()
 made.targets()
 for names in made.tables.targets.values():

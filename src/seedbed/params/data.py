@@ -77,6 +77,33 @@ class Folder(Section):
         return False
 
 
+class ImagenetFolder(Section):
+    """Photographs of ImageNet, one class each: images/ and classes.csv; see ``seedbed.data.imagenet_folder``."""
+
+    kind: Literal["imagenet_folder"]
+    path: UserPath
+
+    def lacks_test(self) -> str:
+        """Nobody has test images in this layout."""
+        return "nothing: it has no test images"
+
+    def splits(self) -> tuple[str, ...]:
+        """``val``, and parts of it."""
+        return ("val", "tenth", "fiftieth")
+
+    def offers(self, what: str) -> bool:
+        """Exactly one label an image (``single_label``), neither boxes nor masks."""
+        return what == "single_label"
+
+    def one_train(self) -> bool:
+        """False: nothing is trained on it."""
+        return False
+
+    def train_inside(self) -> bool:
+        """False: nothing is trained on it."""
+        return False
+
+
 PUBLISHED = ("seedbed.data.published", "published")
 """Where published data sets register themselves, with what they hold."""
 
@@ -118,7 +145,7 @@ class Published(Section):
         return entry.keywords.get(what, "")
 
 
-Dataset = Annotated[Shapes | Folder | Published, Field(discriminator="kind")]
+Dataset = Annotated[Shapes | Folder | ImagenetFolder | Published, Field(discriminator="kind")]
 
 
 class ShippedWeights(Section):

@@ -31,8 +31,8 @@ class Resources(Varied):
             if not set(changes) <= {"mem_mb", "runtime"}:
                 raise ValueError(f"per_dataset.{dataset}: only mem_mb and runtime may differ")
         for network, others in self.per_network.items():
-            if not set(others or ()) <= {"gpu", "mem_mb", "runtime"}:
-                raise ValueError(f"per_network.{network}: only gpu, mem_mb and runtime may differ")
+            if not set(others or ()) <= {"threads", "gpu", "mem_mb", "runtime"}:
+                raise ValueError(f"per_network.{network}: only threads, gpu, mem_mb and runtime may differ")
             self._fitting(f"per_network.{network}", self.of, network)
         return self
 

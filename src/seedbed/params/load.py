@@ -13,6 +13,7 @@ from seedbed.params.inheritance import LIKE, bases, inherit, preset_chain
 from seedbed.params.merging import merge
 from seedbed.params.mistakes import known_keys, mistakes
 from seedbed.params.preset import NAMED, Preset
+from seedbed.params.samples import sample_values
 
 RESERVED = (
     *("preset", "own_preset", "dataset", "dataset_name", "longest_side", "common", "presets", "sources", "gres"),
@@ -20,6 +21,7 @@ RESERVED = (
     *("device", "rates"),  # of forecasts
     *("image", "model", "on", "methods"),  # of the target explain_image
     *("masks", "split"),  # of the target score_masks
+    "samples",  # of the target evidence
 )
 OWN_DATA = "own"
 _SEPARATOR = "__"
@@ -48,9 +50,9 @@ def resolve(config: Mapping[str, Any]) -> Preset:
     Args:
         config: content of params.yaml, plus overrides as further top-level keys. An override names a parameter of the
             preset by its path with ``__`` between the parts (``models__vit_hybrid__train__epochs``), or gives a nested
-            mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own images, and the name of a
-            published data set (``imagenet``) the folder where it already lies. ``seeds`` hold for every table, whatever
-            ``table_seeds`` the preset has.
+            mapping. ``preset`` chooses the preset, ``dataset`` the folder of your own images, ``samples`` that of real
+            photographs to measure on, and the name of a published data set (``imagenet``) the folder where it already
+            lies. ``seeds`` hold for every table, whatever ``table_seeds`` the preset has.
 
     Raises:
         ParameterError: a key is unknown or ill-typed, or a name refers to nothing; with the nearest match.
@@ -65,6 +67,8 @@ def resolve(config: Mapping[str, Any]) -> Preset:
             raise ParameterError(f"presets.{layer}: must hold a mapping of parameters (it is {presets[layer]!r}).")
         values = merge(values, presets[layer])
     values.pop(LIKE, None)
+    if config.get("samples"):
+        values = merge(values, sample_values(user_path(config["samples"]), str(name), values.get("stand_ins") or {}))
     for key, given in config.items():
         values = merge(values, override(key, given, values))
     written = values

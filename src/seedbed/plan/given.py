@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from seedbed.data.index import SUBSETS
+from seedbed.data.own_source import digest_of
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.measured import measurements, measures
-from seedbed.params.data import Published, ShippedWeights
+from seedbed.params.data import ImagenetFolder, Published, ShippedWeights
 from seedbed.params.refiner_sections import needs
 from seedbed.plan.code import (
     Code,
@@ -51,6 +52,14 @@ class GivenParameters:
 
     def make_shapes(self) -> Given:
         return {"code": self.code.of("make_shapes"), "dataset": self._dataset_section}
+
+    def index_imagenet_folder(self) -> Given:
+        path = lambda wildcards: self.names.dataset(wildcards.dataset, ImagenetFolder).path  # noqa: E731
+        return {
+            "code": self.code.of("index_imagenet_folder"),
+            "contents": lambda wildcards: digest_of(path(wildcards)),
+            "path": path,
+        }
 
     def prepare_dataset(self) -> Given:
         kind = lambda wildcards: self.preset.datasets[wildcards.dataset].kind  # noqa: E731

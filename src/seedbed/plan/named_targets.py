@@ -12,6 +12,7 @@ GENERAL = (
     ("my_masks", "masks for your own images: --config dataset=/path/to/folder"),
     ("export_masks", "masks of VOC, or of its stand-in, as palette PNGs and COCO's run lengths"),
     ("score_masks", "masks made elsewhere against the truth: --config masks=FOLDER dataset=voc12 split=val"),
+    ("evidence", "what the pipeline does on real photographs: --config preset=small samples=/path/to/folder"),
     ("explain_image", "all methods on one image: --config image=cat.jpg model=vit_base methods=all"),
     ("archive", "tables with all they were computed from, as zips to deposit: --config of=exvit_table1"),
     ("rebuild_weights", "train the shipped weights from nothing and compare: takes about half an hour"),

@@ -11,6 +11,7 @@ from seedbed.papers.tables import Paper
 from seedbed.params import Preset
 from seedbed.params.absent_values import AbsentValues
 from seedbed.plan.code import Code
+from seedbed.plan.evidence import Evidence
 from seedbed.plan.forecasts.rates import named_rates
 from seedbed.plan.given import GivenParameters
 from seedbed.plan.inputs import Inputs
@@ -36,7 +37,7 @@ class Pipeline:
         papers: tables and figures by paper id.
         layout: where artifacts lie.
         sources: files that publishers offer.
-        config: what the command line asks for: ``dataset``, ``image``, ``model``, ``on``, ``methods``.
+        config: what the command line asks for: ``dataset``, ``image``, ``model``, ``on``, ``methods``, ``samples``.
         base: folder of the project, with its scripts and shipped weights.
         absent: what options that a result does not know stand for; defaults, if not given.
         command: what makes a file when its path is put behind it; pages show it.
@@ -45,7 +46,7 @@ class Pipeline:
         inputs, page_inputs: a method a rule: from the names in a path to the files it reads.
         parameters, page_parameters: a method a rule: what its script is given.
         tables, figures: what the preset makes of the papers.
-        own, scored, image: what the command line asks for.
+        own, scored, image, evidence: what the command line asks for.
         resources: threads, GPUs, memory and time of rules.
     """
 
@@ -78,6 +79,7 @@ class Pipeline:
         self.own = OwnImages(config, self.names, self.code)
         self.scored = ScoredMasks(config, self.own, self.names, self.code)
         self.image = ExplainedImage(config, self.tables, self.names, self.code)
+        self.evidence = Evidence(config, self.tables, self.figures, self.scored)
         self.resources = RuleResources(preset, layout)
         self._check_targets()
 
@@ -97,6 +99,7 @@ class Pipeline:
         named_rates(self.config)
         self.own.claim()
         say_which(self.config, self.preset)
+        self.evidence.say_what_is_left_out()
 
     def check_resources(self) -> None:
         """Check that resources are given to rules that exist; call it when every rule has asked for its own.

@@ -13,6 +13,7 @@ from seedbed.io.registrations import registered_names
 from seedbed.params import own_name
 from seedbed.params.data import Folder
 from seedbed.params.load import input_path, user_path
+from seedbed.params.samples import PSEUDO_MASKS
 from seedbed.plan.code import CATALOGUES, Code, every_module_of
 from seedbed.plan.names import Names, Wildcards
 from seedbed.plan.planned_tables import PlannedTables
@@ -106,7 +107,7 @@ class ScoredMasks:
     """
 
     def __init__(self, config: Mapping[str, Any], own: OwnImages, names: Names, code: Code) -> None:
-        self.config, self.own, self.code = config, own, code
+        self.config, self.own, self.code = _with_samples(config), own, code
         self.names, self.preset, self.layout = names, names.preset, names.layout
 
     @property
@@ -142,8 +143,8 @@ class ScoredMasks:
             )
         if self.config["dataset"] in self.preset.datasets:
             return self._with_split(self.config["dataset"], self.preset.datasets[self.config["dataset"]].splits())
-        described = is_described(self._truth())
-        return self._with_split(self.own.dataset(), own_splits(self._truth())) if described else None
+        described = is_described(self._truth)
+        return self._with_split(self.own.dataset(), own_splits(self._truth)) if described else None
 
     def _with_split(self, dataset: str, splits: Iterable[str] | None) -> str:
         """The data set, if it has the split that is asked for."""
@@ -155,14 +156,23 @@ class ScoredMasks:
     def split(self) -> str:
         return str(self.config.get("split") or "val")
 
+    @property
     def _truth(self) -> str:
-        return self.names.dataset(self.own.dataset(), Folder).path
+        return str(user_path(self.config["dataset"]).resolve())
 
     def _files(self, wildcards: Wildcards) -> dict[str, Any]:
         """What is compared: folders, and digests of what lies there."""
         masks = str(user_path(self.config["masks"]))
-        truth = None if self._dataset() else self._truth()
+        truth = None if self._dataset() else self._truth
         return {"masks": masks, "truth": truth, "contents": [digest_of(each) for each in (masks, truth) if each]}
+
+
+def _with_samples(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is scored where nothing is named: the samples' masks made elsewhere, if they are there."""
+    folder = user_path(config["samples"]) / PSEUDO_MASKS if config.get("samples") else None
+    if folder is None or config.get("masks") or not folder.is_dir():
+        return config
+    return {**config, "masks": str(folder / "masks"), "dataset": str(folder / "truth")}
 
 
 class ExplainedImage:

@@ -24,10 +24,13 @@ class RuleResources:
         self.rules: set[str] = set()
         self._largest: dict[str, float] = {}
 
-    def threads(self, rule: str) -> int:
-        """Threads that the parameters give a rule."""
+    def threads(self, rule: str) -> int | Callable[[Wildcards], int]:
+        """Threads that the parameters give a rule; a training's may differ by its network."""
         self.rules.add(rule)
-        return self.preset.resources_for(rule).threads
+        entry = self.preset.resources_for(rule)
+        if not any("threads" in (others or {}) for others in entry.per_network.values()):
+            return entry.threads
+        return lambda wildcards: entry.of(getattr(wildcards, TRAININGS[rule][1])).threads
 
     def of(self, rule: str) -> dict[str, Any]:
         """``gpu``, ``mem_mb`` (megabytes) and ``runtime`` (minutes).
