@@ -61,7 +61,9 @@ def test_a_training_on_several_gpus_counts_each_of_them():
 
 def test_the_notes_tell_what_is_forecast(demo):
     cells = [cell for cell in demo.tables.cells("frontier", "voc") if cell.column == "hours"]
-    assert {cell.status for cell in cells} == {"forecast"} and all(cell.hours > 0 for cell in cells)
+    told = [cell for cell in cells if cell.status == "forecast"]  # the others are rows that the demo has not
+    assert {cell.status for cell in cells} <= {"forecast", "not run"} and told
+    assert all(cell.hours > 0 for cell in told)
     assert "hours of one job on cores" in demo.tables.notes("frontier", "voc")[-1]
     assert "GPU-hours of one H100" in TrainingHours(preset("paper")).note()
     assert not any("forecast" in note for note in demo.tables.notes("exvit", "table2"))
