@@ -54,8 +54,7 @@ def test_a_classifiers_weights_fill_the_transformer():
 
 
 def test_what_is_no_plain_transformer_and_blocks_that_are_none():
-    for other in ("resnet18", "swin_tiny_patch4_window7_224"):
-        with pytest.raises(ParameterError, match=f"'{other}'"):
-            create_model("deeplab_v2_vit", 7, architecture=other)
+    with pytest.raises(ParameterError, match="'resnet18'"):
+        create_model("deeplab_v2_vit", 7, architecture="resnet18")
     with pytest.raises(ParameterError, match="blocks: 3 is none of the transformer's 3"):
         create_model("affinitynet_vit", blocks=(3,), **SMALL)

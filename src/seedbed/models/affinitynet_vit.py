@@ -9,7 +9,7 @@ from seedbed.models.affinitynet import AffinitiesOfFeatures
 from seedbed.models.affinitynet_multilevel import HALF, MultiLevelHead
 from seedbed.models.pair_affinity import RADIUS
 from seedbed.models.parameter_groups import FourGroups
-from seedbed.models.plain_vit import block_maps, plain_vit
+from seedbed.models.plain_vit import block_maps, block_numbers, plain_vit
 from seedbed.models.registry import register
 
 
@@ -42,7 +42,7 @@ class ViTAffinityNet(AffinitiesOfFeatures, FourGroups, nn.Module):
     ) -> None:
         super().__init__()
         self.vit = plain_vit(architecture, **options)
-        self.blocks, self.radius = tuple(blocks), radius
+        self.blocks, self.radius = block_numbers(self.vit, blocks), radius
         self.head = MultiLevelHead(
             [self.vit.embed_dim] * len(self.blocks),
             level_width=level_width,

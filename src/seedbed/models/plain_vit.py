@@ -35,17 +35,26 @@ def block_maps(vit: VisionTransformer, images: Tensor, blocks: Sequence[int]) ->
     Raises:
         ParameterError: the transformer has no such block.
     """
-    depth = len(vit.blocks)
-    wrong = [number for number in blocks if not -depth <= number < depth]
-    if wrong:
-        raise ParameterError(f"blocks: {wrong[0]} is none of the transformer's {depth}, 0 to {depth - 1} or from -1.")
+    numbers = block_numbers(vit, blocks)
     patch: Any = vit.patch_embed.patch_size
     size = tuple(max(1, round(side / one)) * one for side, one in zip(images.shape[-2:], patch, strict=True))
     if size != tuple(images.shape[-2:]):
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-    numbers = [number % depth for number in blocks]
     maps: Any = vit.forward_intermediates(
         images, indices=sorted(set(numbers)), norm=True, output_fmt="NCHW", intermediates_only=True
     )
     found = dict(zip(sorted(set(numbers)), maps, strict=True))
     return [found[number] for number in numbers]
+
+
+def block_numbers(vit: VisionTransformer, blocks: Sequence[int]) -> list[int]:
+    """Blocks counted from 0.
+
+    Raises:
+        ParameterError: the transformer has no such block.
+    """
+    depth = len(vit.blocks)
+    wrong = [number for number in blocks if not -depth <= number < depth]
+    if wrong:
+        raise ParameterError(f"blocks: {wrong[0]} is none of the transformer's {depth}, 0 to {depth - 1} or from -1.")
+    return [number % depth for number in blocks]
