@@ -72,6 +72,7 @@ class WeClipLoss(nn.Module):
     def bind(self, model: nn.Module) -> None:
         """Check that the network has what this loss reads."""
         check_network(model, WeClip)
+        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
 
     def forward(self, model: WeClip, batch: tuple[Tensor, ...]) -> Parts:
         """Return the loss and its parts, ``pixels`` and ``affinity`` (unweighted)."""
