@@ -1,6 +1,6 @@
 """AReAM's loss (He et al. 2023) over the classification loss of a backbone (MCTformer-V2, Conformer)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,10 +23,11 @@ from seedbed.refine.aream import (
 from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import IGNORE, attention_affinity_labels
 from seedbed.train.backbone_losses import Reader, Reading, check_network
+from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import Parts, added
 
 
-class AReAM(nn.Module):
+class AReAM(CountedSteps):
     """Classification loss + ``loss_weight`` times equation 16, of ``(images, multi-hot labels)``.
 
     Labels and layer weights carry no gradient. Each part can be switched off.
@@ -102,14 +103,6 @@ class AReAM(nn.Module):
             "sampling": sampling,
             "ignore_padding": ignore_padding,
         }
-        # A buffer, so that a resumed run knows how far its warm-up has come.
-        self.steps: Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
-
-    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "AReAM":
-        super()._apply(function, recurse)
-        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
-        return self
 
     def bind(self, model: nn.Module) -> None:
         """Check that the network is the backbone that this loss reads."""
@@ -120,8 +113,7 @@ class AReAM(nn.Module):
         ``uncertain``, the share of patches that the labels leave out.
         """
         images, labels = batch
-        warm = int(self.steps) < self.warmup_steps
-        self.steps += 1
+        warm = self.next_step() < self.warmup_steps
         reading = self.read(model, images, labels, None if warm else "mean")
         total, parts = added(reading.losses), dict(reading.losses)
         if not warm:

@@ -1,6 +1,6 @@
 """Training of ExCEL (Yang et al., CVPR 2025): a decoder on a frozen CLIP learns what texts say of patches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,6 +15,7 @@ from seedbed.refine.losses import attention_affinity_loss
 from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import attention_affinity_labels
 from seedbed.train.backbone_losses import check_network
+from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.excel_labels import Whole, grey_levels, of_present, spread_in_boxes
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
@@ -30,7 +31,7 @@ WORDS = {
 
 
 @loss("excel")
-class ExcelObjective(nn.Module):
+class ExcelObjective(CountedSteps):
     """The decoder's balanced cross entropy + 0.1 times the loss of its affinities, of ``(images, multi-hot labels)``.
 
     Both learn labels made on the way: maps of how alike patches are to texts, spread by the tower's attention within
@@ -84,14 +85,6 @@ class ExcelObjective(nn.Module):
         self.second_from, self.third_from = second_from, third_from
         self.refinement = LabelSettings(iterations=par_iterations, dilations=tuple(par_dilations))
         self.layer_choice, self.box_ends, self.whole = layer_choice, box_ends, whole
-        # A buffer, so that a resumed run knows how far it has come.
-        self.steps: Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
-
-    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "ExcelObjective":
-        super()._apply(function, recurse)
-        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
-        return self
 
     def bind(self, model: nn.Module) -> None:
         """Check that the network has what this loss reads."""
@@ -99,8 +92,7 @@ class ExcelObjective(nn.Module):
 
     def forward(self, model: Any, batch: tuple[Tensor, ...]) -> Parts:
         """Return the loss and its parts, unweighted: ``pixels`` and ``affinity``."""
-        (images, labels), step = batch, int(self.steps)
-        self.steps += 1
+        (images, labels), step = batch, self.next_step()
         output: ExcelOutput = model(images)
         with torch.autocast(images.device.type, enabled=False):
             likeness = model.likeness(output.features.float())

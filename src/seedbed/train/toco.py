@@ -14,6 +14,7 @@ from seedbed.models.toco import ToCo, ToCoOutput, bilinear
 from seedbed.refine.bilateral_energy import bilateral_energy
 from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network
+from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.toco_crops import crop_candidates, local_crops, with_global_views
 from seedbed.train.toco_labels import SCALES, multi_scale_maps, refined_labels, regions, same_label, token_labels
@@ -24,7 +25,7 @@ ENERGY = 1e-7
 
 
 @loss("toco")
-class ToCoObjective(nn.Module):
+class ToCoObjective(CountedSteps):
     """The sum of a step's losses, of ``(views, multi-hot labels)`` as `seedbed.data.toco_views` makes them.
 
     Both classifiers learn from the first step. Steps are counted from 0.
@@ -100,14 +101,6 @@ class ToCoObjective(nn.Module):
         self.scales, self.counted_together = tuple(scales), counted_together
         self.refinement = {"iterations": par_iterations, "dilations": tuple(par_dilations)}
         self.else_term, self.token_box, self.empty_is_nan = else_term, token_box, empty_is_nan
-        # A buffer, so that a resumed run knows how far it has come.
-        self.steps: Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long, device="cpu"))
-
-    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "ToCoObjective":
-        super()._apply(function, recurse)
-        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
-        return self
 
     def bind(self, model: nn.Module) -> None:
         """Check that the network has what this loss reads."""
@@ -117,8 +110,7 @@ class ToCoObjective(nn.Module):
         """Return the loss and its parts, unweighted: ``class``, ``auxiliary``, and once they have begun ``patches`` and
         ``tokens`` (contrasts), ``pixels`` (decoder) and ``energy``.
         """
-        (packed, labels), step = batch, int(self.steps)
-        self.steps += 1
+        (packed, labels), step = batch, self.next_step()
         model.follow(self.momentum)
         images, inside = packed[:, :3], packed[:, 9] > 0.5
         output: ToCoOutput = model(images)

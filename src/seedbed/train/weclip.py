@@ -12,6 +12,7 @@ from seedbed.refine.losses import attention_affinity_loss
 from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import attention_affinity_labels
 from seedbed.train.backbone_losses import check_network
+from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.weclip_labels import LabelSettings, pixel_labels, present_classes, refined_maps
@@ -20,7 +21,7 @@ CHOICES = ("signed", "absolute")
 
 
 @loss("weclip")
-class WeClipLoss(nn.Module):
+class WeClipLoss(CountedSteps):
     """Cross entropy of the decoder, balanced between background and foreground, + ``affinity_weight`` times AFA's loss
     of its affinities; both learn from the labels that `refined_maps` and `pixel_labels` make.
 
@@ -38,8 +39,6 @@ class WeClipLoss(nn.Module):
     Raises:
         ParameterError: a number is out of range, or a word is unknown.
     """
-
-    steps: Tensor
 
     def __init__(
         self,
@@ -67,18 +66,15 @@ class WeClipLoss(nn.Module):
         self.settings = LabelSettings(
             layers, chosen_from, layer_choice, threshold, box_ends, tuple(dilations), iterations
         )
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def bind(self, model: nn.Module) -> None:
         """Check that the network has what this loss reads."""
         check_network(model, WeClip)
-        self.steps = self.steps.cpu()  # read at every step: from a GPU that would wait for the step before
 
     def forward(self, model: WeClip, batch: tuple[Tensor, ...]) -> Parts:
         """Return the loss and its parts, ``pixels`` and ``affinity`` (unweighted)."""
         images, labels = batch
-        late = int(self.steps) >= self.decoder_from
-        self.steps += 1
+        late = self.next_step() >= self.decoder_from
         seen = model.look(images)
         scores, features = model.decode(seen.levels)
         affinity = affinities(features)
