@@ -31,6 +31,7 @@ def miniature(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_chain_of_photographs_from_labels_to_a_segmentation_network(tmp_path):
     samples = miniature(tmp_path / "samples")
     targets = (
