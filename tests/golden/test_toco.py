@@ -14,9 +14,9 @@ from seedbed.errors import DataError
 from seedbed.evaluate.confusion import ConfusionMatrix
 from seedbed.models import create_model, load_weights
 from seedbed.models.toco import bilinear
-from seedbed.refine.bilateral_energy import bilateral_energy, bilateral_sums
 from seedbed.refine.crf import dense_crf, dense_crf_labels
 from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.lattice_energy import bilateral_energy, bilateral_sums
 from seedbed.refine.mirrored_logits import met_logits
 from seedbed.refine.reliable import cam_to_label
 from seedbed.settings.dense_crf import CrfSettings

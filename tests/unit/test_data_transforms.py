@@ -38,6 +38,10 @@ EVERY_STEP = {
     "shift": 4,
     "normalize": "imagenet",
     "colour_shift": [0.2, 0.2],
+    "resize_short_side": {"side": 12, "bounds": [0.5, 2.0]},
+    "balanced_crop": {"size": 8},
+    "photometric_distortion": {},
+    "toco_views": {"size": 16},
 }
 
 

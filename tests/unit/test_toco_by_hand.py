@@ -8,8 +8,8 @@ from torchvision import tv_tensors
 from seedbed.data.transforms import build_transform
 from seedbed.errors import DataError, ImageSizeError, ParameterError
 from seedbed.models import create_model, load_weights, model_entry
-from seedbed.refine.bilateral_energy import bilateral_energy
 from seedbed.refine.fusion import fuse_scales
+from seedbed.refine.lattice_energy import bilateral_energy
 from seedbed.train.objectives import build_objective
 from seedbed.train.toco_crops import chosen_places, crop_candidates, cut, local_crops
 from seedbed.train.toco_labels import regions, token_labels

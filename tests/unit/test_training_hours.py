@@ -1,6 +1,7 @@
 """Hours of training in tables and figures: forecasts, told apart from what is measured."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,3 +87,13 @@ def test_points_of_a_figure_stand_at_their_forecast(demo):
     hours = {cell.row: cell.hours for cell in demo.tables.cells("frontier", "voc") if cell.column == "hours"}
     places = {panel.label: panel.places for panel in panels}
     assert places["eX-ViT"] == (hours["exvit"],) and places["PSA"] == (hours["psa"],)
+
+
+def test_a_point_without_a_forecast_is_left_out_and_named():
+    chosen = preset("demo")
+    given = Pipeline(chosen, read_papers(ROOT / "papers"), Layout("demo"), load_sources())
+    given.tables.hours.of = lambda measurement: None if getattr(measurement, "model", "") == "exvit" else 1.5
+    asked = SimpleNamespace(paper="frontier", figure="figure_hours")
+    labels = [series["label"] for series in given.figures.series(asked)]
+    assert "PSA" in labels and "eX-ViT" not in labels
+    assert given.figures.notes(asked)[-1].endswith("(benchmarks/count.py): eX-ViT.")

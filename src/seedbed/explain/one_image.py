@@ -122,7 +122,8 @@ def map_size(size: tuple[int, int]) -> tuple[int, int]:
 def network_input(model: nn.Module, image: np.ndarray, how: InputView | None = None) -> Tensor:
     """The image as ``how``, or else the network's own configuration, asks for it: float32 [1, 3, h, w]."""
     if how is not None:
-        options: Any = {"interpolation": how.interpolation, "multiple": how.multiple}
+        multiple = getattr(how, "multiple", 1)  # that of maps; a network's own input has none
+        options: Any = {"interpolation": how.interpolation, "multiple": multiple}
         return view(image, size=how.size, normalisation=how.normalize, **options)[None]
     settings = timm.data.resolve_model_data_config(model)
     own_size = getattr(getattr(model, "patch_embed", None), "img_size", None)

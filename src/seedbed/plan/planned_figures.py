@@ -7,7 +7,7 @@ from typing import Any
 
 from seedbed.errors import UserError, unknown_name
 from seedbed.papers.figures import CHARTS, PlannedPanel, figure_panels, figure_series, missing_of
-from seedbed.papers.plan import MapMeasurement, measure
+from seedbed.papers.plan import TRAINING_HOURS, MapMeasurement, measure
 from seedbed.papers.tables import Figure
 from seedbed.plan.describe import figure_notes
 from seedbed.plan.names import Names, Wildcards
@@ -169,27 +169,38 @@ class PlannedFigures:
 
     def series(self, wildcards: Wildcards) -> list[dict[str, Any]]:
         """What its bars and curves are drawn from, as plain values."""
-        figure = self.figure(wildcards.paper, wildcards.figure)
-        drawn = figure_series(figure, self.complete(wildcards.paper, wildcards.figure))
+        figure, panels = (
+            self.figure(wildcards.paper, wildcards.figure),
+            self.complete(wildcards.paper, wildcards.figure),
+        )
+        without = self._without_forecast(figure, panels)
+        shown = [panel for panel in figure.panels if panel.label not in without]
+        drawn = figure_series(figure.model_copy(update={"panels": shown}), panels)
         return [series.plain() for series in drawn]
 
     def notes(self, wildcards: Wildcards) -> list[str]:
         """What a figure's panels show, in words."""
         names = (wildcards.paper, wildcards.figure)
-        return figure_notes(self.figure(*names), self.complete(*names), self.preset, self.tables.seeds(*names))
+        figure, panels = self.figure(*names), self.complete(*names)
+        without = self._without_forecast(figure, panels)
+        left_out = [f"Points left out, for want of a forecast (benchmarks/count.py): {', '.join(without)}."]
+        return [*figure_notes(figure, panels, self.preset, self.tables.seeds(*names)), *(left_out if without else [])]
 
     def _panels(self, paper: str, figure: str) -> list[PlannedPanel]:
         panels = figure_panels(self.figure(paper, figure), self.preset, self.layout, self.tables.seeds(paper, figure))
-        return [self._at_hours(panel) if panel.at_hours and panel.sources else panel for panel in panels]
+        placed = (self._at_hours(panel) if panel.at_hours and panel.sources else panel for panel in panels)
+        return [panel for panel in placed if panel is not None]
 
-    def _at_hours(self, panel: PlannedPanel) -> PlannedPanel:
-        """A point at the forecast of its trainings."""
+    def _at_hours(self, panel: PlannedPanel) -> PlannedPanel | None:
+        """A point at the forecast of its trainings; None where nothing is known of them."""
         measurement, _ = measure(panel.names, self.preset, panel.label)
         hours = self.tables.hours.of(measurement) if measurement else None
-        if hours is None:
-            unknown = f"a forecast of the trainings behind '{panel.label}' (benchmarks/count.py)"
-            return replace(panel, missing=(unknown,))
-        return replace(panel, places=(hours,))
+        return None if hours is None else replace(panel, places=(hours,))
+
+    def _without_forecast(self, figure: Figure, panels: Iterable[PlannedPanel]) -> list[str]:
+        """Labels of points that have no place."""
+        placed = {panel.label for panel in panels}
+        return [panel.label for panel in figure.panels if panel.at == TRAINING_HOURS and panel.label not in placed]
 
 
 def panel_files(panels: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seedbed.data.grey_levels import grey_levels
 from seedbed.errors import ParameterError
 from seedbed.models.toco import ToCo, ToCoOutput, bilinear
-from seedbed.refine.bilateral_energy import bilateral_energy
+from seedbed.refine.lattice_energy import bilateral_energy
 from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.counted_steps import CountedSteps
