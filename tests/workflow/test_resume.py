@@ -58,6 +58,7 @@ def test_a_shard_killed_in_the_middle_goes_on_inside_it(copy_of_finished):
     assert (shard.read_bytes(), high.read_bytes()) == found
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_elsewhere_and_is_not_lost_to_a_setting(copy_of_finished, tmp_path):
     classifier = copy_of_finished / CLASSIFIER
     state = classifier / "resume.pt"
