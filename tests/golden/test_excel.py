@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from model_recordings import assert_close, recorded, weights
 from torch import Tensor
 
+from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.data.views import InputView
 from seedbed.explain.box_affinity import box_mask, spread, transition
 from seedbed.explain.text_likeness import text_likeness
@@ -23,7 +24,7 @@ from seedbed.refine.mean_pixel_logits import mean_logits_at
 from seedbed.refine.reliable import attention_affinity_labels
 from seedbed.settings.optimisation import TrainSettings
 from seedbed.train.excel import ExcelObjective
-from seedbed.train.excel_labels import grey_levels, of_present
+from seedbed.train.excel_labels import of_present
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.schedule import Schedule
 from seedbed.train.segmentation import PredictionSettings, scaled_view, views_of
@@ -154,9 +155,9 @@ def test_affinity_of_an_image_need_not_depend_on_its_batch(first):
 
 
 def test_pictures(first):
-    grey = grey_levels(images(first), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "cut")
+    grey = whole_grey_levels(images(first), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "cut")
     np.testing.assert_array_equal(grey[:, :, ::5, ::5].numpy(), first["denormalised_sub"])
-    rounded = grey_levels(images(first), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    rounded = whole_grey_levels(images(first), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "rounded")
     np.testing.assert_array_equal(rounded[0].permute(1, 2, 0).numpy(), first["picture0"])
 
 

@@ -22,6 +22,7 @@ from seedbed.refine.reliable import cam_to_label
 from seedbed.settings.dense_crf import CrfSettings
 from seedbed.train.groups import parameter_groups
 from seedbed.train.objectives import build_objective
+from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.schedule import Schedule, build_optimizer
 from seedbed.train.segmentation import PredictionSettings, scaled_pixels
 from seedbed.train.settings import TrainSettings
@@ -34,7 +35,7 @@ from seedbed.train.toco_labels import (
     same_label,
     token_labels,
 )
-from seedbed.train.toco_losses import class_token_contrast, decoder_loss, patch_token_contrast
+from seedbed.train.toco_losses import class_token_contrast, patch_token_contrast
 
 torch.set_num_threads(1)
 THRESHOLDS = (0.25, 0.7)
@@ -215,7 +216,7 @@ def test_regions_and_crops(case):
     candidates = crop_candidates(found, side, count)
     assert candidates.flatten(1).sum(1).tolist() == z[f"crop/count{case}"].tolist()
     order = as_order(candidates, [z[f"crop/randperm{k}{case}"] for k in range(2)])
-    crops, flags = local_crops(z["crop/image"], found, order, side=side, count=count)
+    crops, flags = local_crops(z["crop/image"], found, candidates, order, side=side, count=count)
     assert torch.equal(with_global_views(flags), z[f"crop/flags{case}"])
     if not case:
         assert torch.equal(crops, z["crop/local_crops"])
@@ -282,11 +283,11 @@ def test_class_token_contrast(case, else_term, suffix):
 def test_decoder_loss(case):
     z = tensors("toco_losses", f"{case}/")
     scores, labels = z["logits"].requires_grad_(), z["labels"].long()
-    loss = decoder_loss(scores, labels, as_published=True)
+    loss = balanced_cross_entropy(scores, labels, empty_is_nan=True)
     loss.backward()
     np.testing.assert_allclose(loss.detach(), z["loss"], rtol=1e-5)
     assert_close(scores.grad, z["grad"].numpy(), 1e-5)
-    mended = decoder_loss(scores, labels, as_published=False)
+    mended = balanced_cross_entropy(scores, labels)
     assert mended.isfinite() and (case == "seg1" or mended.item() == pytest.approx(loss.item(), rel=1e-5))
 
 
@@ -338,7 +339,7 @@ def test_step():
     assert torch.equal(tokens, z["token_label"].long())
     candidates = crop_candidates(found, 16, 4)
     assert candidates.flatten(1).sum(1).tolist() == [int(z["randperm_len0"]), int(z["randperm_len1"])]
-    _, flags = local_crops(z["local_image"], found, objective.drawn_order(candidates), side=16, count=4)
+    _, flags = local_crops(z["local_image"], found, candidates, objective.drawn_order(candidates), side=16, count=4)
     assert torch.equal(with_global_views(flags), z["flags"])
 
     settings = TrainSettings(

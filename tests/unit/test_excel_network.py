@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.data.views import InputView
 from seedbed.errors import ParameterError
 from seedbed.explain.text_likeness import text_likeness
 from seedbed.models import create_model, load_weights
-from seedbed.train.excel_labels import grey_levels, of_present, spread_in_boxes
+from seedbed.train.excel_labels import of_present, spread_by_attention
 from seedbed.train.objectives import build_objective
 from seedbed.train.segmentation import PredictionSettings, scaled_view, views_of
 
@@ -79,7 +80,7 @@ def test_empty_slots_hold_nothing():
     found = of_present(maps, torch.tensor([[2, -1]]))
     torch.testing.assert_close(found[0, 0], maps[0, :, 2])
     assert not found[0, 1].any()
-    spread = spread_in_boxes(found, torch.ones(1, 4, 4), (2, 2), 0.5)
+    spread = spread_by_attention(found, torch.ones(1, 4, 4), (2, 2), 0.5)
     assert spread.shape == (1, 2, 2, 2) and not spread[0, 1].any()
 
 
@@ -87,8 +88,8 @@ def test_grey_levels_are_cut_or_rounded():
     grey = torch.tensor([99.9, 100.2, 300.0]).view(1, 3, 1, 1)
     shown = (grey / 255 - 0.5) / 0.25
     given = ((0.5,) * 3, (0.25,) * 3)
-    assert grey_levels(shown, *given).flatten().tolist() == [100, 100, 255]
-    assert grey_levels(shown, *given, "cut").flatten().tolist() == [99, 100, 255]
+    assert whole_grey_levels(shown, *given, "rounded").flatten().tolist() == [100, 100, 255]
+    assert whole_grey_levels(shown, *given, "cut").flatten().tolist() == [99, 100, 255]
 
 
 def test_all_phases_train_the_decoder_alone(network, images):

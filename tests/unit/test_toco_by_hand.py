@@ -152,10 +152,11 @@ def test_crops_by_hand():
     assert crop_candidates(torch.full_like(found, 2), side=4, count=3).all()  # not one: all places
     source = torch.arange(64.0).view(1, 1, 8, 8)
     assert torch.equal(cut(source, places, 4)[0, 0, 0], source[0, 0, 3:7, 3:7])
-    _, flags = local_crops(source, found, -torch.arange(16.0)[None], side=4, count=3)
+    _, flags = local_crops(source, found, candidates, -torch.arange(16.0)[None], side=4, count=3)
     assert flags.tolist() == [[1, 1, 1]]  # one column of object: 0.5
     found[:, :, 3] = 0
-    _, flags = local_crops(source, found, -torch.arange(16.0)[None], side=4, count=2)
+    candidates = crop_candidates(found, side=4, count=2)
+    _, flags = local_crops(source, found, candidates, -torch.arange(16.0)[None], side=4, count=2)
     assert flags.tolist() == [[0, 1]]
 
 

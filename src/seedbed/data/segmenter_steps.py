@@ -135,7 +135,3 @@ class PhotometricDistortion(v2.Transform):
         coloured = torch.stack([(hue + params["hue"]) % 1, (saturation * params["saturation"]).clamp(0, 1), value])
         changed = (hsv_to_rgb(coloured) * 255 * after).round().clamp(0, 255).to(torch.uint8)
         return tv_tensors.wrap(changed, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else changed
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * torch.rand(()).item()

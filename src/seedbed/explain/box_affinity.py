@@ -8,6 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from seedbed.errors import ParameterError, unknown_name
+from seedbed.explain.text_cam import stretched
 from seedbed.settings.kinds import Fraction
 
 BoxEnds = Literal["whole", "open"]
@@ -78,3 +79,18 @@ def spread(maps: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Ten
     """
     sent = maps if mask is None else maps * mask
     return (transitions @ sent[..., None]).squeeze(-1)
+
+
+def spread_in_boxes(
+    maps: Tensor, transitions: Tensor, grid: tuple[int, int], threshold: Fraction | None, ends: BoxEnds = "whole"
+) -> Tensor:
+    """Maps spread from within the boxes of their own strong regions, [P, N] in 0..1.
+
+    Args:
+        maps: [P, N] in 0..1.
+        transitions: [P, N, N], see `spread`.
+        grid: (h, w).
+        threshold, ends: see `box_mask`; threshold None: no boxes.
+    """
+    mask = None if threshold is None else box_mask(maps.unflatten(1, grid), threshold, ends).flatten(1)
+    return stretched(spread(maps, transitions, mask))

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.explain.box_affinity import box_mask, spread, transition
+from seedbed.explain.box_affinity import spread_in_boxes, transition
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
 from seedbed.explain.targets import Pairs, explain_pairs, resolve
-from seedbed.explain.text_cam import softmax_gradcam, stretched
+from seedbed.explain.text_cam import softmax_gradcam
 from seedbed.models.clip_classifier import ClipClassifier
 
 
@@ -89,8 +89,7 @@ def clip_es(
 
     def explain(pairs: Pairs) -> Tensor:
         maps = softmax_gradcam(model, before, found, pairs)
-        mask = None if threshold is None else box_mask(maps.unflatten(1, grid), threshold, box_ends).flatten(1)
-        return stretched(spread(maps, pairs.take(transitions), mask))
+        return spread_in_boxes(maps, pairs.take(transitions), grid, threshold, box_ends)
 
     return explain_pairs(found, explain, grid)
 

@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from timm.layers import LayerNorm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from seedbed.errors import ImageSizeError
+from seedbed.models.transformer import resample_positions
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -102,9 +102,7 @@ class ClipTower(VisionTransformer):
         """The table of positions [1, 1 + h w, D] on a grid (h, w)."""
         of_class, of_patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         if grid != self.patch_embed.grid_size:
-            table = of_patches.transpose(1, 2).unflatten(2, self.patch_embed.grid_size)
-            moved = F.interpolate(table, size=grid, mode="bilinear", align_corners=False)
-            of_patches = moved.flatten(2).transpose(1, 2)
+            of_patches = resample_positions(of_patches, self.patch_embed.grid_size, "bilinear", size=grid)
         table = torch.cat([of_class, of_patches], dim=1)
         return table.half().to(table.dtype) if self.rounded_positions else table
 

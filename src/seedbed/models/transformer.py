@@ -158,17 +158,20 @@ def patches_a_side(img_size: Any, patch_size: int) -> int:
     return img_size // patch_size
 
 
-def resample_positions(table: Tensor, source: tuple[int, int] | None = None, **target: Any) -> Tensor:
-    """Position embeddings [1, N, dim] of a grid on another one, bicubically: [1, h * w, dim].
+def resample_positions(
+    table: Tensor, source: tuple[int, int] | None = None, mode: str = "bicubic", **target: Any
+) -> Tensor:
+    """Position embeddings [1, N, dim] of a grid on another one: [1, h * w, dim].
 
     Args:
         table: of a grid, row by row.
         source: (rows, columns) of that grid; None: it is a square.
+        mode: ``bicubic`` or ``bilinear``.
         **target: ``size`` (h, w), or ``scale_factor`` of both axes, which then drives the sampling grid itself.
     """
     side = math.isqrt(table.shape[1])
     grid = table.transpose(1, 2).unflatten(2, source or (side, side))
-    return F.interpolate(grid, mode="bicubic", align_corners=False, **target).flatten(2).transpose(1, 2)
+    return F.interpolate(grid, mode=mode, align_corners=False, **target).flatten(2).transpose(1, 2)
 
 
 def position_waves(side: int, dim: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
 from seedbed.models.registry import create_model, register
-from seedbed.models.transformer import init_transformer_weights
+from seedbed.models.transformer import init_transformer_weights, resample_positions
 from seedbed.models.weaktr import given_outputs
 from seedbed.models.weights.conversion import Converted, layout
 from seedbed.models.weights.plain_deit import DISTILLATION
@@ -184,10 +184,7 @@ class WeakTrSegmenter(nn.Module):
 
 def bilinear_positions(table: Tensor, grid: tuple[int, int]) -> Tensor:
     """A table [1, 1 + n², dim] of one class token and a square of patches on another grid, bilinearly."""
-    token, patches = table[:, :1], table[:, 1:]
-    side = math.isqrt(patches.shape[1])
-    square = patches.mT.unflatten(2, (side, side))
-    return torch.cat([token, F.interpolate(square, size=grid, mode="bilinear", align_corners=False).flatten(2).mT], 1)
+    return torch.cat([table[:, :1], resample_positions(table[:, 1:], mode="bilinear", size=grid)], dim=1)
 
 
 @layout("weaktr_encoder")

@@ -75,6 +75,15 @@ def not_empty(fused: Tensor | None) -> Tensor:
     return fused
 
 
+def mean_of(scores: Iterable[Tensor]) -> Tensor:
+    """The mean of tensors of one shape, taken one by one; DataError where there is none."""
+    total, count = None, 0
+    for each in scores:
+        total = each if total is None else total + each
+        count += 1
+    return not_empty(total) / count
+
+
 def _unmirrored(logits: Iterable[Tensor], mirrored: Iterable[bool]) -> Iterable[Tensor]:
     flips, classes = iter(mirrored), None
     for maps in logits:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
+from seedbed.refine.fusion import mean_of, score_fusion, upsample_scores
 
 
 @score_fusion("mean_pixel_logits", of_logits=True)
@@ -22,9 +22,4 @@ def mean_of_fifth_logits(logits: Iterable[Tensor], size: tuple[int, int]) -> Ten
 
 def mean_logits_at(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """The mean of logits [C, h, w] of any sizes, brought to one without aligned corners: [C, *size]."""
-    total, count = None, 0
-    for maps in logits:
-        scores = upsample_scores(maps, size, align_corners=False)
-        total = scores if total is None else total + scores
-        count += 1
-    return not_empty(total) / count
+    return mean_of(upsample_scores(maps, size, align_corners=False) for maps in logits)

@@ -23,8 +23,8 @@ class TrainSettings:
         nesterov: of SGD's momentum.
         weight_decay: decay of the groups that do not set their own.
         schedule: ``constant``, ``cosine`` and ``poly`` (every step), ``cosine_epoch`` and ``poly_epoch`` (once an
-            epoch), ``poly_scaled`` (Segmenter's, see `seedbed.train.schedule.ScaledPoly`) or ``poly_relative`` (AFA's
-            and ToCo's: ``warmup_lr`` is a share of each group's rate, see `seedbed.train.schedule.RelativePoly`).
+            epoch), ``poly_scaled`` (Segmenter's, see `seedbed.train.schedule.scaled_poly`) or ``poly_relative`` (AFA's
+            and ToCo's: ``warmup_lr`` is a share of each group's rate, see `seedbed.train.schedule.relative_poly`).
         power: exponent of the polynomial schedules; 1 is linear.
         schedule_extra: steps (epochs, as for ``schedule_lag``) that the schedule is longer than the run, so that it
             ends above its last value; 1 for TransCAM's segmentation network.

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seedbed.data.grey_levels import Whole, whole_grey_levels
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.box_affinity import BoxEnds
 from seedbed.explain.text_likeness import NormAxis, text_likeness
@@ -16,7 +17,7 @@ from seedbed.refine.par import DILATIONS
 from seedbed.refine.reliable import attention_affinity_labels
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.counted_steps import CountedSteps
-from seedbed.train.excel_labels import Whole, grey_levels, of_present, spread_in_boxes
+from seedbed.train.excel_labels import of_present, spread_by_attention
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.weclip_labels import LabelSettings, LayerChoice, chosen_attention, pixel_labels, present_classes
@@ -49,7 +50,7 @@ class ExcelObjective(CountedSteps):
         norm: see `seedbed.explain.text_likeness.NormAxis`; as published: ``tokens``.
         layer_choice: see `seedbed.train.weclip_labels.chosen_attention`; as published: ``signed``.
         box_ends: see `seedbed.explain.box_affinity.BoxEnds`; as published: ``open``.
-        whole: of the picture that refinement sees, see `seedbed.train.excel_labels.Whole`; as published: ``cut``.
+        whole: of the picture that refinement sees, see `seedbed.data.grey_levels.Whole`; as published: ``cut``.
 
     Raises:
         ParameterError: a number is out of range, or a word is unknown.
@@ -136,7 +137,7 @@ class ExcelObjective(CountedSteps):
             embeddings = model.read(images, added).embeddings
         maps = text_likeness(embeddings.float(), model.texts, self.norm)
         classes, grid = present_classes(labels), output.scores.shape[-2:]
-        found = spread_in_boxes(of_present(maps, classes), ways, (grid[0], grid[1]), self.box, self.box_ends)
+        found = spread_by_attention(of_present(maps, classes), ways, (grid[0], grid[1]), self.box, self.box_ends)
         known = model.pretrained_cfg
-        pictures = grey_levels(images, known["mean"], known["std"], self.whole) / 255
+        pictures = whole_grey_levels(images, known["mean"], known["std"], self.whole) / 255
         return pixel_labels(pictures, found, classes, self.refinement)

@@ -1,5 +1,7 @@
 """Losses of segmentation networks on label maps."""
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,7 +38,14 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted
 
 
-def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean of the cross entropies of background (label 0) and of foreground; one without pixels is 0 (AFA's: NaN)."""
+def balanced_cross_entropy(logits: Tensor, labels: Tensor, *, empty_is_nan: bool = False) -> Tensor:
+    """Mean of the cross entropies of background (label 0) and of foreground.
+
+    Args:
+        logits: [B, C, H, W].
+        labels: int64 [B, H, W].
+        empty_is_nan: one without pixels is NaN, which a weight of 0 does not mend (AFA's and ToCo's codes); else 0.
+    """
     background, foreground = labels.masked_fill(labels != 0, VOID), labels.masked_fill(labels == 0, VOID)
-    return (mean_cross_entropy(logits, background) + mean_cross_entropy(logits, foreground)) / 2
+    mean = partial(F.cross_entropy, ignore_index=VOID) if empty_is_nan else mean_cross_entropy
+    return (mean(logits, background) + mean(logits, foreground)) / 2

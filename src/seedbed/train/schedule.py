@@ -1,5 +1,6 @@
 """Optimiser and learning-rate schedule from the settings; the schedules are timm's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -57,76 +58,66 @@ class Schedule:
             self._scheduler.step_update(max(0, step // self._stride - self._lag))
 
 
-class ScaledPoly:
-    """Segmenter's polynomial schedule (Strudel et al., ICCV 2021), as published.
-
-    A group's factor scales the whole curve, ``final_lr`` too, of which timm's schedules reach the same value in every
-    group. The warm-up rises from ``final_lr`` to where the curve is at its end; ``warmup_lr`` does not count.
-    """
-
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
-    ) -> None:
-        # A resumed optimiser has other groups, with the rates of its last step.
-        self._optimizer = optimizer
-        self._scales = [group["lr"] / settings.lr for group in optimizer.param_groups]
-        self._settings, self._length, self._warmup = settings, length, warmup_length
-
-    def step_update(self, num_updates: int) -> None:
-        """Set the rates for a step, counted from 0."""
-        rate = self._rate(num_updates)
-        for group, scale in zip(self._optimizer.param_groups, self._scales, strict=True):
-            group["lr"] = rate * scale
-
-    def _rate(self, step: int) -> float:
-        settings, warming = self._settings, step < self._warmup
-        part = (1 - (self._warmup if warming else min(step, self._length)) / self._length) ** settings.power
-        share = part * step / self._warmup if warming else part
-        return (settings.lr - settings.final_lr) * share + settings.final_lr
-
-
-class RelativePoly:
-    """AFA's and ToCo's polynomial schedule (Ru et al. 2022, 2023), with a warm-up from a share of each group's rate.
-
-    It sets the rates ``lr (1 - (1 - i / W)(1 - share))`` in the W steps of the warm-up, ``lr (1 - i / N)^power`` after.
-
-    ``share`` is ``settings.warmup_lr``; timm's schedules start all groups at one rate instead. As published, the decay
-    is counted from step 0, so that the rate falls where the warm-up ends.
+class GroupRates:
+    """Sets every group to a share of its own base rate, where timm's schedules bring all groups to one value.
 
     Args:
         optimizer: whose groups are set; their ``lr`` is the base rate.
-        settings: with power and share.
-        length: N.
-        warmup_length: W.
+        share: from a step, counted from 0, to what it takes of the base rates.
     """
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
-    ) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, share: Callable[[int], float]) -> None:
         # A resumed optimiser has other groups, with the rates of its last step.
         self._optimizer, self._bases = optimizer, [group["lr"] for group in optimizer.param_groups]
-        self._settings, self._length, self._warmup = settings, length, warmup_length
+        self._share = share
 
     def step_update(self, num_updates: int) -> None:
-        """Set the rates for a step, counted from 0; behind the end they stay."""
-        share = self._share(min(num_updates, self._length - 1))
+        """Set the rates for a step, counted from 0."""
+        share = self._share(num_updates)
         for group, base in zip(self._optimizer.param_groups, self._bases, strict=True):
             group["lr"] = base * share
 
-    def _share(self, step: int) -> float:
-        if step < self._warmup:
-            return 1 - (1 - step / self._warmup) * (1 - self._settings.warmup_lr)
-        return (1 - step / self._length) ** self._settings.power
+
+def scaled_poly(settings: TrainSettings, length: int, warmup: int) -> Callable[[int], float]:
+    """Segmenter's polynomial schedule (Strudel et al., ICCV 2021), as published: the share of a rate at a step.
+
+    A group's factor scales the whole curve, ``final_lr`` too. The warm-up rises from ``final_lr`` to where the curve is
+    at its end; ``warmup_lr`` does not count.
+    """
+    last = settings.final_lr / settings.lr
+
+    def share(step: int) -> float:
+        part = (1 - (warmup if step < warmup else min(step, length)) / length) ** settings.power
+        return last + (1 - last) * (part * step / warmup if step < warmup else part)
+
+    return share
+
+
+def relative_poly(settings: TrainSettings, length: int, warmup: int) -> Callable[[int], float]:
+    """AFA's and ToCo's polynomial schedule (Ru et al. 2022, 2023): the share of a rate at a step.
+
+    In the W steps of the warm-up, from the share ``warmup_lr``, it is ``1 - (1 - i / W)(1 - warmup_lr)``, after them
+    ``(1 - i / N)^power``. As published, the decay is counted from step 0, so that rates fall where the warm-up ends;
+    behind the end they stay.
+    """
+
+    def share(step: int) -> float:
+        step = min(step, length - 1)
+        if step < warmup:
+            return 1 - (1 - step / warmup) * (1 - settings.warmup_lr)
+        return (1 - step / length) ** settings.power
+
+    return share
 
 
 def _build(
     optimizer: torch.optim.Optimizer, settings: TrainSettings, length: int, warmup_length: int
-) -> Scheduler | ScaledPoly | RelativePoly | None:
+) -> Scheduler | GroupRates | None:
     warmup: dict[str, Any] = {"warmup_t": warmup_length, "warmup_lr_init": settings.warmup_lr, "t_in_epochs": False}
     if settings.schedule == "poly_scaled":
-        return ScaledPoly(optimizer, settings, length, warmup_length)
+        return GroupRates(optimizer, scaled_poly(settings, length, warmup_length))
     if settings.schedule == "poly_relative":
-        return RelativePoly(optimizer, settings, length, warmup_length)
+        return GroupRates(optimizer, relative_poly(settings, length, warmup_length))
     if settings.schedule in ("cosine", "cosine_epoch"):
         return CosineLRScheduler(optimizer, t_initial=length, lr_min=settings.final_lr, **warmup)
     if settings.schedule in ("poly", "poly_epoch"):

@@ -16,9 +16,10 @@ from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import Parts, loss
+from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.toco_crops import crop_candidates, local_crops, with_global_views
 from seedbed.train.toco_labels import SCALES, multi_scale_maps, refined_labels, regions, same_label, token_labels
-from seedbed.train.toco_losses import class_token_contrast, decoder_loss, patch_token_contrast
+from seedbed.train.toco_losses import class_token_contrast, patch_token_contrast
 
 ENERGY = 1e-7
 """What the published code multiplies its energy by, before the weight of 0.05."""
@@ -45,7 +46,7 @@ class ToCoObjective(CountedSteps):
             whole batch.
         else_term: see `class_token_contrast`; as published.
         token_box: whether padding is cut off token labels in pixels, see `token_labels`; as published.
-        empty_is_nan: see `decoder_loss`; as published.
+        empty_is_nan: see `balanced_cross_entropy`; as published.
 
     Raises:
         ParameterError: a number is out of range.
@@ -139,8 +140,9 @@ class ToCoObjective(CountedSteps):
     def tokens(self, model: Any, token: Tensor, packed: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
         """The contrast of class tokens [B, D] of the first view, the second and local crops."""
         found = regions(auxiliary, labels, self.thresholds)
-        order = self.drawn_order(crop_candidates(found, self.crop_size, self.crops)).to(packed.device)
-        local, flags = local_crops(packed[:, 6:9], found, order, side=self.crop_size, count=self.crops)
+        candidates = crop_candidates(found, self.crop_size, self.crops)
+        order = self.drawn_order(candidates).to(packed.device)
+        local, flags = local_crops(packed[:, 6:9], found, candidates, order, side=self.crop_size, count=self.crops)
         views = [token, model(packed[:, 3:6], part="class_token"), model(local.flatten(0, 1), part="class_token")]
         tokens = torch.cat(views)  # [V * B, D], view after view
         with torch.autocast(tokens.device.type, enabled=False):
@@ -163,7 +165,7 @@ class ToCoObjective(CountedSteps):
         with torch.autocast(images.device.type, enabled=False):
             targets = refined_labels(images, maps, labels, inside, self.thresholds, **self.refinement)
             enlarged = bilinear(scores.float(), (images.shape[-2], images.shape[-1]))
-            pixels = self._together(partial(decoder_loss, as_published=self.empty_is_nan), enlarged, targets)
+            pixels = self._together(partial(balanced_cross_entropy, empty_is_nan=self.empty_is_nan), enlarged, targets)
             return {"pixels": pixels, "energy": bilateral_energy(grey_levels(images), enlarged, targets, inside)}
 
     def _together(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

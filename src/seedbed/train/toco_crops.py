@@ -47,12 +47,15 @@ def cut(images: Tensor, corners: Tensor, side: int) -> Tensor:
     return found.permute(1, 0, 4, 2, 3)
 
 
-def local_crops(source: Tensor, regions: Tensor, order: Tensor, *, side: int, count: int) -> tuple[Tensor, Tensor]:
+def local_crops(
+    source: Tensor, regions: Tensor, candidates: Tensor, order: Tensor, *, side: int, count: int
+) -> tuple[Tensor, Tensor]:
     """Crops of ``source``, and which of them show more than background.
 
     Args:
         source: [B, 3, H, W], what crops are cut from.
-        regions: [B, H, W] int64, which chooses and judges them.
+        regions: [B, H, W] int64, which judges them.
+        candidates: [B, H - side, W - side] bool, see `crop_candidates`.
         order: [B, (H - side) * (W - side)] float, in which candidates are taken, drawn at random.
         side: of a crop.
         count: of crops.
@@ -60,7 +63,7 @@ def local_crops(source: Tensor, regions: Tensor, order: Tensor, *, side: int, co
     Returns:
         Crops [count, B, 3, side, side], and float32 [B, count], 0 where a crop shows background, else 1.
     """
-    corners = chosen_places(crop_candidates(regions, side, count), order, count)
+    corners = chosen_places(candidates, order, count)
     judged = cut(regions[:, None].float(), corners, side).mean((2, 3, 4)).transpose(0, 1)
     return cut(source, corners, side), (judged > NEGATIVE).float()
 

@@ -1,12 +1,10 @@
-"""ToCo's two contrasts, of patch tokens and of class tokens, and the decoder's loss (Ru et al., CVPR 2023)."""
+"""ToCo's two contrasts, of patch tokens and of class tokens (Ru et al., CVPR 2023)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import DataError
-from seedbed.refine.reliable import IGNORE
-from seedbed.train.pixel_losses import mean_cross_entropy
 
 
 def patch_token_contrast(features: Tensor, pairs: Tensor) -> Tensor:
@@ -62,22 +60,3 @@ def class_token_contrast(
     if else_term:
         total = total + F.softplus(against)
     return (total.sum(1) / 2 / (flags.sum(1) + 1e-4)).mean()
-
-
-def decoder_loss(scores: Tensor, labels: Tensor, as_published: bool) -> Tensor:
-    """Mean of the cross entropies over background and over classes.
-
-    Args:
-        scores: [B, C, H, W], at the labels' size.
-        labels: int64 [B, H, W], 255 where it does not count.
-        as_published: a term without pixels is NaN, which a weight of 0 does not mend; otherwise it is 0.
-
-    Returns:
-        A 0-d tensor.
-    """
-    background, foreground = labels.masked_fill(labels != 0, IGNORE), labels.masked_fill(labels == 0, IGNORE)
-    if as_published:
-        parts = [F.cross_entropy(scores, part, ignore_index=IGNORE) for part in (background, foreground)]
-    else:
-        parts = [mean_cross_entropy(scores, part) for part in (background, foreground)]
-    return (parts[0] + parts[1]) / 2

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seedbed.explain.box_affinity import BoxEnds, box_mask, spread, transition
+from seedbed.explain.box_affinity import BoxEnds, spread_in_boxes, transition
 from seedbed.explain.targets import ABSENT, Pairs, explain_pairs
-from seedbed.explain.text_cam import softmax_gradcam, stretched
+from seedbed.explain.text_cam import softmax_gradcam
 from seedbed.models.weclip import Seen, WeClip
 from seedbed.refine.background import with_background
 from seedbed.refine.par import DILATIONS, pixel_adaptive_refinement
@@ -78,7 +78,7 @@ def refined_maps(
         affinity: [B, N, N], the decoder's, once it has a say; None before.
         settings: layers and boxes.
     """
-    grid = seen.levels[0].shape[-2:]
+    grid = (seen.levels[0].shape[-2], seen.levels[0].shape[-1])
     if affinity is None:
         mixed = torch.stack(seen.attention[-settings.layers :]).mean(0)
     else:
@@ -88,11 +88,9 @@ def refined_maps(
 
     def explain(pairs: Pairs) -> Tensor:
         maps = softmax_gradcam(model, seen.before, targets, pairs)
-        boxes, ends = settings.threshold, settings.box_ends
-        mask = None if boxes is None else box_mask(maps.unflatten(1, grid), boxes, ends).flatten(1)
-        return stretched(spread(maps, pairs.take(transitions), mask))
+        return spread_in_boxes(maps, pairs.take(transitions), grid, settings.threshold, settings.box_ends)
 
-    return explain_pairs(targets, explain, (grid[0], grid[1]))
+    return explain_pairs(targets, explain, grid)
 
 
 @torch.no_grad()
