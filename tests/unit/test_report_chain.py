@@ -71,3 +71,10 @@ def test_many_numbers_of_a_step_are_counted():
 
 def test_nothing_is_drawn_of_nothing():
     assert draw_chain([], "t") == ""
+
+
+def test_of_a_long_text_the_name_is_cut_and_the_number_stays():
+    (step,) = chain_steps([Number({"dataset": "d"}, "vit_affinity_table4: mIoU 60.32 ± 0.41", "#a")])
+    drawn = str(draw_chain([*step.numbers], "t"))
+    assert "vit_affinity_t… 60.32 ± 0.41</text>" in drawn
+    assert "<title>vit_affinity_table4: mIoU 60.32 ± 0.41</title>" in drawn
