@@ -1,5 +1,6 @@
 """Finished tables in the terminal."""
 
+import csv
 import io
 import subprocess
 import sys
@@ -60,3 +61,22 @@ def test_nothing_finished_is_said_and_is_an_error(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert f"{tmp_path}: no table is finished yet." in run.stderr
+
+
+def test_a_forecast_is_no_measured_number_and_nothing_is_a_dash(tmp_path):
+    path = tmp_path / "tables" / "one" / "hours.csv"
+    path.parent.mkdir(parents=True)
+    head = {"row": "ours", "label": "Ours", "unit": "hours", "reported": "", "measured": "", "std": ""}
+    cells = [("a", "forecast", "3.456"), ("b", "nothing", ""), ("c", "forecast", "")]
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [*head, "column", "status", "forecast"])
+        writer.writeheader()
+        for column, status, hours in cells:
+            writer.writerow({**head, "column": column, "status": status, "forecast": hours})
+    line = next(line for line in shown(tmp_path)[1].splitlines() if "Ours" in line)
+    assert [" ".join(part.split()) for part in line.split("│")[1:-1]] == [
+        "Ours",
+        "- → 3.46 forecast",
+        "-",
+        "- forecast",
+    ]

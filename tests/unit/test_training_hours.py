@@ -1,5 +1,7 @@
 """Hours of training in tables and figures: forecasts, told apart from what is measured."""
 
+import csv
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,8 @@ from seedbed.plan import Pipeline
 from seedbed.plan.forecasts.forecast import Forecaster
 from seedbed.plan.forecasts.rates import devices
 from seedbed.plan.training_hours import TrainingHours
-from seedbed.report.filled_tables import fill_table, show, to_metrics
+from seedbed.report.filled_tables import fill_table, show, to_csv, to_metrics
+from seedbed.report.latex import to_latex
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +82,9 @@ def test_a_forecast_is_shown_and_is_no_metric():
     (value,) = fill_table(table, [known], {}.__getitem__)
     assert show(value, 2) == "- → 3.46 (forecast)" and to_metrics([value]) == {}
     assert value.difference is None
+    (line,) = csv.DictReader(io.StringIO(to_csv(table, [value])))
+    assert (line["status"], line["measured"], line["forecast"]) == ("forecast", "", "3.456")
+    assert "3.46" not in to_latex(table, [value])
     assert show(fill_table(table, [unknown], {}.__getitem__)[0], 2) == "- → forecast"
 
 

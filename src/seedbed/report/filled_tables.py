@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedbed.errors import UserError
-from seedbed.papers.plan import CITED, FORECAST, MEASURED, NOTHING, Cell
+from seedbed.papers.plan import CITED, MEASURED, NOTHING, Cell
 from seedbed.papers.tables import UNITS, Table
 
 
@@ -17,8 +17,8 @@ from seedbed.papers.tables import UNITS, Table
 class Value:
     """A filled cell; numbers are in the column's unit.
 
-    ``mean`` is None unless the cell is measured or its forecast is known, and NaN where a seed's number is undefined;
-    ``std``, the sample standard deviation, needs two seeds.
+    ``mean`` is None unless the cell is measured, and NaN where a seed's number is undefined; ``std``, the sample
+    standard deviation, needs two seeds.
     """
 
     cell: Cell
@@ -28,8 +28,7 @@ class Value:
     @property
     def difference(self) -> float | None:
         """Measured minus reported, where both exist."""
-        known = self.cell.status == MEASURED and self.mean is not None and self.cell.reported is not None
-        return self.mean - self.cell.reported if known else None  # type: ignore[operator]  # known above
+        return None if self.mean is None or self.cell.reported is None else self.mean - self.cell.reported
 
 
 def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mapping[str, Any]]) -> list[Value]:
@@ -44,7 +43,7 @@ def fill_table(table: Table, cells: Sequence[Cell], read: Callable[[str], Mappin
 
 def _fill(cell: Cell, scale: float, read: Callable[[str], Mapping[str, Any]]) -> Value:
     if cell.status != MEASURED:
-        return Value(cell, cell.hours)
+        return Value(cell)
     numbers = [scale * _number(read(path), cell.measured.metric, path) for path in cell.sources]
     mean = statistics.fmean(numbers)
     spread = len(numbers) > 1 and not math.isnan(mean)
@@ -58,18 +57,21 @@ def _number(metrics: Mapping[str, Any], key: str, path: str) -> float:
 
 
 def to_csv(table: Table, values: list[Value]) -> str:
-    """One line a cell: what it shows, the paper's number, the measured one, and the files it comes from."""
+    """One line a cell: what it shows, the paper's number, the measured one, the files it comes from, or a forecast."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = ["reported", "measured", "std", "difference"]
-    writer.writerow(["row", "label", "supervision", "column", "unit", "status", *numbers, "seeds", "sources"])
+    titles = ["row", "label", "supervision", "column", "unit", "status", *numbers, "seeds", "sources"]
+    told = any(value.cell.hours is not None for value in values)
+    writer.writerow([*titles, "forecast"] if told else titles)
     units = {column.id: column.unit for column in table.columns}
     rows = {row.id: row for row in table.rows}
     for value in values:
         cell, row = value.cell, rows[value.cell.row]
         head = [cell.row, row.label, row.supervision or "", cell.column, units[cell.column], cell.status]
         numbers = [_plain(number) for number in (cell.reported, value.mean, value.std, value.difference)]
-        writer.writerow([*head, *numbers, len(cell.sources) or "", " ".join(cell.sources)])
+        files = [len(cell.sources) or "", " ".join(cell.sources)]
+        writer.writerow([*head, *numbers, *files, *([_plain(cell.hours)] if told else [])])
     return text.getvalue()
 
 
@@ -77,7 +79,7 @@ def to_metrics(values: list[Value]) -> dict[str, Any]:
     """Measured numbers as nested plain values, row by row, for ``dvc metrics`` and for trackers."""
     measured: dict[str, Any] = {}
     for value in values:
-        if value.cell.status == MEASURED and value.mean is not None:
+        if value.mean is not None:
             number = None if math.isnan(value.mean) else round(value.mean, 6)
             measured.setdefault(value.cell.row, {})[value.cell.column] = number
     return measured
@@ -105,10 +107,10 @@ def show(value: Value, places: int) -> str:
         return f"{paper} (cited)"
     if value.cell.status == NOTHING:
         return paper
+    if value.cell.hours is not None:
+        return f"{paper} → {value.cell.hours:.{places}f} (forecast)"
     if value.mean is None:
         return f"{paper} → {value.cell.status}"
-    if value.cell.status == FORECAST:
-        return f"{paper} → {value.mean:.{places}f} (forecast)"
     difference = value.difference
     change = "" if difference is None or math.isnan(difference) else f" ({difference:+.{places}f})"
     return f"{paper} → {show_measured(value, places)}{change}"

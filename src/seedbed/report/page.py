@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seedbed.errors import DataError
-from seedbed.papers.plan import FORECAST, NOTHING, history_of
+from seedbed.papers.plan import NOTHING, history_of
 from seedbed.papers.tables import UNITS, Figure, Table
 from seedbed.report.assets import assets
 from seedbed.report.chain import Number, draw_chain
@@ -255,8 +255,8 @@ def _cell(value: Value, places: int, behind: Behind | None) -> dict[str, Any]:
 
 def _status(value: Value, places: int) -> str:
     """What stands where no measured number does."""
-    if value.cell.status == FORECAST and value.mean is not None:
-        return f"{value.mean:.{places}f} {FORECAST}"
+    if value.cell.hours is not None:
+        return f"{value.cell.hours:.{places}f} {value.cell.status}"
     return "" if value.cell.status == NOTHING else value.cell.status
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seedbed.papers.plan import NOTHING
+
 
 def show_tables(results: Path, console: Console) -> int:
     """Print every finished table below a preset's results and the report's path; returns how many there are."""
@@ -40,8 +42,11 @@ def _table(path: Path) -> Table:
 def _cell(cell: dict[str, str]) -> str:
     places = {"fraction": 4, "number": 0}.get(cell["unit"], 2)
     paper = _number(cell["reported"], places)
+    if cell["status"] == NOTHING:
+        return paper
     if not cell["measured"]:
-        return f"{paper} [dim]{cell['status']}[/dim]"
+        hours = f" → {_number(cell['forecast'], places)}" if cell.get("forecast") else ""
+        return f"{paper}{hours} [dim]{cell['status']}[/dim]"
     spread = f" ± {_number(cell['std'], places)}" if cell["std"] else ""
     return f"{paper} → [bold]{_number(cell['measured'], places)}{spread}[/bold]"
 
