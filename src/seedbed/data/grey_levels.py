@@ -9,8 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, of pictures in 0..1."""
+from seedbed.data.normalise import NORMALISATIONS
+
+MEAN, STD = NORMALISATIONS["imagenet"]
+"""Of pictures in 0..1."""
 Whole = Literal["rounded", "cut"]
 """Grey levels ``rounded`` to whole ones; or, as published, ``cut``, so that some come back one too low."""
 

@@ -13,11 +13,11 @@ from timm.layers import LayerNorm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from seedbed.data.normalise import NORMALISATIONS
 from seedbed.errors import ImageSizeError
 from seedbed.models.transformer import resample_positions
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN, CLIP_STD = NORMALISATIONS["clip"]
 
 
 class Step(NamedTuple):
