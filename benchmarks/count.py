@@ -25,6 +25,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 import core_work
 import work
 from counting import Unvalued, as_on_a_gpu, count
+from scenes import made_samples
 from schedule import plan_of
 from seedbed.data.raw.sources import load_sources
 from seedbed.papers import Layout, read_papers
@@ -43,16 +44,24 @@ VALUES_ASKED = (DataDependentOutputException, DynamicOutputShapeException)
 
 
 def units() -> Iterator[Unit]:
-    """Every unit of the jobs of all tables and figures, in every preset."""
+    """Every unit of the jobs of all tables and figures, in every preset, of the evidence and of one's own images."""
     for preset in ("paper", "small", "demo"):
-        resolved = resolve({**read_params(REPOSITORY / "params.yaml"), "preset": preset})
-        pipeline = Pipeline(resolved, read_papers(REPOSITORY / "papers"), Layout(preset), load_sources())
-        forecaster = Forecaster(resolved, devices()["h100"], pipeline.parameters.protocol, {})
-        with tempfile.TemporaryDirectory() as folder:
-            jobs = plan_of(["all_tables"], Path(folder), [f"preset={preset}"]) or []
-        for job in jobs:
-            found = forecaster.work(job.rule, job.wildcards, job.threads)
-            yield from forecaster.missing(found) if found else ()
+        yield from _units_of("all_tables", {"preset": preset})
+    with tempfile.TemporaryDirectory() as folder:
+        samples = made_samples(Path(folder))
+        yield from _units_of("evidence", {"preset": "small", "samples": str(samples)})
+        yield from _units_of("my_masks", {"preset": "small", "dataset": str(samples / "voc-sample")})
+
+
+def _units_of(target: str, config: dict[str, str]) -> Iterator[Unit]:
+    resolved = resolve({**read_params(REPOSITORY / "params.yaml"), **config})
+    pipeline = Pipeline(resolved, read_papers(REPOSITORY / "papers"), Layout(config["preset"]), load_sources())
+    forecaster = Forecaster(resolved, devices()["h100"], pipeline.parameters.protocol, {})
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = plan_of([target], Path(folder), [f"{key}={value}" for key, value in config.items()]) or []
+    for job in jobs:
+        found = forecaster.work(job.rule, job.wildcards, job.threads)
+        yield from forecaster.missing(found) if found else ()
 
 
 def operations(unit: Unit) -> dict[str, float]:

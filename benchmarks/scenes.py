@@ -44,6 +44,19 @@ def made_index(root: Path, size: tuple[int, int], classes: int, labels: int, ima
     return DataIndex(root, names, tuple(records))
 
 
+def made_samples(root: Path) -> Path:
+    """A folder as ``samples=`` takes it, of three photographs with labels and one of ImageNet's layout."""
+    photographs, imagenet = root / "voc-sample", root / "imagenet-sample"
+    for folder in (photographs, imagenet):
+        (folder / "images").mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(scene(64, 64, number)[0]).save(folder / f"images/{number}.jpg", quality=QUALITY)
+    (photographs / "labels.csv").write_text("image,split,labels\n0,train,a\n1,train,b\n2,val,a\n")
+    (photographs / "classes.txt").write_text("a\nb\n")
+    (imagenet / "classes.csv").write_text("image,index\n0,0\n")
+    return root
+
+
 def made_maps(size: tuple[int, int], labels: int, seed: int = 0) -> np.ndarray:
     """Heat maps, float32 [K, H, W] in 0..1: bumps over the scene's objects."""
     height, width = size

@@ -10,6 +10,7 @@ from mini_archives import jpeg, voc_xml
 from seedbed.data.index import Box, read_index, write_index
 from seedbed.data.own import read_own
 from seedbed.data.own_coco import find_annotations
+from seedbed.data.own_counts import split_counts
 from seedbed.data.own_voc import find_voc
 from seedbed.data.voc import VOC_CLASSES
 from seedbed.errors import DataError
@@ -84,6 +85,7 @@ def test_a_labels_file_means_the_first_layout(tmp_path):
     source = own_voc(own_folder(tmp_path / "mine"))
     index = read_own(source, tmp_path / "set")
     assert [record.image for record in index.records] == ["a", "b"] and index.classes == ("cat", "dog")
+    assert split_counts(source) == index.splits()
 
 
 @pytest.mark.parametrize("place", ["", "VOC2012", "VOCdevkit/VOC2007"])
@@ -109,7 +111,7 @@ def test_vocs_lists_for_detection_serve_where_there_are_no_others(tmp_path):
 def test_a_list_of_training_pictures_without_masks_is_trainaug(tmp_path):
     source = own_voc(tmp_path / "mine")
     write(source, {"ImageSets/Segmentation/trainaug.txt": "a\nb\n", "ImageSets/Segmentation/train.txt": "b\n"})
-    assert read_own(source, tmp_path / "set").splits() == {"train": 1, "trainaug": 2, "val": 1}
+    assert read_own(source, tmp_path / "set").splits() == split_counts(source) == {"train": 1, "trainaug": 2, "val": 1}
 
 
 def test_classes_of_vocs_layout(tmp_path):

@@ -11,6 +11,7 @@ from test_own_data import MASK, coco_text, own_coco, own_folder, own_voc, shape,
 
 from seedbed.data.index import Box
 from seedbed.data.own import read_own
+from seedbed.data.own_counts import split_counts
 from seedbed.data.own_layout import find_layout, has_masks, own_splits
 from seedbed.data.voc import VOC_CLASSES
 from seedbed.errors import DataError
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def read(tmp_path, name="mine"):
     remarks = []
     index = read_own(tmp_path / name, tmp_path / "set", workers=1, say=remarks.append)
+    assert split_counts(tmp_path / name) == index.splits()  # as the lists tell without decoding
     return index, {record.image: record for record in index.records}, "\n".join(remarks)
 
 

@@ -7,9 +7,11 @@ import pytest
 from seedbed.errors import ParameterError, UserError
 from seedbed.io.atomic import write_json
 from seedbed.params import read_params, resolve
+from seedbed.params.data import ImagenetFolder
 from seedbed.plan.forecasts.counts import Count, counted
 from seedbed.plan.forecasts.forecast import Forecaster
 from seedbed.plan.forecasts.rates import Rates, asked_rates, devices, table_of_rates
+from seedbed.plan.forecasts.typical import split_sizes
 from seedbed.plan.jobs import Room
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,6 +98,27 @@ def test_downloads_take_the_time_of_their_bytes():
     room = (Room("voc12", "fetched", 12.5e6 * 100),)
     assert forecaster().seconds("fetch_source", {"source": "voc12"}, 1, 0, room) == pytest.approx(102)
     assert forecaster().seconds("fetch_source", {"source": "x"}, 1, 0, (Room("voc12", "fetched", None),)) is None
+
+
+def test_images_of_your_own_are_counted_from_their_lists(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "classes.txt").write_text("cat\n")
+    (tmp_path / "labels.csv").write_text("image,split,labels\n" + "".join(f"{n},train,cat\n" for n in range(30)))
+    names = {"dataset": f"own_{tmp_path.name}", "split": "train", "model": "m", "explainer": "e", "refiner": "argmax"}
+    made = forecaster(preset="small", dataset=str(tmp_path))
+    work = with_counts(made, "refine_masks", {**names, "scatteritem": "1-of-2"}, refine=Count(seconds=0.2))
+    assert work.images == 15
+    assert made.seconds("refine_masks", {**names, "scatteritem": "1-of-2"}, 1, 0) == pytest.approx(START["core"] + 3)
+
+
+def test_photographs_of_imagenet_are_counted_from_their_table(tmp_path):
+    (tmp_path / "classes.csv").write_text("image,index\n" + "".join(f"{n},0\n" for n in range(21)))
+    assert split_sizes(ImagenetFolder(kind="imagenet_folder", path=str(tmp_path))) == {
+        "val": 21,
+        "tenth": 3,
+        "fiftieth": 1,
+    }
+    assert split_sizes(ImagenetFolder(kind="imagenet_folder", path=str(tmp_path / "gone"))) == {}
 
 
 def test_what_is_not_known_is_not_forecast(tmp_path):

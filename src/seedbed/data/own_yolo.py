@@ -30,12 +30,20 @@ def draft_yolo(source: Path, splits: Mapping[str, Path]) -> Draft:
     categories = {number: "_".join(str(name).split()) for number, name in sorted(names.items())}
     instances, folders = {}, {}
     for split, labels in splits.items():
-        folders[split] = Path(*("images" if part == "labels" else part for part in labels.parts[-2:]))
-        folders[split] = labels.parent.parent / folders[split]
-        images = sorted(found[0] for found in files_by_stem(folders[split]).values())
+        folders[split] = _images_folder(labels)
+        images = images_of_labels(labels)
         listed = [_image(draft, number, image, labels, categories) for number, image in enumerate(images)]
         instances[split] = CocoInstances(labels, categories, tuple(image for image in listed if image))
     return draft_instances(draft, instances, folders.get)
+
+
+def images_of_labels(labels: Path) -> list[Path]:
+    """The images whose label files lie in the folder ``labels``, sorted; in the folder ``images`` beside it."""
+    return sorted(found[0] for found in files_by_stem(_images_folder(labels)).values())
+
+
+def _images_folder(labels: Path) -> Path:
+    return labels.parent.parent / Path(*("images" if part == "labels" else part for part in labels.parts[-2:]))
 
 
 def _image(draft: Draft, number: int, image: Path, labels: Path, categories: Mapping[int, str]) -> CocoImage | None:
