@@ -102,4 +102,13 @@ def test_a_point_without_a_forecast_is_left_out_and_named():
     asked = SimpleNamespace(paper="frontier", figure="figure_hours")
     labels = [series["label"] for series in given.figures.series(asked)]
     assert "PSA" in labels and "eX-ViT" not in labels
-    assert given.figures.notes(asked)[-1].endswith("(benchmarks/count.py): eX-ViT.")
+    assert "eX-ViT" in given.figures.notes(asked)[-1].partition("(benchmarks/count.py): ")[2]
+
+
+def test_a_point_that_the_preset_cannot_make_is_left_out_and_named(demo):
+    asked = SimpleNamespace(paper="frontier", figure="figure_hours")
+    without = {panel.label for panel in demo.papers["frontier"].figure("figure_hours").panels} - {
+        series["label"] for series in demo.figures.series(asked)
+    }
+    assert without == {"ToCo on DeiT-B"} and demo.figures.state("frontier", "figure_hours") == "built"
+    assert demo.figures.notes(asked)[-1].endswith("(benchmarks/count.py): ToCo on DeiT-B.")

@@ -173,7 +173,7 @@ class PlannedFigures:
             self.figure(wildcards.paper, wildcards.figure),
             self.complete(wildcards.paper, wildcards.figure),
         )
-        without = self._without_forecast(figure, panels)
+        without = self._unplaced(figure, panels)
         shown = [panel for panel in figure.panels if panel.label not in without]
         drawn = figure_series(figure.model_copy(update={"panels": shown}), panels)
         return [series.plain() for series in drawn]
@@ -182,13 +182,15 @@ class PlannedFigures:
         """What a figure's panels show, in words."""
         names = (wildcards.paper, wildcards.figure)
         figure, panels = self.figure(*names), self.complete(*names)
-        without = self._without_forecast(figure, panels)
-        left_out = [f"Points left out, for want of a forecast (benchmarks/count.py): {', '.join(without)}."]
+        without = self._unplaced(figure, panels)
+        why = "their networks are not in the preset, or nothing forecasts their trainings (benchmarks/count.py)"
+        left_out = [f"Points left out, since {why}: {', '.join(without)}."]
         return [*figure_notes(figure, panels, self.preset, self.tables.seeds(*names)), *(left_out if without else [])]
 
     def _panels(self, paper: str, figure: str) -> list[PlannedPanel]:
         panels = figure_panels(self.figure(paper, figure), self.preset, self.layout, self.tables.seeds(paper, figure))
-        placed = (self._at_hours(panel) if panel.at_hours and panel.sources else panel for panel in panels)
+        known = [panel for panel in panels if not (panel.at_hours and panel.missing)]  # as rows of a table are left out
+        placed = (self._at_hours(panel) if panel.at_hours and panel.sources else panel for panel in known or panels)
         return [panel for panel in placed if panel is not None]
 
     def _at_hours(self, panel: PlannedPanel) -> PlannedPanel | None:
@@ -197,7 +199,7 @@ class PlannedFigures:
         hours = self.tables.hours.of(measurement) if measurement else None
         return None if hours is None else replace(panel, places=(hours,))
 
-    def _without_forecast(self, figure: Figure, panels: Iterable[PlannedPanel]) -> list[str]:
+    def _unplaced(self, figure: Figure, panels: Iterable[PlannedPanel]) -> list[str]:
         """Labels of points that have no place."""
         placed = {panel.label for panel in panels}
         return [panel.label for panel in figure.panels if panel.at == TRAINING_HOURS and panel.label not in placed]
