@@ -21,6 +21,7 @@ ADDITIONS = {
         "papers/single.yaml",
     },
     11: {"src/seedbed/data/published/leaves.py", "src/seedbed/data/raw/sources.yaml", "params.yaml"},
+    12: {"src/seedbed/explain/patch_likeness.py", "params.yaml", "papers/words.yaml"},
 }  # fmt: skip
 """Section -> what it touches: the table "How to add" of docs/architecture.md."""
 INVENTORIES = (
@@ -37,6 +38,7 @@ from seedbed.data.published.catalogue import PUBLISHED
 from seedbed.evaluate.measurements import build_measurement
 from seedbed.explain import explain
 from seedbed.models import create_model
+from seedbed.models.texts import Texts
 from seedbed.refine.refiners import build_refiner
 from seedbed.train.objectives import build_objective
 
@@ -62,6 +64,11 @@ single = create_model("patch_decoder_tiny", 2)
 loss, parts = build_objective("patch_teaching")(single, (images, torch.ones(2, 2)))
 assert set(parts) == {"class", "pixels"} and single.pixel_scores(images).shape == (2, 3, 96, 96)
 
+clip = create_model("clip_vit_tiny_8", 2, background_texts=1)
+clip.set_texts(Texts(torch.eye(64)[:2], torch.eye(64)[2:3]))
+maps = explain(clip.eval(), images, [[0, 1], [1, -1]], "patch_likeness")
+assert maps.shape == (2, 2, 12, 12) and 0 <= float(maps.min()) and float(maps.max()) <= 1 and maps[1, 1].sum() == 0
+
 for split, label in (("train", "oak"), ("train", "ash"), ("val", "oak")):
     file = Path("leaves/raw/leaves_images/leaves") / split / label / f"{split}_{label}.jpg"
     file.parent.mkdir(parents=True)
@@ -73,7 +80,7 @@ assert index.classes == ("ash", "oak") and index.splits() == {"train": 2, "train
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """A copy of the project, with its tests, to which sections 5 to 11 are added."""
+    """A copy of the project, with its tests, to which sections 5 to 12 are added."""
     root = copy_project(tmp_path_factory.mktemp("newcomer"))
     for name in ("tests", "docs", "datasets", "tools"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -122,14 +129,17 @@ def test_what_a_reader_adds_works(newcomer, tmp_path):
 
 def test_what_a_reader_adds_is_planned(newcomer, tmp_path):
     command = ["-m", "snakemake", "-n", "--cores", "1", "--directory", str(tmp_path)]
-    targets = ("mine_table1", "mine_table2", "agcam_table2", "single_table1")
+    targets = ("mine_table1", "mine_table2", "agcam_table2", "single_table1", "words_table1")
     demo = jobs_of(python(newcomer, *command, "--configfile", str(MICRO), "--", *targets))
     assert (
-        demo["make_table"] == 4
+        demo["make_table"] == 5
         and demo["score_prediction"] == 1
         and demo["train_segmenter"] == 1
         and demo["merge_protocol"] == 5
+        and demo["encode_texts"] == 1
     )
+    texts = jobs_of(python(newcomer, *command, "--config", "preset=paper", "--", "words_table1"))
+    assert texts["encode_texts"] == 1 and "train_classifier" not in texts
     published = jobs_of(python(newcomer, *command, "--config", "preset=paper", "--", "data/leaves/index.csv"))
     assert published == {"fetch_source": 1, "unpack_source": 1, "prepare_dataset": 1}
 
