@@ -176,6 +176,32 @@ def test_learning_rates():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-5)
 
 
+def test_steps_of_the_optimizer():
+    """AdamW with decay on everything, each group's rate as its schedule has it; beyond the last step nothing is asked."""
+    z = recorded("weclip_test_opt")
+    network = torch.nn.ParameterDict({"weight": torch.ones(3)})
+    settings = TrainSettings(
+        lr=0.002, batch_size=1, iterations=20, schedule="poly", warmup_epochs=1, warmup_lr=2e-9, weight_decay=0.01,
+        groups="uniform",
+    )  # fmt: skip
+    optimizer = build_optimizer(network, settings)
+    schedule = Schedule(optimizer, settings, 20, 5)
+    for step in range(20):
+        schedule.before_step(step)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(z["opt/lr_warm5_max20"][step, 3], rel=1e-5)
+        network["weight"].grad = torch.tensor([0.1, -0.2, 0.3]) * (1 + step % 3)
+        optimizer.step()
+        np.testing.assert_allclose(network["weight"].detach(), z["opt/param_group3_after_step"][step], rtol=2e-6)
+
+
+def test_float16_projections_are_rounding(early, model, seen):
+    """The code's attention projects in float16; ours stays in float32, and differs by that rounding alone."""
+    with torch.no_grad():
+        scores, features = model.decode(seen.levels)
+    assert_close(scores, early["half/seg"], 2e-3)
+    assert_close(affinities(features), early["half/affinity_pred"], 2e-3)
+
+
 def test_multi_scale_test(model):
     z = recorded("weclip_test_opt")
     how = {"longest_side": 160, "scales": (1.0, 0.75), "scaling": "by_factor", "rounding": "down", "flip": True}
