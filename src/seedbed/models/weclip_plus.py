@@ -1,4 +1,4 @@
-"""WeCLIP+ (Zhang et al., after WeCLIP): a frozen CLIP and a frozen DINOv2, and one decoder for both.
+"""WeCLIP+ (Zhang et al. 2025): a frozen CLIP and a frozen DINOv2, and one decoder for both.
 
 It is trained from image-level labels by the loss ``weclip_plus``. Published are CLIP's ViT-B/16 and DINOv2's ViT-S/14,
 both shown pictures in ImageNet's normalisation.
@@ -84,7 +84,7 @@ class WeClipPlus(WeClip):
         **weclip: see `WeClip`.
     """
 
-    new_layers = (*WeClip.new_layers, "dino_level", "dino_fuse")
+    new_layers = (*WeClip.new_layers, "dino_level", "dino_fuse")  # type: ignore[assignment]  # two more
 
     def __init__(
         self,

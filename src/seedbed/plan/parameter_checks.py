@@ -102,6 +102,8 @@ def _of_network(entry: Any, task: str) -> Problems:
 
 def _of_classifier(entry: Any) -> Problems:
     yield from _of_network(entry, "classifier")
+    for module, part in entry.parts.items():
+        yield from _chosen(f".parts.{module}.layout", "weights layout", part.layout)
     if entry.keep is not None:
         yield from _chosen(".keep.by", "choice of an epoch", entry.keep.by)
         yield from _chosen(".keep.method", "explanation method", entry.keep.method, ".keep.options", entry.keep.options)
