@@ -3,7 +3,6 @@
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seedbed.errors import ParameterError, unknown_name
@@ -34,13 +33,12 @@ def dice_loss(
     for name, word, words in (("dice_classes", classes, DiceClasses), ("dice_void", void, DiceVoid)):
         if word not in get_args(words):
             raise ParameterError(unknown_name(name, word, get_args(words)))
-    known = (labels != VOID)[:, None]
-    labelled = F.one_hot(labels.masked_fill(labels == VOID, 0), logits.shape[1]).permute(0, 3, 1, 2) * known
+    labelled = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)[:, None, None]
     found = logits.softmax(1)
-    found = found if void == "counted" else found * known
-    both = (found * labelled).sum((0, 2, 3))
+    counted = found if void == "counted" else found.where((labels != VOID)[:, None], 0)
+    both = found.where(labelled, 0).sum((0, 2, 3))
     area = labelled.sum((0, 2, 3))
-    overlap = 2 * both / (found.sum((0, 2, 3)) + area + EPS)
+    overlap = 2 * both / (counted.sum((0, 2, 3)) + area + EPS)
     if classes == "all":
         return 1 - overlap.mean()
     present = area > 0
