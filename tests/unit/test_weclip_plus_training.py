@@ -11,7 +11,7 @@ from seedbed.errors import ParameterError
 from seedbed.io.weights import read_weights
 from seedbed.models import create_model, load_weights
 from seedbed.models.clip import run_block
-from seedbed.models.dino import DinoTower
+from seedbed.models.dino import VIT_S_14, DinoTower
 from seedbed.models.weclip import affinities
 from seedbed.params.classifiers import Classifier
 from seedbed.train.classifier import load_into
@@ -77,6 +77,16 @@ def test_dino_is_timms_where_the_picture_has_its_size():
     torch.testing.assert_close(tower(images), whole)
     assert tower(torch.randn(1, 3, 27, 36)).shape == (1, 16, 3, 5)
     assert tower(torch.randn(1, 3, 5, 9)).shape == (1, 16, 1, 1)
+
+
+def test_timms_dinov2_fills_it_by_its_own_names():
+    """What `parts` of the preset `paper` load: the same names and shapes, and nothing left over."""
+    torch.manual_seed(0)
+    published = create_model("vit_small_patch14_dinov2.lvd142m")
+    tower = DinoTower(**VIT_S_14)
+    load_weights(tower, published.state_dict())
+    assert torch.equal(tower.blocks[11].ls2.gamma, published.blocks[11].ls2.gamma)
+    assert tower.norm.eps == published.norm.eps and tower.blocks[0].norm1.eps == published.blocks[0].norm1.eps
 
 
 def test_positions_are_the_same_function_of_place_on_a_finer_grid():
