@@ -35,6 +35,7 @@ def total(output: Tensor | tuple) -> Tensor:
         ("affinitynet_hybrid", None, 448, {}, {}),
         ("clip_vit_base_16", 20, 320, {}, {}),
         ("weclip_vit_base_16", 20, 320, {}, {}),
+        ("weclip_plus_vit_base_16", 20, 320, {}, {}),
     ],
 )
 def test_forward_and_backward(name, classes, side, overrides, asked):

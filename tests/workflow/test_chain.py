@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file
 from snakemake_runs import REPOSITORY, TABLE, artifacts, jobs_of, run
 
 pytestmark = pytest.mark.workflow
@@ -193,6 +194,24 @@ def test_a_network_predicts_masks_itself(copy_of_finished):
     again = run(copy_of_finished, "-n", "--config", "models__resnet38_single_stage__prediction__flip=true", "--",
                 f"{folder}/metrics.json")  # fmt: skip
     assert jobs_of(again.stdout) == {"predict_masks": 2, "score_prediction": 1}
+
+
+@pytest.mark.slow
+def test_a_network_of_two_pretrained_towers(tmp_path):
+    """One tower trained on the data, one of shipped weights, put together before the network that starts from both."""
+    brief = [f"models__{name}__train__epochs=1" for name in ("clip_vit_base_16", "weclip_plus")]
+    folder = "results/demo/classifiers/shapes"
+    done = run(tmp_path, "--config", *brief, "--", f"{folder}/weclip_plus/seed0/model.safetensors")
+    assert done.returncode == 0, done.stdout[-3000:]
+    planned = jobs_of(done.stdout)
+    assert planned["train_classifier"] == 2 and planned["describe_classifier"] == planned["encode_texts"] == 1
+    names = ("clip_vit_base_16", "clip_dinov2_small", "weclip_plus")
+    clip, both, trained = (load_file(tmp_path / folder / name / "seed0/model.safetensors") for name in names)
+    shipped = load_file(REPOSITORY / "pretrained/vit_tiny_patch8_96.safetensors")
+    for found in (both, trained):
+        assert (found["tower.head.weight"] == clip["tower.head.weight"]).all()
+        assert (found["dino.norm.weight"] == shipped["norm.weight"]).all()
+    assert (both["predict.weight"] != trained["predict.weight"]).any()
 
 
 def test_library_never_imports_snakemake():

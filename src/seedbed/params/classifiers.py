@@ -4,12 +4,19 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from seedbed.params.base import Positive
+from seedbed.params.base import Positive, Section
 from seedbed.params.best_epoch import BestEpoch
 from seedbed.params.mask_prediction import MaskPrediction
 from seedbed.params.network_input import NetworkInput
 from seedbed.params.published_networks import Trained
 from seedbed.settings.optimisation import Training
+
+
+class Part(Section):
+    """Weights of one module of a network."""
+
+    weights: str = Field(description="name in `weights`")
+    layout: str = Field("native", description="how they name their tensors")
 
 
 class Classifier(Trained):
@@ -26,6 +33,9 @@ class Classifier(Trained):
         {"layout": "pretrained_classifier"},
         description="into (a module), layout, subtree, drop, fresh, grid",
     )
+    parts: dict[str, Part] = Field(
+        {}, description="module -> weights of its own, beside those above; of a network with texts and without train"
+    )
     texts: str | None = Field(None, description="name in `prompts` of what its classes are compared with")
     train: Training | None = None
     keep: BestEpoch | None = Field(None, description="the epoch whose weights are kept; null: the last")
@@ -39,4 +49,13 @@ class Classifier(Trained):
     def _starts_once(self) -> Self:
         if self.weights and self.starts_from:
             raise ValueError("weights and starts_from both say what it starts from; keep one, and the other null")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_put_together_once(self) -> Self:
+        if self.parts and (self.train or not self.texts):
+            raise ValueError(
+                "parts are of a network that has texts and is not trained; let the one that is trained have "
+                "starts_from: <name of such a network>"
+            )
         return self

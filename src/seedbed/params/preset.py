@@ -247,6 +247,8 @@ class Preset(Section):
             others = [name for name in self.models if name != key]
             yield f"models.{key}.starts_from", "other model", model.starts_from, others
             yield f"models.{key}.texts", "prompts", model.texts, self.prompts
+            for module, part in model.parts.items():
+                yield f"models.{key}.parts.{module}.weights", "weights", part.weights, self.weights
             crf = model.prediction.crf if model.prediction else None
             yield f"models.{key}.prediction.crf", "CRF", crf, self.crf
         for key, network in self.affinity_networks.items():

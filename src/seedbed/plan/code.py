@@ -75,10 +75,12 @@ def network_modules(network: Section) -> list[str]:
 def training_modules(network: Section) -> list[str]:
     """Modules of a training: network, layout of what it starts from, loss, augmentation, labels, choice of an epoch."""
     training, labels, keep = network["train"] or {}, network.get("labels") or {}, network.get("keep") or {}
+    parts = (network.get("parts") or {}).values()
     steps = [*training.get("augment", ()), *network.get("photometric", ())]
     return [
         *network_modules(network),
         *modules_of("weights layout", (network.get("weights_options") or {}).get("layout")),
+        *modules_of("weights layout", *(part["layout"] for part in parts)),
         *modules_of("loss", training.get("loss")),
         *modules_of("augmentation step", *(name for step in steps for name in step)),
         *modules_of("confident-label rule", labels.get("rule")),

@@ -74,7 +74,10 @@ class Inputs:
         files = {**self._dataset(wildcards), "weights": start}
         return {**files, "texts": self._texts(wildcards)}
 
-    describe_classifier = train_classifier
+    def describe_classifier(self, wildcards: Wildcards) -> Files:
+        """As a training, and the weights of parts."""
+        parts = self.names.section("models", wildcards).parts.values()
+        return {**self.train_classifier(wildcards), "parts": [self.layout.weights(part.weights) for part in parts]}
 
     def encode_texts(self, wildcards: Wildcards) -> Files:
         """The data set, and sentences that attributes are made of."""

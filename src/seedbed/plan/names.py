@@ -95,10 +95,10 @@ class Names:
         """Weights of a classifier: trained here, adopted, or the pretrained ones as they are, perhaps with texts."""
         entry = self.on(dataset).models[model]
         if entry.train is None and entry.checkpoint is None:
-            if entry.weights is None:
-                raise UserError(f"models.{model}: has neither weights, nor train, nor checkpoint.")
-            if entry.texts is None:
+            if entry.weights and entry.texts is None:
                 return self.layout.weights(entry.weights)
+            if entry.texts is None or not (entry.weights or entry.starts_from):
+                raise UserError(f"models.{model}: has neither weights, nor train, nor checkpoint.")
         return f"{self.layout.classifier(dataset, model, seed)}/model.safetensors"
 
     def initial_weights(self, name: str | None) -> list[str]:

@@ -102,6 +102,11 @@ def _of_network(entry: Any, task: str) -> Problems:
 
 def _of_classifier(entry: Any) -> Problems:
     yield from _of_network(entry, "classifier")
+    words = _words_of(entry) if entry.parts else frozenset()
+    for module, part in entry.parts.items():
+        if module.partition(".")[0] not in words:
+            yield f".parts.{module}: '{entry.architecture}' has no module '{module}'.{nearest(module, words)}"
+        yield from _chosen(f".parts.{module}.layout", "weights layout", part.layout)
     if entry.keep is not None:
         yield from _chosen(".keep.by", "choice of an epoch", entry.keep.by)
         yield from _chosen(".keep.method", "explanation method", entry.keep.method, ".keep.options", entry.keep.options)
