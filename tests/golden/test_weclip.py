@@ -177,7 +177,7 @@ def test_learning_rates():
 
 
 def test_steps_of_the_optimizer():
-    """AdamW with decay on everything, each group's rate as its schedule has it; beyond the last step nothing is asked."""
+    """AdamW with decay on everything, each group at its schedule's rate; beyond the last step nothing is asked."""
     z = recorded("weclip_test_opt")
     network = torch.nn.ParameterDict({"weight": torch.ones(3)})
     settings = TrainSettings(
