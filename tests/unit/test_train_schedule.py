@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from seedbed.settings.optimisation import following_cores
+from seedbed.settings.optimisation import Training, following_cores
 from seedbed.train.resume_identity import deciding_settings
 from seedbed.train.schedule import Schedule, build_optimizer, total_steps
 from seedbed.train.settings import TrainSettings
@@ -169,3 +169,9 @@ def test_a_relative_warm_up_starts_at_a_share_of_each_rate():
 
     assert rates(0) == [0.5, 5] and rates(1) == [0.75, 7.5] and rates(4) == [0.25, 2.5]
     assert rates(6) == [0.0625, 0.625] and rates(9) == rates(7) == [1 / 64, 10 / 64]
+
+
+def test_a_training_tells_how_its_steps_are_taken():
+    training = Training(lr=0.1, batch_size=2, epochs=3, augment=[], loss="seam", lr_scales={"head": 10})
+    steps = TrainSettings(**training.settings())
+    assert steps == TrainSettings(lr=0.1, batch_size=2, epochs=3, lr_scales={"head": 10})

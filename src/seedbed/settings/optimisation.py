@@ -1,7 +1,7 @@
 """What a training run is told: optimiser, schedule, lengths and guards."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from seedbed.settings.kinds import AboveZero, Count, Fraction, NotNegative, Positive, Share
@@ -100,6 +100,10 @@ class Training(TrainSettings):
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("set either epochs or iterations, and not both")
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `TrainSettings`: how steps are taken, without data and loss."""
+        return {each.name: getattr(self, each.name) for each in fields(TrainSettings)}
 
 
 def following_cores(section: Mapping[str, Any], threads: int) -> dict[str, Any]:
