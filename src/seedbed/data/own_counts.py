@@ -9,7 +9,8 @@ from pathlib import Path
 from seedbed.data.imagenet_folder import PARTS, TABLE
 from seedbed.data.index import read_rows
 from seedbed.data.own_labels import SPLITS, read_labels, read_own_text
-from seedbed.data.own_layout import Found, find_layout, folder_split, metadata_rows
+from seedbed.data.own_layout import Found, find_layout, metadata_rows
+from seedbed.data.own_metadata import split_of_row
 from seedbed.data.own_yolo import images_of_labels
 from seedbed.errors import DataError
 
@@ -66,6 +67,4 @@ def _described(path: Path) -> int:
 
 
 def _metadata_splits(found: Found, split: str, path: Path) -> Iterable[str]:
-    """The split of each row; one file beside the folders describes all of them."""
-    for _, row in metadata_rows(path):
-        yield (folder_split(str(row.get("file_name"))) or split) if path.parent == found.base else split
+    return (split_of_row(found.base, path, str(row.get("file_name")), split) for _, row in metadata_rows(path))

@@ -24,7 +24,9 @@ def draft_metadata(source: Path, splits: Mapping[str, Path]) -> Draft:
     Raises:
         DataError: a file cannot be read, or has no column of labels; its columns are named.
     """
-    rows = [(_split(source, path, row[1], split), path, *row) for split, path in splits.items() for row in _rows(path)]
+    rows = [
+        (split_of_row(source, path, row[1], split), path, *row) for split, path in splits.items() for row in _rows(path)
+    ]
     rows = [row for row in rows if row[0] in SPLITS]
     names = sorted({label for *_, labels in rows for label in labels})
     path = source / "classes.txt"
@@ -55,7 +57,7 @@ def draft_metadata(source: Path, splits: Mapping[str, Path]) -> Draft:
     return draft
 
 
-def _split(source: Path, path: Path, name: str, split: str) -> str:
+def split_of_row(source: Path, path: Path, name: str, split: str) -> str:
     """An image's split: its metadata's, or where one file beside the folders describes all, its folder's."""
     return folder_split(name) or split if path.parent == source else split
 

@@ -82,7 +82,12 @@ def spread(maps: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def spread_in_boxes(
-    maps: Tensor, transitions: Tensor, grid: tuple[int, int], threshold: Fraction | None, ends: BoxEnds = "whole"
+    maps: Tensor,
+    transitions: Tensor,
+    grid: tuple[int, int],
+    threshold: Fraction | None,
+    ends: BoxEnds = "whole",
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Maps spread from within the boxes of their own strong regions, [P, N] in 0..1.
 
@@ -91,6 +96,7 @@ def spread_in_boxes(
         transitions: [P, N, N], see `spread`.
         grid: (h, w).
         threshold, ends: see `box_mask`; threshold None: no boxes.
+        weights: [P, N], what maps are multiplied by once their boxes are drawn; None: 1.
     """
     mask = None if threshold is None else box_mask(maps.unflatten(1, grid), threshold, ends).flatten(1)
-    return stretched(spread(maps, transitions, mask))
+    return stretched(spread(maps if weights is None else maps * weights, transitions, mask))

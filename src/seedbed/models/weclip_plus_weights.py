@@ -3,9 +3,8 @@
 from torch import Tensor, nn
 
 from seedbed.errors import DataError, ParameterError
-from seedbed.models.clip_weights import clip_openai
 from seedbed.models.weclip_plus import WeClipPlus
-from seedbed.models.weclip_weights import decoder_name
+from seedbed.models.weclip_weights import around_clip, decoder_name
 from seedbed.models.weights.conversion import Converted, layout
 
 SECOND = "dino_"
@@ -26,19 +25,14 @@ def weclip_plus(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     """
     if not isinstance(model, WeClipPlus):
         raise ParameterError(f"Layout 'weclip_plus' fills a WeClipPlus, not a {type(model).__name__}.")
-    dino, tower, converted, dropped = _prefix_of_dino(tensors), {}, {}, []
-    for name, tensor in tensors.items():
+    dino = _prefix_of_dino(tensors)
+
+    def named(name: str) -> str | None:
         if name.startswith(dino) and name != dino + MASK_TOKEN:
-            converted[f"dino.{name.removeprefix(dino)}"] = tensor.float()
-        elif name.startswith("encoder."):
-            tower[name.removeprefix("encoder.")] = tensor
-        elif (ours := branch_name(name)) is not None:
-            converted[ours] = tensor.float()
-        else:
-            dropped.append(name)
-    found = clip_openai(tower, model.tower)
-    converted |= {f"tower.{name}": tensor for name, tensor in found.tensors.items()}
-    return Converted(converted, [*dropped, *(f"encoder.{name}" for name in found.dropped)], ("classes", "background"))
+            return f"dino.{name.removeprefix(dino)}"
+        return branch_name(name)
+
+    return around_clip(tensors, model, named)
 
 
 def branch_name(name: str) -> str | None:

@@ -1,6 +1,7 @@
 """Published weights of WeCLIP."""
 
 import re
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -26,12 +27,17 @@ def weclip(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
     """
     if not isinstance(model, WeClip):
         raise ParameterError(f"Layout 'weclip' fills a WeClip, not a {type(model).__name__}.")
+    return around_clip(tensors, model, decoder_name)
+
+
+def around_clip(tensors: dict[str, Tensor], model: WeClip, named: Callable[[str], str | None]) -> Converted:
+    """A file that holds a whole CLIP under ``encoder.``, and beside it what ``named`` has a name of ours for."""
     tower, converted, dropped = {}, {}, []
     for name, tensor in tensors.items():
-        if name.startswith("encoder."):
-            tower[name.removeprefix("encoder.")] = tensor
-        elif (ours := decoder_name(name)) is not None:
+        if (ours := named(name)) is not None:
             converted[ours] = tensor.float()
+        elif name.startswith("encoder."):
+            tower[name.removeprefix("encoder.")] = tensor
         else:
             dropped.append(name)
     found = clip_openai(tower, model.tower)

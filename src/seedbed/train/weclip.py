@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError, unknown_name
+from seedbed.errors import ParameterError
 from seedbed.models.weclip import WeClip, affinities
 from seedbed.refine.losses import attention_affinity_loss
 from seedbed.refine.par import DILATIONS
@@ -16,8 +16,6 @@ from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.weclip_labels import LabelSettings, pixel_labels, present_classes, refined_maps
-
-CHOICES = ("signed", "absolute")
 
 
 @loss("weclip")
@@ -55,11 +53,8 @@ class WeClipLoss(CountedSteps):
         affinity_weight: float = 0.1,
     ) -> None:
         super().__init__()
-        for name, number in (("layers", layers), ("chosen_from", chosen_from), ("radius", radius)):
-            if number < 1:
-                raise ParameterError(f"{name} must be 1 or more, got {number}.")
-        if layer_choice not in CHOICES:
-            raise ParameterError(unknown_name("layer_choice", layer_choice, CHOICES))
+        if radius < 1:
+            raise ParameterError(f"radius must be 1 or more, got {radius}.")
         if affinity_weight < 0 or decoder_from < 0:
             raise ParameterError("affinity_weight and decoder_from must be 0 or more.")
         self.decoder_from, self.radius, self.affinity_weight = decoder_from, radius, affinity_weight

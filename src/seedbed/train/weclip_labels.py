@@ -1,12 +1,13 @@
 """Labels of pixels from a frozen CLIP, as WeCLIP makes them on the way (Zhang et al. 2024, section 3.3)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.box_affinity import BoxEnds, spread_in_boxes, transition
 from seedbed.explain.targets import ABSENT, Pairs, explain_pairs
 from seedbed.explain.text_cam import softmax_gradcam
@@ -27,6 +28,9 @@ class LabelSettings:
         layer_choice: see `chosen_attention`.
         threshold, box_ends: see `seedbed.explain.box_affinity.box_mask`; None: no boxes.
         dilations, iterations: of PAR.
+
+    Raises:
+        ParameterError: there are no layers, or the choice is unknown.
     """
 
     layers: int = 8
@@ -36,6 +40,13 @@ class LabelSettings:
     box_ends: BoxEnds = "whole"
     dilations: tuple[int, ...] = DILATIONS
     iterations: int = 20
+
+    def __post_init__(self) -> None:
+        for name, number in (("layers", self.layers), ("chosen_from", self.chosen_from)):
+            if number < 1:
+                raise ParameterError(f"{name} must be 1 or more, got {number}.")
+        if self.layer_choice not in get_args(LayerChoice):
+            raise ParameterError(unknown_name("layer_choice", self.layer_choice, get_args(LayerChoice)))
 
 
 def present_classes(labels: Tensor) -> Tensor:

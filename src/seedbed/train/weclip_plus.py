@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError, unknown_name
+from seedbed.errors import ParameterError
 from seedbed.models.weclip import affinities
 from seedbed.models.weclip_plus import Decoded, SeenByBoth, WeClipPlus
 from seedbed.refine.losses import attention_affinity_loss
@@ -16,7 +16,6 @@ from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.dice import dice_loss
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
-from seedbed.train.weclip import CHOICES
 from seedbed.train.weclip_labels import LabelSettings, pixel_labels, present_classes
 from seedbed.train.weclip_plus_labels import enlarged, self_labels, weighted_maps
 
@@ -65,17 +64,11 @@ class WeClipPlusLoss(CountedSteps):
         empty_is_nan: bool = False,
     ) -> None:
         super().__init__()
-        for name, number, least in (
-            ("chosen_from", chosen_from, 1),
-            ("radius", radius, 1),
-            ("self_labels_from", self_labels_from or 0, 0),
-        ):
+        for name, number, least in (("radius", radius, 1), ("self_labels_from", self_labels_from or 0, 0)):
             if number < least:
                 raise ParameterError(f"{name} must be {least} or more, got {number}.")
         if not 0 <= self_labels_above <= 1:
             raise ParameterError(f"self_labels_above={self_labels_above} is a probability, 0 to 1.")
-        if layer_choice not in CHOICES:
-            raise ParameterError(unknown_name("layer_choice", layer_choice, CHOICES))
         self.self_labels_from, self.self_labels_above = self_labels_from, self_labels_above
         self.skip_block, self.radius, self.empty_is_nan = skip_block, radius, empty_is_nan
         self.dice_classes, self.dice_void = dice_classes, dice_void

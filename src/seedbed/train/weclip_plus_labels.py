@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seedbed.explain.box_affinity import box_mask, spread, transition
+from seedbed.explain.box_affinity import spread_in_boxes, transition
 from seedbed.explain.targets import Pairs, explain_pairs
-from seedbed.explain.text_cam import softmax_gradcam, stretched
+from seedbed.explain.text_cam import softmax_gradcam
 from seedbed.models.weclip import Seen, WeClip
 from seedbed.train.weclip_labels import LabelSettings, chosen_attention
 
@@ -33,11 +33,9 @@ def weighted_maps(
 
     def explain(pairs: Pairs) -> Tensor:
         maps = softmax_gradcam(model, seen.before, targets, pairs)
-        mask = None
-        if settings.threshold is not None:
-            mask = box_mask(maps.unflatten(1, grid), settings.threshold, settings.box_ends).flatten(1)
         weights = probabilities[pairs.image, pairs.label + 1].flatten(1)
-        return stretched(spread(maps * weights, pairs.take(transitions), mask))
+        boxes = (settings.threshold, settings.box_ends)
+        return spread_in_boxes(maps, pairs.take(transitions), grid, *boxes, weights=weights)
 
     return explain_pairs(targets, explain, grid)
 
