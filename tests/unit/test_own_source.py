@@ -101,6 +101,17 @@ def test_a_touched_file_a_hidden_one_and_the_runs_own_folders_are_no_change(tmp_
     assert contents(tmp_path / "set", source) == before
 
 
+def test_files_that_were_only_touched_are_indexed_anew_without_a_change(tmp_path):
+    """Else the job that indexes them would be due once more: it was planned with the digest from before."""
+    source, root = own_folder(tmp_path / "here"), tmp_path / "set"
+    prepare(source, root)
+    for path in source.rglob("*"):
+        os.utime(path, ns=(5, 5))
+    planned = contents(root, source)
+    prepare(source, root)
+    assert contents(root, source) == planned
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_two_folders_of_one_name_are_refused_and_both_are_named(tmp_path, gone):
     first, second = own_folder(tmp_path / "x/photos"), own_folder(tmp_path / "y/photos", labels="dog")

@@ -91,11 +91,16 @@ def link_source(root: Path, source: Path) -> None:
 
 
 def write_record(root: Path, source: Path) -> None:
-    """Remember what is indexed; see `contents`."""
+    """Remember what is indexed; see `contents`.
+
+    Files of the same names and bytes as before keep their digest, which the job that indexes them was planned with.
+    """
     source = source.resolve()
-    stamps = _stamps(source)
+    stamps, before = _stamps(source), _recorded(root)
     files = {name: [*stamp, file_sha256(source / name)] for name, stamp in stamps.items()}
-    write_json(root / RECORD, {"folder": str(source), "digest": _digest(stamps), "files": files})
+    same = before is not None and _without_times(before["files"]) == _without_times(files)
+    digest = before["digest"] if before is not None and same else _digest(stamps)
+    write_json(root / RECORD, {"folder": str(source), "digest": digest, "files": files})
 
 
 def _contents(root: Path, folder: Path) -> str:
@@ -113,6 +118,10 @@ def _contents(root: Path, folder: Path) -> str:
         with contextlib.suppress(Exception):  # the comparison is made again next time
             write_json(root / RECORD, {**record, "folder": str(folder), "files": known})
     return record["digest"]
+
+
+def _without_times(files: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    return {name: (size, digest) for name, (size, _, digest) in files.items()}
 
 
 def _recorded(root: Path) -> dict[str, Any] | None:
