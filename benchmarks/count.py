@@ -1,7 +1,8 @@
 """Counts what the jobs of all tables repeat for each image; writes src/seedbed/plan/forecasts/counted.json.
 
-Networks run on tensors without values, so that a full-size step takes seconds; where a step asks for a value it runs on
-the CPU. What cores do is timed: the least CPU time of a few runs, on one core. Units that are counted already are kept,
+Networks run on tensors without values, so that a full-size step takes seconds. Functions of `answered.py`, which ask for
+values, compute within them on made images; where anything else of a step asks for a value, all of it runs on the CPU.
+What cores do is timed: the least CPU time of a few runs, on one core. Units that are counted already are kept,
 those that no job has any more are dropped.
 
 OMP_NUM_THREADS=1 python benchmarks/count.py
@@ -24,6 +25,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 import core_work
 import work
+from answered import answered
 from counting import Unvalued, as_on_a_gpu, count
 from scenes import made_samples
 from schedule import plan_of
@@ -66,7 +68,7 @@ def _units_of(target: str, config: dict[str, str]) -> Iterator[Unit]:
 
 def operations(unit: Unit) -> dict[str, float]:
     """Operations, bytes and kernels of a unit that runs a network."""
-    with tempfile.TemporaryDirectory() as folder, as_on_a_gpu():
+    with tempfile.TemporaryDirectory() as folder, as_on_a_gpu(unit.spec.get("bf16", False)), answered():
         try:
             place = _as_it_is if unit.kind in WITH_VALUES else Unvalued()
             totals = _operations(unit, place, Path(folder))

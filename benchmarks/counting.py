@@ -73,11 +73,15 @@ class Unvalued:
 
 
 @contextmanager
-def as_on_a_gpu() -> Iterator[None]:
-    """Inside, networks are not moved, since tensors without values cannot be, and bfloat16 is used as on a GPU."""
+def as_on_a_gpu(bf16: bool = False) -> Iterator[None]:
+    """Inside, networks are not moved, since tensors without values cannot be, and bfloat16 is used as on a GPU.
+
+    Args:
+        bf16: whether the training asks for it.
+    """
 
     def autocast(kind: str, dtype: Any = None, enabled: bool = True) -> Any:
-        return _autocast(kind, dtype, enabled=enabled or dtype is torch.bfloat16)
+        return _autocast(kind, dtype, enabled=enabled or (bf16 and dtype is torch.bfloat16))
 
     with mock.patch.object(nn.Module, "to", lambda self, *_, **__: self), mock.patch("torch.autocast", autocast):
         yield

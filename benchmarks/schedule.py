@@ -25,6 +25,7 @@ from seedbed.plan.jobs import PlannedJob, read_plan
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH = 72
+PLANNING_SECONDS = 1800  # at most; a busy machine plans slowly
 
 
 def plan_of(
@@ -35,7 +36,9 @@ def plan_of(
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--directory", str(folder), "--cores", str(cores), "--config", "preset=paper", f"plan={path}", *config]
-    planned = subprocess.run([*command, "--", *targets], capture_output=True, text=True, check=False, timeout=300)
+    planned = subprocess.run(
+        [*command, "--", *targets], capture_output=True, text=True, check=False, timeout=PLANNING_SECONDS
+    )
     if planned.returncode and "is not built in preset" in planned.stdout + planned.stderr:
         return None
     if planned.returncode:

@@ -22,6 +22,7 @@ from seedbed.models.outputs import pixel_scores_of
 from seedbed.models.registry import create_model
 from seedbed.refine.fusion import FUSIONS, fuse_scales
 from seedbed.settings.optimisation import TrainSettings
+from seedbed.train.counted_steps import CountedSteps
 from seedbed.train.objectives import build_objective
 from seedbed.train.ranks import Ranks
 from seedbed.train.run import Run
@@ -77,8 +78,8 @@ def _train(spec: Spec, images: int, place: Place, device: torch.device, folder: 
     views = [torch.randn(images, channels, *spec["side"]) for _ in range(views)]
     batch = tuple(place(part) for part in (*views, labels_of(spec, images)))
     run.step = 10**5  # past warm-ups, after which losses do more
-    if isinstance(steps := getattr(objective, "steps", None), Tensor):
-        steps += run.step
+    if isinstance(objective, CountedSteps):
+        objective.steps = torch.tensor(run.step)  # with a value wherever the rest has none: it is on the CPU and asked
 
     def step() -> None:
         run.train_step(batch)
