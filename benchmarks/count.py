@@ -1,9 +1,9 @@
 """Counts what the jobs of all tables repeat for each image; writes src/seedbed/plan/forecasts/counted.json.
 
-Networks run on tensors without values, so that a full-size step takes seconds. Functions of `answered.py`, which ask for
-values, compute within them on made images; where anything else of a step asks for a value, all of it runs on the CPU.
-What cores do is timed: the least CPU time of a few runs, on one core. Units that are counted already are kept,
-those that no job has any more are dropped.
+Networks run on tensors without values, so that a full-size step takes seconds. Functions of `answered.py`, which ask
+for values, compute within it on made images; where anything else of a step asks for a value, all of it runs on the CPU.
+What cores do is timed: the least CPU time of a few runs, on one core. Units that are counted already are kept, those
+that no job has any more are dropped.
 
 OMP_NUM_THREADS=1 python benchmarks/count.py
 OMP_NUM_THREADS=1 python benchmarks/count.py --again walk merge
