@@ -13,12 +13,15 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from scenes import made_maps, scene
 
 Arguments = tuple[Any, ...]
+VALUES_ASKED = (DataDependentOutputException, DynamicOutputShapeException)
+"""What a step without values ends with where it asks for one."""
+
 LABELS = 2
 """Classes that an image shows, as in a training that is counted (`work.py`)."""
 

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 import core_work
 import work
-from answered import answered
+from answered import VALUES_ASKED, answered
 from counting import Unvalued, as_on_a_gpu, count
 from scenes import made_samples
 from schedule import plan_of
@@ -42,7 +41,6 @@ FILE = REPOSITORY / "src/seedbed/plan/forecasts/counted.json"
 IMAGES = 2  # in a batch that is counted
 REPEATS = {"load": 12}
 WITH_VALUES = ("measure", "network")  # they read what a network gives, and so run on the CPU
-VALUES_ASKED = (DataDependentOutputException, DynamicOutputShapeException)
 
 
 def units() -> Iterator[Unit]:

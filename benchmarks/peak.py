@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import work
-from answered import answered
+from answered import VALUES_ASKED, answered
 from counting import Unvalued, as_on_a_gpu
 from seedbed.params import read_params, resolve
 from seedbed.params.preset import TRAININGS
@@ -121,7 +121,10 @@ def main() -> None:
         spec = units.training(asked.table, name, dataset)[0].spec
         images = asked.images or getattr(units.on(dataset), asked.table)[name].train.batch_size
         begun = time.time()
-        before, peak = (size / 2**30 for size in measured(spec, images))
+        try:
+            before, peak = (size / 2**30 for size in measured(spec, images))
+        except VALUES_ASKED as error:
+            parser.exit(1, f"{training}: its step asks for a value ({error}); see answered.py for those that may.\n")
         side, bf16 = " x ".join(map(str, spec["side"])), "yes" if spec["bf16"] else "no"
         took = time.time() - begun
         print(f"| {training} | {images} of {side} | {bf16} | {before:.2f} | {peak:.2f} | {took:.0f} |", flush=True)
