@@ -41,7 +41,7 @@ class Climb:
             )
 
     def score(self, logits: Tensor, labels: Tensor, maps: Tensor, first: Tensor) -> Tensor:
-        """What each image climbs, [P]: its class's logit, less the others, less what the penalty takes (equation 7).
+        """What each image climbs, [P]: its class's logit, less the others, less what the penalty takes.
 
         Args:
             logits: [P, C].
@@ -105,7 +105,7 @@ def advcam(
 
 
 def climbed(maps_of: Any, images: Tensor, labels: Tensor, climb: Climb) -> Tensor:
-    """The sum of the class's maps on the way up (equations 4, 5 and 7).
+    """The sum of the class's maps on the way up (section 3).
 
     Args:
         maps_of: from images [P, channels, H, W] to signed maps [P, C, h, w] whose means are the logits, up to a bias.
@@ -133,6 +133,6 @@ def climbed(maps_of: Any, images: Tensor, labels: Tensor, climb: Climb) -> Tenso
 
 
 def divided(maps: Tensor) -> Tensor:
-    """Maps [P, h, w], cut at 0 and divided by their maxima (equation 1): 0..1; one without evidence is 0."""
+    """Maps [P, h, w], cut at 0 and divided by their maxima: 0..1; one without evidence is 0."""
     positive = maps.relu()
     return positive / positive.amax((1, 2), keepdim=True).clamp(min=EPS)

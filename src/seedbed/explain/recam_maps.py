@@ -24,7 +24,7 @@ def recam(
     *,
     weights: Literal["product", "sigmoid", "softmax"] = "product",
 ) -> Tensor:
-    """Return [B, K, h, w], signed (section 3.3); the published code cuts each view at 0 before it adds them up.
+    """Return [B, K, h, w], signed (section 3); the published code cuts each view at 0 before it adds them up.
 
     Args:
         model: ReCAM's classifier.

@@ -27,7 +27,7 @@ class ReCAMOutput(NamedTuple):
 
 
 def masked_features(features: Tensor, maps: Tensor) -> Tensor:
-    """The features' mean under each class's map, cut at 0 and divided by its maximum (section 3.2).
+    """The features' mean under each class's map, cut at 0 and divided by its maximum (section 3).
 
     Args:
         features: float32 [B, D, h, w].
@@ -62,7 +62,7 @@ class ReCAM(FrozenNorms):
     ) -> None:
         super().__init__()
         try:
-            self.backbone = timm.create_model(architecture, num_classes=num_classes, **backbone)
+            self.backbone: Any = timm.create_model(architecture, num_classes=num_classes, **backbone)
         except (RuntimeError, ValueError, NotImplementedError) as error:
             raise ParameterError(f"architecture: timm cannot build '{architecture}' so ({error}).") from error
         if not isinstance(self.backbone, timm.models.ResNet):

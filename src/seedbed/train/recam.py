@@ -15,7 +15,7 @@ class ReCAMObjective:
     """Soft margin of ``(images, multi-hot labels)``, and softmax cross entropy under the present classes' maps.
 
     Args:
-        softmax_weight: of the second term; lambda of the paper's equation 4, 1 on VOC and 0.1 on COCO as published.
+        softmax_weight: of the second term; the paper's lambda, 1 on VOC and 0.1 on COCO as published.
 
     Raises:
         ParameterError: the weight is negative.
