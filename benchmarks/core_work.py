@@ -21,6 +21,7 @@ from seedbed.io.heatmaps import HeatMaps, HeatMapStore, write_heatmaps
 from seedbed.io.masks import encode_mask
 from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.affinity_walk import WalkedNetwork, random_walk_refiner
+from seedbed.refine.boundary_walk import BoundedWalk
 from seedbed.refine.posteriors import PosteriorSettings, confident_posteriors
 from seedbed.refine.refiners import Given, build_refiner
 from seedbed.settings.dense_crf import CrfSettings
@@ -122,7 +123,8 @@ def _label(spec: Spec, folder: Path) -> Step:
     """The posteriors of both CRF runs, stored."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], spec["labels"])
     fields = ("alpha_low", "alpha_high", "constants", "store_stride")
-    settings = PosteriorSettings(image=spec["crf_image"], **{name: spec[name] for name in fields})
+    among = spec.get("among", "all")
+    settings = PosteriorSettings(image=spec["crf_image"], among=among, **{name: spec[name] for name in fields})
     maps, crf = {"0": _heat(spec["image"], spec["labels"])}, CrfSettings(**spec["crf"])
 
     def step() -> None:
@@ -149,6 +151,8 @@ def _refine(spec: Spec, folder: Path) -> Step:
 
 def _walk(spec: Spec, folder: Path) -> Step:
     """A walk over affinities, and the CRF after it; the network is left out."""
+    if spec["kind"] == "boundary_walk":
+        return _bounded_walk(spec)
     image, _ = scene(*spec["image"])
     network = WalkedNetwork("", InputView(**spec["input"]), {}, spec["radius"], spec["stride"])
 
@@ -166,6 +170,16 @@ def _walk(spec: Spec, folder: Path) -> Step:
     heat = _heat(spec["image"], spec["labels"])
     refine = random_walk_refiner(settings, network, Predicted(), crf, torch.device("cpu"), spec["classes"] + 1)
     return lambda: encode_mask(refine(image, heat).astype(np.uint8))
+
+
+def _bounded_walk(spec: Spec) -> Step:
+    """A walk within boundaries, and the CRF after it; the network is left out."""
+    image, _ = scene(*spec["image"])
+    sides = [-(-side // spec["stride"]) for side in (spec["input"]["size"] or image.shape[:2])]
+    boundary = np.random.default_rng(0).random(sides, np.float32) ** 8
+    walk = BoundedWalk(type("Walk", (), dict(spec)), CrfSettings(**spec["crf"]) if spec["crf"] else None)
+    heat = _heat(spec["image"], spec["labels"])
+    return lambda: encode_mask(walk(image, heat, boundary).astype(np.uint8))
 
 
 def _score(spec: Spec, folder: Path) -> Step:

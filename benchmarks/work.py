@@ -130,7 +130,8 @@ def _affinities(spec: Spec, images: int, place: Place, device: torch.device, fol
     """Affinities of neighbouring cells of padded images."""
     model, stride = place(network_of(spec)).eval(), spec["stride"]
     side = spec["input"]["size"] or [-(-length // stride) * stride for length in spec["image"]]
-    return _without_gradients(model, lambda model, x: model(x).pairs, [place(torch.randn(images, 3, *side))])
+    see = (lambda model, x: model.boundaries(x)) if hasattr(model, "boundaries") else (lambda model, x: model(x).pairs)
+    return _without_gradients(model, see, [place(torch.randn(images, 3, *side))])
 
 
 def _segment(spec: Spec, images: int, place: Place, device: torch.device, folder: Path) -> Step:

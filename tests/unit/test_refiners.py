@@ -81,7 +81,7 @@ def test_what_each_needs():
         True,
         False,
     ]
-    assert [kind for kind in SECTIONS if needs(kind, "affinities")] == ["random_walk"]
+    assert [kind for kind in SECTIONS if needs(kind, "affinities")] == ["boundary_walk", "random_walk"]
     assert [kind for kind in SECTIONS if needs(kind, "truth")] == ["truth"]
 
 

@@ -1,6 +1,6 @@
 """Parameters of affinity networks and of the labels that they learn from: the section `affinity_networks`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ class AffinityLabels(Section):
     """Confident labels from two runs of a dense CRF over differently strong backgrounds.
 
     Either the backgrounds are powers of what no class claims (PSA), or constants, whose winners a label CRF smooths
-    (TransCAM).
+    (TransCAM, IRN).
     """
 
     crf: str = Field(description="name in `crf`")
@@ -23,6 +23,10 @@ class AffinityLabels(Section):
     alpha_high: float | None = Field(None, gt=0, description="exponent that leaves only confident background")
     constants: tuple[Fraction, Fraction] | None = Field(
         None, description="backgrounds instead of the exponents: for confident foreground (large), background (small)"
+    )
+    among: Literal["all", "own"] = Field(
+        "all",
+        description="labels that the label CRF over constants spreads its doubt over: of the data set, or of the image",
     )
     image: CrfImage = "own"
     rule: str = Field(description="which of the two wins where they disagree; see seedbed.refine.confident_labels")

@@ -28,6 +28,8 @@ class PosteriorSettings:
         alpha_low, alpha_high: exponents that leave only confident foreground, and only confident background.
         constants: the same as constant scores.
         image: what the CRF sees, see `picture_for_crf`.
+        among: with constants, labels that the label CRF spreads its doubt over: `all` of the data set's, or background
+            and the image's `own` (IRN).
         store_stride: posteriors are kept at ``1 / store_stride`` of the image's size.
     """
 
@@ -35,6 +37,7 @@ class PosteriorSettings:
     alpha_high: float | None = None
     constants: tuple[float, float] | None = None
     image: str = "own"
+    among: str = "all"
     store_stride: int = 1
 
 
@@ -48,9 +51,9 @@ def confident_posteriors(
     """Yield (image id, posteriors of the low run, of the high one), each [K + 1, H, W], background first.
 
     The low run's background claims much, so what stays foreground is confident; the high run's the reverse ([Re],
-    section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once an image. With constants (TransCAM)
-    the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares of
-    ``labels.store_stride`` pixels.
+    section 4.3; PSA, section 3.2). With exponents, the CRF's lattice is built once an image. With constants
+    (TransCAM, IRN) the winners are smoothed by a label CRF, and the posteriors are 0 or 1. Stored are means of squares
+    of ``labels.store_stride`` pixels.
     """
     images = read_ahead(
         records, lambda record: (record, picture_for_crf(read_picture(index.root / record.path), labels.image))
@@ -63,8 +66,10 @@ def confident_posteriors(
             alphas = (required(labels.alpha_low, "alpha_low"), required(labels.alpha_high, "alpha_high"))
             low, high = dense_crf_many(image, [with_background(maps, alpha) for alpha in alphas], crf)
         else:
-            count = len(index.classes) + 1
-            low, high = (_smoothed(image, maps, classes, score, count, crf) for score in labels.constants)
+            own = labels.among == "own"
+            named = np.arange(BACKGROUND, len(maps)) if own else classes
+            count = len(named) if own else len(index.classes) + 1
+            low, high = (_smoothed(image, maps, named, score, count, crf) for score in labels.constants)
         low, high = (_smaller(stack, labels.store_stride) for stack in (low, high))
         yield record.image, heat._replace(classes=classes, maps=low), heat._replace(classes=classes, maps=high)
 

@@ -12,7 +12,7 @@ _OPTIMISATION = {field.name for field in fields(TrainSettings)}  # `fit` adds th
 _VIEW = {"size", "interpolation"}  # of an input when it is measured; training reads its normalisation
 _LATER: dict[str, Mapping[str, Collection[str] | None]] = {
     "classifier": {"input": _VIEW, "held_out": None, "prediction": None},
-    "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "image", "store_stride"}},
+    "affinity": {"labels": {"crf", "alpha_low", "alpha_high", "constants", "among", "image", "store_stride"}},
     "segmentation": {
         "input": _VIEW,
         **dict.fromkeys(("scales", "flip", "short_side", "longest_side", "window", "scaling", "rounding", "fusion")),
