@@ -60,6 +60,8 @@ def test_what_holds_back_by_hand():
     for above, moved in ((0.3, 1 / 3 - 0.2), (0.5, 0.0)):
         score = climb(penalty=6.0, above=above).score(*given)
         assert score.item() == pytest.approx(4.0 + 2.0 - 6 * moved)  # logits 4 and -2
+    mean = climb(penalty=6.0, above=0.3, norm="mean").score(*given)
+    assert mean.item() == pytest.approx(6.0 - 6 * (1 / 3 - 0.2) / 2)
     held = climb(penalty=6.0, above=0.3).score(*given)
     # Map x1 / x2: its gradient is (1/3, -1/9), the logits' difference's 1.5 a pixel.
     (gradient,) = torch.autograd.grad(held.sum(), seen)

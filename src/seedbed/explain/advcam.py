@@ -1,7 +1,7 @@
 """AdvCAM (Lee et al., CVPR 2021): class activation maps of images that are climbed towards a class, added up."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ class Climb:
     others: bool
     penalty: float
     above: float
+    norm: Literal["sum", "mean"] = "sum"
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.penalty < 0 or not self.step_size > 0:
@@ -50,7 +51,8 @@ class Climb:
         """
         own = logits.gather(1, labels[:, None]).squeeze(1)
         score = 2 * own - logits.sum(1) if self.others else own
-        moved = ((maps - first).abs() * (maps > self.above)).sum((1, 2))
+        moved = ((maps - first).abs() * (maps > self.above)).flatten(1)
+        moved = moved.sum(1) if self.norm == "sum" else moved.mean(1)
         return score - self.penalty * moved
 
 
@@ -69,6 +71,7 @@ def advcam(
     others: bool = True,
     penalty: float = 7.0,
     above: float = 0.5,
+    norm: Literal["sum", "mean"] = "sum",
 ) -> Tensor:
     """Return [B, K, h, w] in 0..steps + 1: the sum of the maps of the image and of each step's (section 3).
 
@@ -83,13 +86,14 @@ def advcam(
         steps: T; 0 gives the class activation map, cut and divided.
         step_size: xi.
         others: let the other classes' logits fall.
-        penalty: lambda, on the sum of the map's changes where it is high.
+        penalty: lambda, on the map's changes where it is high.
         above: tau, from which on it is high.
+        norm: of these changes, the ``sum`` over places as printed, or their ``mean``, as logits are means of maps.
 
     Raises:
         ParameterError: a number is out of range.
     """
-    climb = Climb(steps, step_size, others, penalty, above)
+    climb = Climb(steps, step_size, others, penalty, above, norm)
     model = evaluated(model, hooks=True)
     features = model.forward_features(images)
     wanted = resolve(targets, model.forward_head(features).flatten(1))
