@@ -107,9 +107,22 @@ def core_seconds(unit: Unit) -> float:
     return sum(times) / len(times) if unit.kind in REPEATS else min(times)
 
 
+def repeated(unit: Unit, steps: int) -> dict[str, float]:
+    """Operations of an explanation of ``steps`` alike, from those of none and of one: on cores all take long."""
+    options = unit.spec["options"]
+    none, one = (
+        operations(Unit(unit.kind, unit.about, {**unit.spec, "options": {**options, "steps": n}})) for n in (0, 1)
+    )
+    return {key: none[key] + steps * (one[key] - none[key]) for key in none}
+
+
 def counted(unit: Unit) -> dict[str, float]:
     """A unit's count, as `seedbed.plan.forecasts.counts.Count` takes it; four digits."""
-    found = {"seconds": core_seconds(unit)} if unit.kind in core_work.KINDS else operations(unit)
+    steps = unit.spec["options"].get("steps") if unit.kind == "explain" else None
+    if steps is not None:
+        found = repeated(unit, steps)
+    else:
+        found = {"seconds": core_seconds(unit)} if unit.kind in core_work.KINDS else operations(unit)
     return {key: float(f"{value:.4g}") for key, value in found.items() if value}
 
 

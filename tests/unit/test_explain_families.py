@@ -149,7 +149,7 @@ def test_unreadable_models_are_refused_with_the_reason(name, overrides, reason):
 
 def test_refusal_names_the_methods_that_can():
     model = timm.create_model("resnet10t", num_classes=4)
-    with pytest.raises(UserError, match=r"'rollout' cannot explain this ResNet: .*Methods that can: cam\."):
+    with pytest.raises(UserError, match=r"'rollout' cannot explain this ResNet: .*Methods that can: advcam, cam\."):
         explain(model, torch.zeros(1, 3, 32, 32), None, "rollout")
 
 
