@@ -28,6 +28,7 @@ def total(output: Tensor | tuple) -> Tensor:
         ("conformer_small", 21, 384, {}, {"attention": "mean", "scores": "heads"}),
         ("resnet38", 20, 448, {}, {}),
         ("seam_resnet38", 20, 448, {}, {}),
+        ("sipe_resnet50", 20, 512, {}, {}),
         ("affinitynet_resnet38", None, 448, {}, {}),
         ("deeplab_v1_resnet38_mctformer", 21, 321, {}, {}),
         ("deeplab_v1_resnet38", 21, 448, {}, {}),

@@ -1,4 +1,4 @@
-"""SIPE by hand: regions, prototypes, image-specific maps, the consistency loss, maps, published weights, a few steps."""
+"""SIPE by hand: regions, prototypes, both kinds of maps, the consistency loss, published weights, a few steps."""
 
 import pytest
 import torch
@@ -144,53 +144,72 @@ def test_what_the_consistency_teaches():
     assert model.conv1a.weight.grad is None and model.sides[0].weight.grad.abs().sum() > 0
 
 
-def by_hand(model, pictures, present, mirrored=True):
-    """Specific maps of one image, background first."""
+def by_hand(model, pictures, present, *, mirrored=True, left_out=False):
+    """Specific maps of one image, background first, and its general ones."""
     with torch.no_grad():
         plain, turned = model(pictures), model(pictures.flip(-1))
     maps, features = plain.maps, plain.hierarchical
     if mirrored:
         maps, features = maps + turned.maps.flip(-1), features + turned.hierarchical.flip(-1)
-    seeds = seed_regions(general_maps(maps), features)
-    seeds[:, [k for k in range(5) if k not in (0, *(label + 1 for label in present))]] = 0
-    return peaked(specific_maps(features, seeds)), general_maps(maps)
+    general = general_maps(maps)
+    absent = [k for k in range(5) if k not in (0, *(label + 1 for label in present))]
+    if left_out:
+        general[:, absent] = 0
+    seeds = seed_regions(general, features)
+    seeds[:, absent] = 0
+    return peaked(specific_maps(features, seeds)), general
 
 
-def test_maps_of_the_asked_classes():
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_maps_of_the_asked_classes(mirrored):
     model, pictures, targets = network().eval(), images(), torch.tensor([[2, 0], [1, -1]])
-    for mirrored in (True, False):
-        for place, labels in ((0, [2, 0]), (1, [1])):
-            specific, general = by_hand(model, pictures[place : place + 1], labels, mirrored)
-            chosen = [label + 1 for label in labels]
-            wanted = {
-                "specific": specific[0, chosen],
-                "class": general[0, chosen],
-                "margin": (1 + specific[0, chosen] - specific[0, :1]) / 2,
-            }
-            for maps, expected in wanted.items():
-                found = explain(model, pictures, targets, "sipe", maps=maps, mirrored=mirrored)[place]
-                torch.testing.assert_close(found[: len(labels)], expected, atol=1e-5, rtol=1e-4)
-                assert not found[len(labels) :].any()
+    for place, labels in ((0, [2, 0]), (1, [1])):
+        specific, general = by_hand(model, pictures[place : place + 1], labels, mirrored=mirrored)
+        chosen = [label + 1 for label in labels]
+        wanted = {
+            "specific": specific[0, chosen],
+            "class": general[0, chosen],
+            "margin": (1 + specific[0, chosen] - specific[0, :1]) / 2,
+        }
+        for maps, expected in wanted.items():
+            found = explain(model, pictures, targets, "sipe", maps=maps, mirrored=mirrored)[place]
+            torch.testing.assert_close(found[: len(labels)], expected, atol=1e-5, rtol=1e-4)
+            assert not found[len(labels) :].any()
 
 
 def test_a_margin_of_a_half_is_where_class_and_background_are_equal():
-    model, targets = network().eval(), torch.tensor([[2, 0], [1, 3]])
-    margin, _ = (explain(model, images(), targets, "sipe", maps=maps) for maps in ("margin", "specific"))
+    model = network(13).eval()  # one whose second image goes to two classes
+    margin = explain(model, images(), torch.tensor([[2, 0], [1, 3]]), "sipe")
     assert margin.min() >= 0 and margin.max() <= 1
-    specific, _ = by_hand(model, images()[:1], [2, 0])
-    winners = torch.cat([torch.full((1, 5, 7), 0.5), margin[0]]).argmax(0)
-    torch.testing.assert_close(winners, specific[0, [0, 3, 1]].argmax(0))
+    specific, _ = by_hand(model, images()[1:], [1, 3])
+    winners = torch.cat([torch.full((1, 5, 7), 0.5), margin[1]]).argmax(0)
+    assert torch.equal(winners, specific[0, [0, 2, 4]].argmax(0)) and len(winners.unique()) > 1
 
 
 def test_absent_classes_may_be_left_out_before_places_are_given():
-    model = network().eval()
+    model, targets = network(13).eval(), torch.tensor([[2], [1]])
+    found = {
+        absent: explain(model, images(), targets, "sipe", maps="specific", absent=absent)[1]
+        for absent in ("left_out", "compete")
+    }
+    for absent, maps in found.items():
+        expected, _ = by_hand(model, images()[1:], [1], left_out=absent == "left_out")
+        torch.testing.assert_close(maps, expected[0, [2]], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(*found.values(), atol=1e-3)
+
+
+def test_regions_may_be_made_by_the_last_features():
+    model = network(13).eval()
     with torch.no_grad():
-        model.classifier.weight[3] = model.classifier.weight[0] * 2  # as strong everywhere: it wins no place alone
-        model.classifier.weight[0] *= 0.5
-    found = [explain(model, images(), [[0], [0]], "sipe", absent=absent) for absent in ("compete", "left_out")]
-    assert found[0].shape == found[1].shape and found[1].isfinite().all()
-    other = explain(model, images(), [[0], [0]], "sipe", features="semantic")
-    assert other.shape == found[0].shape
+        output = model(images()[1:])
+    seeds = seed_regions(general_maps(output.maps), output.semantic)
+    seeds[:, [1, 3]] = 0
+    found = explain(
+        model, images()[1:], torch.tensor([[1, 3]]), "sipe", maps="specific", mirrored=False, features="semantic"
+    )
+    torch.testing.assert_close(
+        found, peaked(specific_maps(output.hierarchical, seeds))[:, [2, 4]], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_other_networks_have_no_such_maps():
