@@ -32,7 +32,7 @@ def test_cost_of_a_target_and_nothing_else(tmp_path):
     shown = run(tmp_path, "--config", "preset=paper", "of=exvit_table1", "--", "cost", micro=False)
     assert shown.returncode == 0, shown.stdout[-3000:]
     sheet = shown.stdout[shown.stdout.index("Cost of exvit_table1, preset 'paper'") :]
-    assert re.search(r"^train_classifier +3 +\d+\.\d +\d+\.\d +16.0$", sheet, re.M)
+    assert re.search(r"^train_classifier +3 +\d+\.\d +\d+\.\d +24.0$", sheet, re.M)
     assert re.search(r"^voc12 +3\.4 GB +3\.4 GB +\d\.\d GB$", sheet, re.M)
     assert not list(tmp_path.glob("data/*"))
 
