@@ -41,7 +41,7 @@ def test_weights_are_published_and_images_normalised_as_they_were_trained():
     [
         *(
             ("models", name)
-            for name in ("vit_base_voc", "mctformerv2_aream", "exvit", "resnet38_cam", "vgg16_cam", "seam")
+            for name in ("vit_base_voc", "mctformerv2_aream", "exvit", "resnet38_cam", "vgg16_cam", "seam", "sipe")
         ),
         *(("affinity_networks", name) for name in ("psa", "psa_transcam", "psa_vgg16", "psa_seam", "irn")),
         *(("segmenters", name) for name in ("deeplab_v1_resnet38", "deeplab_mctformer_resnet38")),

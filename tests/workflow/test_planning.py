@@ -32,7 +32,7 @@ def test_cost_of_a_target_and_nothing_else(tmp_path):
     shown = run(tmp_path, "--config", "preset=paper", "of=exvit_table1", "--", "cost", micro=False)
     assert shown.returncode == 0, shown.stdout[-3000:]
     sheet = shown.stdout[shown.stdout.index("Cost of exvit_table1, preset 'paper'") :]
-    assert re.search(r"^train_classifier +4 +\d+\.\d +\d+\.\d +32\.0$", sheet, re.M)
+    assert re.search(r"^train_classifier +5 +\d+\.\d +\d+\.\d +40\.0$", sheet, re.M)
     assert re.search(r"^voc12 +3\.4 GB +3\.4 GB +\d\.\d GB$", sheet, re.M)
     assert not list(tmp_path.glob("data/*"))
 
@@ -65,7 +65,7 @@ def test_one_networks_training_may_take_other_gpus_and_another_time(tmp_path, si
     }
     assert taken == {
         "vit_hybrid": (2, 77),
-        **dict.fromkeys(("vgg16_cam", "seam", "resnet50_cam", "recam", "exvit"), (0, 10)),
+        **dict.fromkeys(("vgg16_cam", "seam", "resnet50_cam", "recam", "sipe", "exvit"), (0, 10)),
     }
     assert {job["gpu"] for job in jobs if job["rule"] != "train_classifier"} == {0}
 
@@ -106,5 +106,5 @@ def test_archives_for_the_server_need_its_pictures(tmp_path):
     planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False)
     assert planned.returncode == 0, planned.stdout[-2000:]
     jobs = jobs_of(planned.stdout)
-    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (6, 5)  # one of the networks is tested twice
+    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (7, 6)  # one of the networks is tested twice
     assert "score_segmentation" not in jobs

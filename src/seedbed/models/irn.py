@@ -7,16 +7,15 @@ this branch changes nothing about boundaries, and masks of classes do without it
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError
 from seedbed.models.affinitynet import AffinityOutput
 from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.path_affinity import path_affinities
 from seedbed.models.registry import register
+from seedbed.models.resnet_stride16 import resnet_stride16
 
 LARGER = (1, 1, 2, 4, 4)
 """How often a cell of the first stage goes into one of each: strides 4, 4, 8, 16 and 16."""
@@ -67,7 +66,7 @@ class BoundaryNetwork(FrozenNorms):
     def __init__(self, *, architecture: str = "resnet50", radius: int = 10, **backbone: Any) -> None:
         super().__init__()
         self.radius = radius
-        self.backbone = _resnet(architecture, **backbone)
+        self.backbone = resnet_stride16(architecture, **backbone)
         self.backbone.requires_grad_(False)
         self.branch = BoundaryBranch([info["num_chs"] for info in self.backbone.feature_info])
         self.freeze_norms(self.backbone)
@@ -99,20 +98,6 @@ class BoundaryNetwork(FrozenNorms):
         """
         boundary = self.boundary_logits(images).float().sigmoid()
         return AffinityOutput(path_affinities(boundary, self.radius), boundary[:, None])
-
-
-def _resnet(architecture: str, **overrides: Any) -> Any:
-    """A ResNet of timm's without a classifier, whose last stage keeps the stride of the one before, undilated."""
-    try:
-        backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="", **overrides)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ParameterError(f"architecture: '{architecture}' is no ResNet of timm's with these options.") from error
-    if not hasattr(backbone, "layer4"):
-        raise ParameterError(f"architecture: '{architecture}' is no ResNet of timm's; resnet18, resnet50, ... are.")
-    for module in backbone.layer4.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
-    return backbone
 
 
 register("irn_resnet50", BoundaryNetwork, "IRN's class boundaries on a frozen ResNet of timm's", task="affinity")
