@@ -275,6 +275,11 @@ def test_histories_of_the_whole_chain():
     ("measurement", "text"),
     [
         (measured(), "background threshold fixed at 0.4, no CRF"),
+        (measured(metric="miou_best"), "background threshold the best of a sweep on this split, no CRF"),
+        (
+            measured(explainer="swept", metric="miou_at_background"),
+            "background threshold fixed at 0.4, no CRF",
+        ),
         (measured(explainer="swept"), "background threshold the best of a sweep on this split, no CRF"),
         (measured(stage="masks", refiner="argmax"), "refined by argmax (constant background 0.4, no CRF)"),
         (

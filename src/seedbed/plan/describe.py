@@ -125,8 +125,7 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         explainer = preset.explainer_of(measurement.explainer, measurement.model)
         parts.append(f"maps {measurement.explainer} ({_maps(explainer, measurement.stage)})")
         if measurement.stage == "heatmaps":
-            rule = "the best of a sweep on this split" if explainer.sweep else f"fixed at {explainer.background:g}"
-            parts.append(f"background threshold {rule}, no CRF")
+            parts.append(f"background threshold {_background(measurement.metric, explainer)}, no CRF")
     if isinstance(measurement, MaskMeasurement):
         made = "refined by" if reads_model(measurement) else "masks"
         parts.append(f"{made} {measurement.refiner} ({_refiner(measurement, preset)})")
@@ -142,6 +141,12 @@ def describe(measurement: Measurement, preset: Preset) -> str:
         options = preset.protocols.get(measurement.stage, {})
         parts.append(MEASUREMENTS.find(measurement.stage).describe(options))
     return ", ".join(filter(None, parts))
+
+
+def _background(metric: str, explainer: Explainer) -> str:
+    """Which background a map's score is at; some metrics say it themselves, else the explainer does."""
+    swept = {"miou_best": True, "miou_at_background": False}.get(metric, explainer.sweep)
+    return "the best of a sweep on this split" if swept else f"fixed at {explainer.background:g}"
 
 
 def _classifier_start(model: str, preset: Preset) -> str:
