@@ -70,9 +70,9 @@ def test_methods_by_name(vit, picture):
     assert list(explain_picture(vit, picture, ["rollout", "gradcam"], top=9).maps) == ["rollout", "gradcam"]
     with pytest.raises(ParameterError, match=r"Unknown explanation method 'gradcamm'\. Did you mean 'gradcam'"):
         explain_picture(vit, picture, ["gradcamm"])
-    with pytest.raises(UserError, match=r"'rollout' cannot explain this ResNet: .*Methods that can: cam\."):
+    with pytest.raises(UserError, match=r"'rollout' cannot explain this ResNet: .*Methods that can: advcam, cam\."):
         explain_picture(create_model("test_resnet", 3), picture, ["rollout"])
-    assert list(explain_picture(create_model("test_resnet", 3), picture).maps) == ["cam"]
+    assert list(explain_picture(create_model("test_resnet", 3), picture).maps) == ["advcam", "cam"]
 
 
 def test_large_photographs_get_smaller_maps(vit):

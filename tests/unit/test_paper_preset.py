@@ -56,7 +56,8 @@ def test_training_sections_build(section):
                 assert isinstance(entry.train, TrainSettings)
                 if section == "models":
                     build_objective(entry.train.loss, **entry.train.loss_options)
-                assert entry.weights or name not in used(section), name
+                starts = entry.weights or getattr(entry, "starts_from", None)
+                assert starts or name not in used(section), name
 
 
 @pytest.mark.parametrize("section", ["models", "affinity_networks", "segmenters"])
@@ -75,7 +76,7 @@ def test_weights_are_in_the_table_of_sources_with_their_own_normalisation():
         assert weights.tag in tags if weights.kind == "timm" else isinstance(sources[weights.source], FileSource), name
     for name in used("models"):
         model = PRESET.models[name]
-        weights = PRESET.weights[model.weights]
+        weights = PRESET.weights[PRESET.models[model.starts_from or name].weights]
         as_published = name in ("weclip", "excel")  # CLIP's tower, shown images normalised as ImageNet's
         if weights.kind == "timm" and not as_published:
             assert model.input.normalize == tags[weights.tag], name
