@@ -8,18 +8,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_toys import trained_on_pictures
 
-from seedbed.data.datasets import LabelledPictures
-from seedbed.data.transforms import build_transform
 from seedbed.errors import ParameterError, UserError
 from seedbed.explain import explain
 from seedbed.models import create_model, load_weights
 from seedbed.models.recam import masked_features
 from seedbed.params import read_params, resolve
-from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
 from seedbed.train.recam import softmax_of_present
-from seedbed.train.settings import TrainSettings
 
 torch.set_num_threads(1)
 REPOSITORY = Path(__file__).parents[2]
@@ -146,13 +143,8 @@ def test_numbers_out_of_range():
 
 
 def test_a_few_steps_on_the_built_in_images(shapes, tmp_path):
-    data = LabelledPictures(shapes, shapes.split("trainaug"), build_transform([{"normalize": "imagenet"}]))
-    training = TrainSettings(lr=0.003, batch_size=4, epochs=4, weight_decay=0.01, log_every=1)
     model = network(classes=len(shapes.classes))
-    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    given = {"state_path": tmp_path / "state.pt", "device": torch.device("cpu"), "fingerprint": {}}
-    trained, history = fit(model, data, objective(), training, seed=0, **given)
-    assert len(history.rows) == 8
+    trained, history, before = trained_on_pictures(shapes, model, objective(), tmp_path / "state.pt")
     assert set(history.rows[0]) >= {"loss", "class", "softmax"}
     assert history.rows[-1]["loss"] < history.rows[0]["loss"]
     moved = {name for name, tensor in trained.named_parameters() if not torch.equal(tensor, before[name])}

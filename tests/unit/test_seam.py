@@ -6,17 +6,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_toys import trained_on_pictures
 
-from seedbed.data.datasets import LabelledPictures
-from seedbed.data.transforms import build_transform
 from seedbed.errors import DataError, ParameterError, UserError
 from seedbed.explain import explain
 from seedbed.models import create_model, load_weights
 from seedbed.models.seam import PixelCorrelation, alone, correlated
-from seedbed.train.loop import fit
 from seedbed.train.objectives import build_objective
 from seedbed.train.seam import cross, least, stretched
-from seedbed.train.settings import TrainSettings
 
 torch.set_num_threads(1)
 NETWORK = "seam_resnet38_tiny"
@@ -238,15 +235,9 @@ def test_numbers_out_of_range(options, problem):
 
 
 def test_a_few_steps_on_the_built_in_images(shapes, tmp_path):
-    records = shapes.split("trainaug")
-    data = LabelledPictures(shapes, records, build_transform([{"normalize": "imagenet"}]))
-    training = TrainSettings(lr=0.003, batch_size=4, epochs=4, weight_decay=0.01, log_every=1)
     torch.manual_seed(0)
-    model = create_model(NETWORK, len(shapes.classes))
-    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    given = {"state_path": tmp_path / "state.pt", "device": torch.device("cpu"), "fingerprint": {}}
-    trained, history = fit(model, data, objective(scale=0.5, background_weight=1.0), training, seed=0, **given)
-    assert len(history.rows) == 8
+    model, both = create_model(NETWORK, len(shapes.classes)), objective(scale=0.5, background_weight=1.0)
+    trained, history, before = trained_on_pictures(shapes, model, both, tmp_path / "state.pt")
     assert set(history.rows[0]) >= {"loss", "class", "equivariance", "cross", "background"}
     assert history.rows[-1]["class"] < history.rows[0]["class"]
     assert all(not torch.equal(tensor, before[name]) for name, tensor in trained.named_parameters())

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import Dataset
 
+from seedbed.data.datasets import LabelledPictures
+from seedbed.data.transforms import build_transform
 from seedbed.train.loop import fit
 from seedbed.train.settings import TrainSettings
 
@@ -84,3 +86,14 @@ def same(one, other):
     """Whether two networks hold the same bits."""
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def trained_on_pictures(pictures, model, objective, state_path):
+    """A network after eight steps on labelled pictures, its history, and its parameters before."""
+    data = LabelledPictures(pictures, pictures.split("trainaug"), build_transform([{"normalize": "imagenet"}]))
+    settings = TrainSettings(lr=0.003, batch_size=4, epochs=4, weight_decay=0.01, log_every=1)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    given = {"state_path": state_path, "device": CPU, "fingerprint": {}}
+    trained, history = fit(model, data, objective, settings, seed=0, **given)
+    assert len(history.rows) == 8
+    return trained, history, before

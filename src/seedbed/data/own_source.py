@@ -96,10 +96,8 @@ def write_record(root: Path, source: Path) -> None:
     Files of the same names and bytes as before keep their digest, which the job that indexes them was planned with.
     """
     source = source.resolve()
-    stamps, before = _stamps(source), _recorded(root)
-    files = {name: [*stamp, file_sha256(source / name)] for name, stamp in stamps.items()}
-    same = before is not None and _without_times(before["files"]) == _without_times(files)
-    digest = before["digest"] if before is not None and same else _digest(stamps)
+    digest = _contents(root, source)
+    files = {name: [*stamp, file_sha256(source / name)] for name, stamp in _stamps(source).items()}
     write_json(root / RECORD, {"folder": str(source), "digest": digest, "files": files})
 
 
@@ -118,10 +116,6 @@ def _contents(root: Path, folder: Path) -> str:
         with contextlib.suppress(Exception):  # the comparison is made again next time
             write_json(root / RECORD, {**record, "folder": str(folder), "files": known})
     return record["digest"]
-
-
-def _without_times(files: dict[str, Any]) -> dict[str, tuple[int, str]]:
-    return {name: (size, digest) for name, (size, _, digest) in files.items()}
 
 
 def _recorded(root: Path) -> dict[str, Any] | None:

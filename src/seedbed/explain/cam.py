@@ -10,7 +10,7 @@ from seedbed.explain.evaluated import evaluated
 from seedbed.explain.layers import Linear
 from seedbed.explain.method_registry import explainer
 from seedbed.explain.support import not_a_vit
-from seedbed.explain.targets import Pairs, explain_pairs, resolve
+from seedbed.explain.targets import Pairs, explain_pairs, of_classes, resolve
 from seedbed.explain.vit import Readout, patch_grid, read_readout
 from seedbed.models.resnet38 import ResNet38Classifier
 
@@ -163,11 +163,7 @@ def cam_of_resnet38(model: ResNet38Classifier, images: Tensor, targets: Tensor |
     """
     model = evaluated(model, hooks=True)
     maps = model.fc8(model.taps(images).conv6)
-
-    def explain(pairs: Pairs) -> Tensor:
-        return maps[pairs.image, pairs.label].flatten(1)
-
-    return explain_pairs(resolve(targets, maps.mean((2, 3))), explain, tuple(maps.shape[-2:]))
+    return of_classes(maps, resolve(targets, maps.mean((2, 3))))
 
 
 def _check_linear(model: nn.Module, features: Tensor, head: Linear, logits: Tensor) -> None:

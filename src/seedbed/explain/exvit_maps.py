@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seedbed.errors import ParameterError, unknown_name
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import ABSENT, check_classes, resolve
+from seedbed.explain.targets import check_classes, of_classes, resolve
 from seedbed.models.exvit import Encoded, ExViT
 
 SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -59,7 +59,7 @@ def attribute_guided_map(
     """
     model = evaluated(model, hooks=True)
     output = model(images, full=True, fused_layers=fused_layers)
-    return _of_classes(_rectified(output.class_maps, relu), resolve(targets, output.logits))
+    return of_classes(_rectified(output.class_maps, relu), resolve(targets, output.logits))
 
 
 @explainer(
@@ -108,7 +108,7 @@ def attribute_maps(
         maps = weights[..., attribute].unsqueeze(1).expand(-1, logits.shape[1], -1)
     else:
         maps = model.contributions(encoded, weights)[..., attribute].transpose(1, 2)
-    return _of_classes(_rectified(maps.unflatten(2, encoded.grid), relu), resolve(targets, logits))
+    return of_classes(_rectified(maps.unflatten(2, encoded.grid), relu), resolve(targets, logits))
 
 
 @explainer(
@@ -158,7 +158,7 @@ def cam_of_exvit(model: ExViT, images: Tensor, targets: Tensor | None, *, fused_
     """
     model = evaluated(model, hooks=True)
     output = model(images, full=True, fused_layers=fused_layers)
-    return _of_classes(output.class_maps, resolve(targets, output.logits))
+    return of_classes(output.class_maps, resolve(targets, output.logits))
 
 
 @torch.no_grad()
@@ -187,7 +187,7 @@ def fused_layer_maps(model: ExViT, images: Tensor, targets: Tensor, *, relu: boo
         summed: Any = sum(outputs[-count:])
         encoded = Encoded(outputs[-1], summed / count, grid)
         of_all = model.class_maps(encoded, weights).transpose(1, 2).unflatten(2, grid)
-        maps.append(_of_classes(_rectified(of_all, relu and guided), targets))
+        maps.append(of_classes(_rectified(of_all, relu and guided), targets))
     return torch.stack(maps, dim=1)
 
 
@@ -206,12 +206,6 @@ class _Received:
 
 def _rectified(maps: Tensor, relu: bool) -> Tensor:
     return maps.relu() if relu else maps
-
-
-def _of_classes(maps: Tensor, targets: Tensor) -> Tensor:
-    """Take the maps [B, C, h, w] of targets [B, K]; those of absent classes are zero."""
-    chosen = targets.clamp(min=0)[:, :, None, None].expand(-1, -1, *maps.shape[-2:])
-    return maps.gather(1, chosen) * (targets != ABSENT)[:, :, None, None]
 
 
 def _head_is_not(model: Any, kind: str) -> str | None:

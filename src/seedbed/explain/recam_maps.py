@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import Pairs, explain_pairs, resolve
+from seedbed.explain.targets import of_classes, resolve
 from seedbed.models.recam import ReCAM
 
 
@@ -38,9 +38,5 @@ def recam(
     first, second = twin.backbone.fc.weight, twin.softmax_head.weight
     chosen = {"product": first * second, "sigmoid": first, "softmax": second}[weights]
     maps = F.conv2d(features, chosen[..., None, None])
-
-    def explain(pairs: Pairs) -> Tensor:
-        return maps[pairs.image, pairs.label].flatten(1)
-
     logits = twin.backbone.forward_head(features)
-    return explain_pairs(resolve(targets, logits), explain, (maps.shape[-2], maps.shape[-1]))
+    return of_classes(maps, resolve(targets, logits))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import Pairs, explain_pairs, resolve
+from seedbed.explain.targets import of_classes, resolve
 from seedbed.models.seam import SEAM
 
 
@@ -29,8 +29,4 @@ def seam(
     """
     output = evaluated(model, hooks=True)(images)
     found = output.refined[:, 1:] if maps == "refined" else output.maps
-
-    def explain(pairs: Pairs) -> Tensor:
-        return found[pairs.image, pairs.label].flatten(1)
-
-    return explain_pairs(resolve(targets, output.logits), explain, (found.shape[-2], found.shape[-1]))
+    return of_classes(found, resolve(targets, output.logits))

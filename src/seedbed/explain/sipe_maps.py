@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import ABSENT, Pairs, explain_pairs, resolve
+from seedbed.explain.targets import ABSENT, of_classes, resolve
+from seedbed.models.peaked import peaked
 from seedbed.models.sipe import (
     BACKGROUND_FACTOR,
     SIPE,
     SIPEOutput,
     general_maps,
-    peaked,
     seed_regions,
     specific_maps,
 )
@@ -61,11 +61,7 @@ def sipe(
     specific = peaked(specific_maps(output.hierarchical, seeds))
     margin = (1 + specific[:, 1:] - specific[:, :1]) / 2
     found = {"margin": margin, "specific": specific[:, 1:], "class": general[:, 1:]}[maps]
-
-    def explain(pairs: Pairs) -> Tensor:
-        return found[pairs.image, pairs.label].flatten(1)
-
-    return explain_pairs(targets, explain, (found.shape[-2], found.shape[-1]))
+    return of_classes(found, targets)
 
 
 def _both_views(model: SIPE, images: Tensor) -> SIPEOutput:

@@ -101,3 +101,9 @@ def explain_pairs(targets: Tensor, method: Callable[[Pairs], Tensor], map_shape:
     result = found.new_zeros(*targets.shape, *map_shape)
     result[image, slot] = found
     return result
+
+
+def of_classes(maps: Tensor, targets: Tensor) -> Tensor:
+    """Take the maps [B, K, h, w] of targets [B, K] from those of all classes [B, C, h, w]; absent ones are zero."""
+    chosen = targets.clamp(min=0)[:, :, None, None].expand(-1, -1, *maps.shape[-2:])
+    return maps.gather(1, chosen).masked_fill((targets == ABSENT)[:, :, None, None], 0)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from seedbed.explain.evaluated import evaluated
 from seedbed.explain.method_registry import explainer
-from seedbed.explain.targets import Pairs, explain_pairs, resolve
+from seedbed.explain.targets import of_classes, resolve
 from seedbed.models.weaktr import WeakTr, refined
 
 
@@ -39,8 +39,4 @@ def weaktr(
     output = evaluated(model, hooks=True)(images)
     found = {"fused": output.coarse_maps, "patch": output.patch_maps.relu(), "cross": output.cross_maps}[maps]
     found = refined(found, output.patch_attention) if refine else found
-
-    def explain(pairs: Pairs) -> Tensor:
-        return found[pairs.image, pairs.label].flatten(1)
-
-    return explain_pairs(resolve(targets, output.logits), explain, (found.shape[-2], found.shape[-1]))
+    return of_classes(found, resolve(targets, output.logits))

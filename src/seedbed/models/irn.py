@@ -15,7 +15,7 @@ from seedbed.models.affinitynet import AffinityOutput
 from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.path_affinity import path_affinities
 from seedbed.models.registry import register
-from seedbed.models.resnet_stride16 import resnet_stride16
+from seedbed.models.timm_resnet import resnet_stages, undilated_resnet
 
 LARGER = (1, 1, 2, 4, 4)
 """How often a cell of the first stage goes into one of each: strides 4, 4, 8, 16 and 16."""
@@ -66,7 +66,7 @@ class BoundaryNetwork(FrozenNorms):
     def __init__(self, *, architecture: str = "resnet50", radius: int = 10, **backbone: Any) -> None:
         super().__init__()
         self.radius = radius
-        self.backbone = resnet_stride16(architecture, **backbone)
+        self.backbone = undilated_resnet(architecture, **backbone)
         self.backbone.requires_grad_(False)
         self.branch = BoundaryBranch([info["num_chs"] for info in self.backbone.feature_info])
         self.freeze_norms(self.backbone)
@@ -74,11 +74,7 @@ class BoundaryNetwork(FrozenNorms):
     @torch.no_grad()
     def stages(self, images: Tensor) -> list[Tensor]:
         """The pooled stem's output and the four stages', without gradient."""
-        net = self.backbone
-        found = [net.maxpool(net.act1(net.bn1(net.conv1(images))))]
-        for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
-            found.append(layer(found[-1]))
-        return found
+        return resnet_stages(self.backbone, images)
 
     def boundary_logits(self, images: Tensor) -> Tensor:
         """Logits of class boundaries [B, ceil(H / 4), ceil(W / 4)] of normalised images [B, 3, H, W]."""

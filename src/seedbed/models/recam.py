@@ -2,16 +2,14 @@
 
 from typing import Any, NamedTuple
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seedbed.errors import ParameterError
 from seedbed.models.frozen_norms import FrozenNorms
+from seedbed.models.peaked import peaked
 from seedbed.models.registry import register
-
-EPS = 1e-5
+from seedbed.models.timm_resnet import timm_resnet
 
 
 class ReCAMOutput(NamedTuple):
@@ -36,10 +34,8 @@ def masked_features(features: Tensor, maps: Tensor) -> Tensor:
     Returns:
         [B, C, D]; 0 for a class without evidence. Gradients reach features and maps alike.
     """
-    positive = maps.relu()
-    scores = positive / (positive.amax((2, 3), keepdim=True) + EPS)
     places = features.shape[-2] * features.shape[-1]
-    return scores.flatten(2) @ features.flatten(2).transpose(1, 2) / places
+    return peaked(maps).flatten(2) @ features.flatten(2).transpose(1, 2) / places
 
 
 class ReCAM(FrozenNorms):
@@ -61,12 +57,7 @@ class ReCAM(FrozenNorms):
         self, num_classes: int, *, architecture: str = "resnet50", freeze_norm: bool = True, **backbone: Any
     ) -> None:
         super().__init__()
-        try:
-            self.backbone: Any = timm.create_model(architecture, num_classes=num_classes, **backbone)
-        except (RuntimeError, ValueError, NotImplementedError) as error:
-            raise ParameterError(f"architecture: timm cannot build '{architecture}' so ({error}).") from error
-        if not isinstance(self.backbone, timm.models.ResNet):
-            raise ParameterError(f"architecture: '{architecture}' is no ResNet of timm's; resnet18, resnet50, ... are.")
+        self.backbone = timm_resnet(architecture, num_classes=num_classes, **backbone)
         self.softmax_head = nn.Linear(self.backbone.num_features, num_classes, bias=False)
         self.backbone.conv1.requires_grad_(False)
         if freeze_norm:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.parameter_groups import FourGroups
+from seedbed.models.peaked import peaked
 from seedbed.models.registry import register
 from seedbed.models.resnet38 import TINY, ResNet38, Taps
 from seedbed.models.timm_resnet import dilated_resnet
@@ -96,9 +97,7 @@ class PixelCorrelation(nn.Module):
         levels = (self.low(low.detach()).relu(), self.high(high.detach()).relu())
         features = self.mix(torch.cat([colours, *levels], dim=1))
         with torch.autocast(images.device.type, enabled=False):
-            positive = maps.detach().float().relu()
-            scores = positive / (positive.amax((-2, -1), keepdim=True) + EPS)
-            return correlated(alone(scores), features.float())
+            return correlated(alone(peaked(maps.detach().float())), features.float())
 
 
 class SEAM(FourGroups, FrozenNorms):

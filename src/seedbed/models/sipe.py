@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from seedbed.models.frozen_norms import FrozenNorms
 from seedbed.models.parameter_groups import FourGroups
+from seedbed.models.peaked import peaked
 from seedbed.models.registry import register
 from seedbed.models.resnet38 import TINY, ResNet38
-from seedbed.models.resnet_stride16 import resnet_stride16
+from seedbed.models.timm_resnet import resnet_stages, undilated_resnet
 
 EPS = 1e-5
 BACKGROUND_FACTOR = 0.5
@@ -37,12 +38,6 @@ class SIPEOutput(NamedTuple):
     maps: Tensor
     hierarchical: Tensor
     semantic: Tensor
-
-
-def peaked(maps: Tensor) -> Tensor:
-    """Each map [..., h, w], cut at 0 and divided by its maximum; one without evidence is 0."""
-    positive = maps.relu()
-    return positive / (positive.amax((-2, -1), keepdim=True) + EPS)
 
 
 def general_maps(maps: Tensor) -> Tensor:
@@ -68,8 +63,7 @@ def seed_regions(scores: Tensor, features: Tensor, background_factor: float = BA
     Returns:
         float32 [B, S, h, w], 1 for the chosen map of each place and 0 for all others.
     """
-    directions = features.flatten(2)
-    directions = directions / (directions.norm(dim=1, keepdim=True) + EPS)
+    directions = _directions(features.flatten(2))
     alike = (directions.transpose(1, 2) @ directions).relu_()  # [B, hw, hw], symmetric
     flat = scores.flatten(2)
     shared = flat @ alike
@@ -77,6 +71,11 @@ def seed_regions(scores: Tensor, features: Tensor, background_factor: float = BA
     overlap = torch.cat([overlap[:, :1] * background_factor, overlap[:, 1:]], dim=1)
     chosen = F.one_hot(overlap.argmax(1), scores.shape[1])
     return chosen.transpose(1, 2).to(scores.dtype).unflatten(2, scores.shape[-2:])
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Features [B, F, ...] of norm 1 at each place; 0 where there are none."""
+    return features / (features.norm(dim=1, keepdim=True) + EPS)
 
 
 def specific_maps(features: Tensor, seeds: Tensor) -> Tensor:
@@ -125,8 +124,7 @@ class SIPE(FourGroups, FrozenNorms):
         maps = self.classifier(stages[-1])
         parts = []
         for side, stage in zip(self.sides, stages, strict=True):
-            part = side(stage.detach())
-            part = part / (part.norm(dim=1, keepdim=True) + EPS)
+            part = _directions(side(stage.detach()))
             parts.append(F.interpolate(part, maps.shape[-2:], mode="bilinear", align_corners=False))
         return SIPEOutput(maps.mean((2, 3)), maps, torch.cat(parts, dim=1), stages[-1])
 
@@ -154,7 +152,7 @@ class SIPEResNet(SIPE):
         frozen: Sequence[str] = ("conv1", "bn1", "layer1", "layer2"),
     ) -> None:
         super().__init__()
-        self.backbone = resnet_stride16(architecture)
+        self.backbone = undilated_resnet(architecture)
         self.add_heads(num_classes, [info["num_chs"] for info in self.backbone.feature_info[-4:]], widths)
         self.freeze_norms(self.backbone)
         self.backbone.requires_grad_(True)
@@ -163,11 +161,7 @@ class SIPEResNet(SIPE):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """See `SIPE`."""
-        net = self.backbone
-        found = [net.layer1(net.maxpool(net.act1(net.bn1(net.conv1(images)))))]
-        for layer in (net.layer2, net.layer3, net.layer4):
-            found.append(layer(found[-1]))
-        return found
+        return resnet_stages(self.backbone, images)[1:]
 
 
 class SIPEResNet38(SIPE, ResNet38):  # type: ignore[misc]  # of the backbone only its layers

@@ -16,6 +16,7 @@ from seedbed.models.pair_affinity import pair_affinities
 from seedbed.refine.confident import mean_pool
 from seedbed.refine.crf import dense_crf_labels
 from seedbed.refine.crf_image import picture_for_crf
+from seedbed.refine.crf_input import distribution
 from seedbed.refine.crf_labels import label_crf
 from seedbed.refine.mask_making import score_stack
 from seedbed.refine.pairs import shrink_radius
@@ -107,7 +108,7 @@ class Walk:
     def _smoothed(self, image: np.ndarray, walked: np.ndarray, heat: HeatMaps, crf: CrfSettings) -> np.ndarray:
         shown = picture_for_crf(image, self.settings.crf_image, walked.shape[-2:])
         if self.settings.crf_on == "scores":
-            return dense_crf_labels(shown, _distribution(walked), crf)
+            return dense_crf_labels(shown, distribution(walked), crf)
         labels = np.concatenate([[0], heat.classes + 1])
         return _smoothed_labels(shown, walked.argmax(0), labels, self.num_labels, crf)
 
@@ -202,7 +203,3 @@ def _smoothed_labels(
     """
     smoothed = label_crf(image, labels[winners], num_labels, preset=field)
     return np.searchsorted(labels, smoothed)
-
-
-def _distribution(scores: np.ndarray) -> np.ndarray:
-    return (scores / np.maximum(scores.sum(0, keepdims=True), 1e-12)).astype(np.float32)

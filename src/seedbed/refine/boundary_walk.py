@@ -17,6 +17,7 @@ from seedbed.models.pair_affinity import pair_offsets
 from seedbed.models.path_affinity import path_affinities
 from seedbed.refine.background import with_constant_background
 from seedbed.refine.crf import dense_crf_labels
+from seedbed.refine.crf_input import distribution
 from seedbed.refine.walk import random_walk
 from seedbed.settings.dense_crf import CrfSettings
 
@@ -83,7 +84,7 @@ class BoundedWalk:
         scores = with_constant_background(self.walked(heat.maps, boundary), self.settings.background)
         if self.crf is None:
             return scores.argmax(0)
-        return dense_crf_labels(image, scores / np.maximum(scores.sum(0, keepdims=True), 1e-12), self.crf)
+        return dense_crf_labels(image, distribution(scores), self.crf)
 
     def walked(self, maps: np.ndarray, boundary: np.ndarray) -> np.ndarray:
         """Maps [K, H, W] after the walk over boundaries [h, w], float32 [K, H, W] whose highest value is 1.

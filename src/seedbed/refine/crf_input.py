@@ -33,3 +33,8 @@ def check_probabilities(probabilities: Array, image: Array) -> Array:
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise DataError(f"CRF probabilities must be finite and lie in 0..1, got {low:.6g} to {high:.6g}.")
     return stack
+
+
+def distribution(scores: Array) -> Array:
+    """Scores [K, H, W] >= 0 as probabilities of each pixel's labels, float32; where all are 0 they stay 0."""
+    return (scores / np.maximum(scores.sum(0, keepdims=True), 1e-12)).astype(np.float32)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seedbed.errors import ParameterError
-from seedbed.models.sipe import BACKGROUND_FACTOR, SIPE, general_maps, peaked, seed_regions, specific_maps
+from seedbed.models.peaked import peaked
+from seedbed.models.sipe import BACKGROUND_FACTOR, SIPE, general_maps, seed_regions, specific_maps
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.objectives import Parts, loss
 
