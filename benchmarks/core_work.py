@@ -122,9 +122,8 @@ def _store(spec: Spec, folder: Path) -> Step:
 def _label(spec: Spec, folder: Path) -> Step:
     """The posteriors of both CRF runs, stored."""
     index = made_index(folder, tuple(spec["image"]), spec["classes"], spec["labels"])
-    fields = ("alpha_low", "alpha_high", "constants", "store_stride")
-    among = spec.get("among", "all")
-    settings = PosteriorSettings(image=spec["crf_image"], among=among, **{name: spec[name] for name in fields})
+    fields = ("alpha_low", "alpha_high", "constants", "among", "store_stride")
+    settings = PosteriorSettings(image=spec["crf_image"], **{name: spec[name] for name in fields})
     maps, crf = {"0": _heat(spec["image"], spec["labels"])}, CrfSettings(**spec["crf"])
 
     def step() -> None:

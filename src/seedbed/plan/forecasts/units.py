@@ -121,8 +121,7 @@ class Units:
     def labelling(self, names: Mapping[str, str]) -> Unit:
         """The two CRFs behind an image's confident labels."""
         labels = self.on(names["dataset"]).affinity_networks[names["network"]].labels
-        plain = {key: value for key, value in labels.plain().items() if (key, value) != ("among", "all")}
-        spec = {**plain, "crf_image": labels.image, "crf": self._crf(labels.crf)}
+        spec = {**labels.plain(), "crf_image": labels.image, "crf": self._crf(labels.crf)}
         spec |= self._masked(names["dataset"])  # whose `image` is a size
         return Unit("label", _about(names, "dataset", "network"), spec)
 
