@@ -21,7 +21,9 @@ def timm_resnet(architecture: str, **options: Any) -> Any:
     try:
         network = timm.create_model(architecture, **options)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-        raise ParameterError(f"architecture: timm has no ResNet '{architecture}' with {options} ({error}).") from error
+        raise ParameterError(
+            f"architecture: '{architecture}' is no ResNet of timm's with {options} ({error})."
+        ) from error
     if not isinstance(network, timm.models.ResNet):
         raise ParameterError(f"architecture: '{architecture}' is no ResNet of timm's; resnet18, resnet50, ... are.")
     return network
