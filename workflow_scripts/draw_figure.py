@@ -16,7 +16,7 @@ with job(snakemake) as this:
     params, output = snakemake.params, snakemake.output
     figure = Figure.model_validate(params.figure)
     indices = [read_index(Path(path).parent) for path in snakemake.input.indices]
-    sections = open_sections(params.groups, indices, 8 // len(params.groups), this.device)
+    sections = open_sections(params.groups, indices, 8 // len(params.groups), lambda: this.device)
     drawing = draw_gallery(sections)
     notes = [*params.notes, *unknown_subjects(figure.subjects, indices), *unmet_picks(params.groups, sections)]
     fragment = render_figure(

@@ -28,7 +28,7 @@ with job(snakemake) as this:
     scores = score_panels(params.panels, index, records, measured_backgrounds(table, cells, read))
     chosen = pick(scores[-1] if scores else None)
     group = {"label": "", "panels": params.panels, **params.images}
-    section = open_section(group, index, SAMPLE, this.device, also=list(chosen))
+    section = open_section(group, index, SAMPLE, lambda: this.device, also=list(chosen))
     notes = [*params.footnotes, *counted_notes(table, cells, read)]
     notes += [checkpoint_note(read(path)) for path in snakemake.input.checkpoints]
     background = Background(

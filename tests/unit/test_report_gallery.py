@@ -262,7 +262,7 @@ def test_columns_by_layer(shapes, tmp_path):
         {**spec, "shows": "heatmap_per_layer", "explainer": settings},
         {**spec, "shows": "affinity_matrix_per_layer", **inputs},
     ]
-    (section,) = open_sections([{**group, "panels": panels}], [shapes], 1, torch.device("cpu"))
+    (section,) = open_sections([{**group, "panels": panels}], [shapes], 1, lambda: torch.device("cpu"))
     assert section.label == "r"
     assert [column.title for column in section.columns] == ["", *[f"layer {k}" for k in (1, 2, 3)] * 2]
     row = section.rows[0]

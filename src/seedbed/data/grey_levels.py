@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from seedbed.data.normalise import NORMALISATIONS
+from seedbed.data.normalisations import NORMALISATIONS
 
 MEAN, STD = NORMALISATIONS["imagenet"]
 """Of pictures in 0..1."""

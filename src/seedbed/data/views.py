@@ -21,7 +21,7 @@ class InputView:
     """How an image is brought to a network at scale 1; see `view`.
 
     Attributes:
-        normalize: a name of ``seedbed.data.normalise.NORMALISATIONS``.
+        normalize: a name of ``seedbed.data.normalisations.NORMALISATIONS``.
         size: (h, w) to squash to; None keeps the image's own.
         interpolation: PIL's filter.
         multiple: sides are rounded up to a multiple of it.
@@ -54,7 +54,7 @@ def view(
         interpolation: PIL's filter, applied to the 8-bit image.
         rounding: of the sides: to the nearest, half to even, as the published seed pipelines do, or down.
         multiple: the sides are then rounded up to a multiple of it, as CLIP-ES does with its patches.
-        normalisation: a name of ``seedbed.data.normalise.NORMALISATIONS``.
+        normalisation: a name of ``seedbed.data.normalisations.NORMALISATIONS``.
     """
     height, width = (-(-side // multiple) * multiple for side in scaled_sides(size or image.shape[:2], scale, rounding))
     if (height, width) != image.shape[:2]:

@@ -36,7 +36,7 @@ def bootstrap_miou(
     shape = confusions[0].shape
     counts = csr_array(np.stack([np.ravel(confusion) for confusion in confusions]))
     draws = np.random.default_rng(seed).multinomial(len(matrices), [1 / len(matrices)] * len(matrices), size=resamples)
-    scores = [_miou(draw @ counts, shape, convention) for draw in draws]
+    scores = [_miou(drawn, shape, convention) for drawn in draws @ counts]
     low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)
 

@@ -13,7 +13,7 @@ from timm.layers import LayerNorm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from seedbed.data.normalise import NORMALISATIONS
+from seedbed.data.normalisations import NORMALISATIONS
 from seedbed.errors import ImageSizeError
 from seedbed.models.transformer import resample_positions
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from seedbed.data.normalise import NORMALISATIONS, normalise
+from seedbed.data.normalisations import NORMALISATIONS
 from seedbed.errors import DataError, ParameterError, unknown_name
 from seedbed.refine.crf_input import check_image
 from seedbed.settings.checked import checked
 
 MEAN, STD = NORMALISATIONS["imagenet"]
+REBUILT = {"rebuilt": np.float32, "rebuilt_float64": np.float64}
+"""What the image was normalised in before it is rebuilt."""
 
 
 @checked
@@ -41,11 +42,11 @@ def picture_for_crf(image: np.ndarray, how: str, size: tuple[int, int] | None = 
 def _unpadded(image: np.ndarray, how: str) -> np.ndarray:
     if how == "own":
         return image
-    if how == "rebuilt":
-        return picture_from_normalised(normalise(torch.from_numpy(image.copy()).permute(2, 0, 1), "imagenet").numpy())
-    if how == "rebuilt_float64":
-        return picture_from_normalised(((image / 255 - np.array(MEAN)) / np.array(STD)).transpose(2, 0, 1))
-    raise ParameterError(unknown_name("image for the CRF", how, ("own", "rebuilt", "rebuilt_float64")))
+    if how not in REBUILT:
+        raise ParameterError(unknown_name("image for the CRF", how, ("own", *REBUILT)))
+    kind = REBUILT[how]
+    normalised = (image / kind(255) - np.array(MEAN, kind)) / np.array(STD, kind)
+    return picture_from_normalised(normalised.transpose(2, 0, 1))
 
 
 @checked

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from seedbed.data.ahead import read_ahead
 from seedbed.data.images import read_picture
@@ -78,6 +76,9 @@ def _smaller(stack: np.ndarray, stride: int) -> np.ndarray:
     """Means of squares of ``stride`` pixels: [K, H, W] to [K, ceil(H / stride), ceil(W / stride)]."""
     if stride == 1:
         return stack
+    import torch  # heavy, and the demo keeps every pixel
+    import torch.nn.functional as F
+
     size = tuple(-(-side // stride) for side in stack.shape[-2:])
     return F.interpolate(torch.from_numpy(stack)[None], size, mode="area")[0].numpy()
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 import seedbed
-from seedbed.data.normalise import NORMALISATIONS
+from seedbed.data.normalisations import NORMALISATIONS
 from seedbed.errors import DataError, UserError
 from seedbed.io.atomic import atomic_directory, read_json, write_json
 from seedbed.io.weights import read_weights_provenance

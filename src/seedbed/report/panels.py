@@ -1,6 +1,6 @@
 """Columns of a gallery from plain descriptions: stored maps and masks, or maps explained on the spot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,13 @@ from seedbed.report.picks import Maps, picked_rows
 Spec = Mapping[str, Any]
 """``label``, ``shows`` and, by kind: ``shards``; or ``weights``, ``network`` (``architecture``, ``num_classes``,
 ``options``) and ``explainer``, or ``input`` for affinity matrices."""
+Device = Callable[[], Any]
+"""Says where to explain, when there is something to explain: asking imports torch."""
 MOST_LAYERS = 6
 """Columns of a panel by layer; of a deeper network, layers at equal distances to the last."""
 
 
-def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: Sequence[str] = ()) -> Section:
+def open_section(group: Spec, index: DataIndex, count: int, device: Device, also: Sequence[str] = ()) -> Section:
     """Rows and columns of a group: ``label``, ``split``, ``subset``, ``panels``; ``row``, ``subjects`` or ``picks``.
 
     Images of two classes get a row for each class, as the papers show them. Rows of the images ``also`` come last.
@@ -49,7 +51,7 @@ def open_section(group: Spec, index: DataIndex, count: int, device: Any, also: S
     return Section(" ".join(filter(None, (group["label"], group.get("row")))), rows, columns)
 
 
-def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: int, device: Any) -> list[Section]:
+def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: int, device: Device) -> list[Section]:
     """All groups of a figure; those that differ in their ``row`` alone are shown image by image."""
     opened: dict[str, list[Section]] = {}
     for group, index in zip(groups, indices, strict=True):
@@ -57,7 +59,7 @@ def open_sections(groups: Sequence[Spec], indices: Sequence[DataIndex], count: i
     return [section for sections in opened.values() for section in interleave(sections)]
 
 
-def open_columns(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+def open_columns(spec: Spec, index: DataIndex, records: Sequence[Record], device: Device) -> list[Column]:
     """The columns that a description stands for: one, or one a layer; arguments as `open_panel` takes them."""
     match spec["shows"]:
         case "heatmap_per_layer":
@@ -75,7 +77,7 @@ def shown_layers(count: int) -> list[int]:
     return [count * k // MOST_LAYERS - 1 for k in range(1, MOST_LAYERS + 1)]
 
 
-def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> Column:
+def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: Device) -> Column:
     """The column that a description stands for.
 
     Args:
@@ -103,7 +105,7 @@ def open_panel(spec: Spec, index: DataIndex, records: Sequence[Record], device: 
             return Heat(title, _maps(spec, index, records, device))
 
 
-def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> Mapping[str, HeatMaps]:
+def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Device) -> Mapping[str, HeatMaps]:
     if "shards" in spec:
         return HeatMapStore(spec["shards"])
     # Heavy, and most galleries show what is stored.
@@ -111,21 +113,21 @@ def _maps(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) 
     from seedbed.explain.heatmap_settings import HeatMapSettings
 
     settings = from_plain(HeatMapSettings, spec["explainer"])
-    return dict(picture_heatmaps(_network(spec, index), index, records, settings, device))
+    return dict(picture_heatmaps(_network(spec, index), index, records, settings, device()))
 
 
-def _first_maps(panels: Sequence[Spec], index: DataIndex, device: Any) -> Maps:
+def _first_maps(panels: Sequence[Spec], index: DataIndex, device: Device) -> Maps:
     """How images are explained in the first column of maps."""
     spec = next(panel for panel in panels if "explainer" in panel or "shards" in panel)
     return lambda records: _maps(spec, index, records, device)
 
 
-def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Device) -> list[Column]:
     from seedbed.evaluate.layerwise import layer_maps
     from seedbed.explain.heatmap_settings import HeatMapSettings
 
     settings = from_plain(HeatMapSettings, spec["explainer"])
-    found = list(layer_maps(_network(spec, index), index, records, settings, device))
+    found = list(layer_maps(_network(spec, index), index, records, settings, device()))
     return [
         Heat(
             f"layer {layer + 1}",
@@ -135,12 +137,12 @@ def _heat_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], devi
     ]
 
 
-def _matrices_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Any) -> list[Column]:
+def _matrices_by_layer(spec: Spec, index: DataIndex, records: Sequence[Record], device: Device) -> list[Column]:
     from seedbed.data.views import InputView
     from seedbed.evaluate.attention import attention_matrices
 
     settings = from_plain(InputView, spec["input"])
-    found = attention_matrices(_network(spec, index), index, records, settings, device)
+    found = attention_matrices(_network(spec, index), index, records, settings, device())
     return [
         Matrix(f"layer {layer + 1}", {image: layers[layer] for image, layers in found.items()})
         for layer in shown_layers(len(next(iter(found.values()))))
