@@ -1,23 +1,25 @@
-"""AFA's optimiser, losses and refined propagation, against arrays recorded from its published code."""
+"""AFA's optimiser, losses, labels and refined propagation, against arrays recorded from its published code."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from model_recordings import assert_close, recorded
 from torch import nn
 
 from seedbed.data.normalise import normalise
+from seedbed.models import create_model
+from seedbed.models.afa import bilinear
 from seedbed.refine import (
     attention_affinity_labels,
     chebyshev_window,
     picture_from_normalised,
-    pixel_adaptive_refinement,
     propagate_with_background,
 )
+from seedbed.train.afa_labels import refined_scores
 from seedbed.train.objectives import build_objective
 from seedbed.train.schedule import Schedule, build_optimizer
 from seedbed.train.settings import TrainSettings
+from seedbed.train.toco_labels import refined_labels
 
 torch.set_num_threads(1)
 
@@ -88,22 +90,35 @@ def test_picture_from_normalised():
         assert np.array_equal(grey, np.rint(picture * 255).transpose(1, 2, 0))
 
 
-def resized(maps, size):
-    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
-
-
 def test_propagated_maps_refined():
     """Propagation with background, then pixel-adaptive refinement of what each image shows, at half resolution."""
     z = {k: torch.from_numpy(v) for k, v in recorded("refine_afa_labels").items() if v.ndim}
     window = chebyshev_window(4, 5, 2)
     scores = propagate_with_background(z["prop/cams"], z["prop/aff"], z["cls_labels"], window=window)
-    scores = torch.stack([resized(stack, (64, 80)) for stack in scores])
-    ours = torch.zeros_like(scores)
-    for k, (top, bottom, left, right) in enumerate(z["img_box"].tolist()):
-        inside = (slice(top, bottom), slice(left, right))
-        present = torch.cat([torch.zeros(1, dtype=torch.long), 1 + z["cls_labels"][k].nonzero()[:, 0]])
-        size = (bottom - top, right - left)
-        small = resized(z["denorm"][k][:, *inside], (size[0] // 2, size[1] // 2))
-        refined = pixel_adaptive_refinement(small, scores[k, present][:, *inside])
-        ours[k, present, *inside] = resized(refined, size)
+    inside = torch.zeros(2, 64, 80, dtype=torch.bool)
+    for shown, (top, bottom, left, right) in zip(inside, z["img_box"].tolist(), strict=True):
+        shown[top:bottom, left:right] = True
+    ours = refined_scores(z["denorm"], bilinear(scores, (64, 80)), z["cls_labels"], inside)
     assert_close(ours, z["prop/refined_cls"].numpy(), 1e-6)
+
+
+def test_labels_as_the_training_makes_them():
+    """From the normalised picture; in 6 % of the bytes ours is one too low, in 1 % the recorded one."""
+    z = {k: torch.from_numpy(v) for k, v in recorded("refine_afa_labels").items()}
+    normalised = normalise(z["images"].permute(0, 3, 1, 2), "imagenet")
+    inside = torch.zeros(2, 64, 80, dtype=torch.bool)
+    for shown, (top, bottom, left, right) in zip(inside, z["img_box"].tolist(), strict=True):
+        shown[top:bottom, left:right] = True
+    given = (normalised, z["cams"], z["cls_labels"], inside, (0.35, 0.55))
+    assert (refined_labels(*given) != z["voc/refined_label"]).float().mean() < 0.002
+
+
+def test_the_grid_of_places():
+    """Of the last stage, whose patches do not shrink it; also where keys could not be reduced as far as published."""
+    encoder = create_model("afa_mit_b1", 1, embed_dims=(2, 2, 2, 2), num_heads=(1, 1, 1, 1)).encoder
+    layers = [encoder.patch_embed, *(stage.downsample for stage in encoder.stages[1:])]
+    for height, width, *grid in recorded("models_afa_grids")["down_sizes"].tolist():
+        x = torch.zeros(1, 3, height, width)
+        for layer in layers:
+            x = layer(x).movedim(-1, 1)
+        assert list(x.shape[-2:]) == grid

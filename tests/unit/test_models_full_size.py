@@ -30,6 +30,7 @@ def total(output: Tensor | tuple) -> Tensor:
         ("seam_resnet38", 20, 448, {}, {}),
         ("recam_resnet50", 20, 512, {"output_stride": 16}, {}),
         ("sipe_resnet50", 20, 512, {}, {}),
+        ("afa_mit_b1", 20, 512, {}, {}),
         ("affinitynet_resnet38", None, 448, {}, {}),
         ("irn_resnet50", None, 512, {}, {}),
         ("deeplab_v1_resnet38_mctformer", 21, 321, {}, {}),

@@ -5,6 +5,7 @@ import hashlib
 import re
 
 import pytest
+import torch
 import yaml
 from mini_archives import sbd, voc_trainval
 from snakemake_runs import REPOSITORY, run
@@ -46,6 +47,28 @@ def mmpretrain_name(name):
     return "backbone." + name.replace(".mlp.fc1.", ".ffn.layers.0.0.").replace(".mlp.fc2.", ".ffn.layers.1.")
 
 
+def mmseg_tensors(encoder):
+    """Tensors of the Mix Transformer as in OpenMMLab's file."""
+    found = {}
+    for name, tensor in encoder.items():
+        if ".attn.kv." in name:
+            continue
+        if ".attn.q." in name:
+            tensor = torch.cat([tensor, encoder[name.replace(".q.", ".kv.")]])
+        if name.endswith(("fc1.weight", "fc2.weight")):
+            tensor = tensor[..., None, None]
+        name = re.sub(r"^patch_embed\.", "layers.0.0.", name)
+        for part, place in (("downsample", 0), ("blocks", 1), ("norm", 2)):
+            name = re.sub(rf"^stages\.(\d)\.{part}\.", rf"layers.\1.{place}.", name)
+        name = re.sub(r"(layers\.\d\.0\.)proj\.", r"\1projection.", name)
+        for ours, theirs in ((".attn.q.", ".attn.attn.in_proj_"), (".attn.proj.", ".attn.attn.out_proj."),
+                             (".mlp.fc1.", ".ffn.layers.0."), (".mlp.dwconv.", ".ffn.layers.1."),
+                             (".mlp.fc2.", ".ffn.layers.4.")):  # fmt: skip
+            name = name.replace(ours, theirs)
+        found[name] = tensor
+    return found
+
+
 def random_weights(folder, disk):
     """Weights of the published shapes and names: timm's in ``folder``, as if fetched, the others on ``disk``."""
     files = {}
@@ -57,6 +80,8 @@ def random_weights(folder, disk):
             tensors = {
                 mxnet_name(n): t for n, t in tensors.items() if not n.endswith((".num_batches_tracked", "fc8.weight"))
             }
+        elif entry["source"] == "mit_b1_mmseg":
+            tensors = mmseg_tensors(create_model("afa_mit_b1", 1).encoder.state_dict())
         else:
             tensors = create_model("conformer_small", 1).state_dict()
             tensors = {mmpretrain_name(n): t for n, t in tensors.items() if "cls_head" not in n}

@@ -41,6 +41,7 @@ class MaskPrediction(Section):
         "sum_then_largest",
         "largest_then_sum",
         "first_grid",
+        "first_grid_largest",
         "mean_pixel_logits",
         "mean_fifth_logits",
     ] = "mean_logits"
