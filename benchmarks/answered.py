@@ -37,6 +37,13 @@ def _refinement(images: Tensor, cams: Tensor, labels: Tensor) -> Arguments:
     return pixels, maps, shown
 
 
+def _walked(pixels: Tensor, scores: Tensor, labels: Tensor, inside: Tensor) -> Arguments:
+    """Of AFA's maps after their walk, background first, of images without padding."""
+    pictures, maps, shown = _refinement(pixels, scores[:, 1:], labels)
+    background = 1 - maps.amax(1, keepdim=True)
+    return pictures, torch.cat([background, maps], dim=1), shown, torch.ones(inside.shape, dtype=torch.bool)
+
+
 def _lattice(picture: Tensor, values: Tensor, widths: tuple[float, float]) -> Arguments:
     """Of the energy's sums: a picture in grey levels, and any values."""
     return _picture(*picture.shape[-2:]), torch.rand(values.shape), widths
@@ -48,6 +55,7 @@ def _picture(height: int, width: int, seed: int = 0) -> Tensor:
 
 ANSWERED: dict[str, Callable[..., Arguments]] = {
     "seedbed.train.toco_labels.refine_cams_with_background": _refinement,
+    "seedbed.train.afa_labels.refined_scores": _walked,
     "seedbed.refine.lattice_energy.bilateral_sums": _lattice,
 }
 """What makes the positional arguments of each such function, from those that have no values."""
