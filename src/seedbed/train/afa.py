@@ -1,6 +1,7 @@
 """Training of AFA (Ru et al., CVPR 2022): classification, affinities, a decoder taught by maps that walk along them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from seedbed.refine.reliable import attention_affinity_labels
 from seedbed.train.afa_labels import multi_scale_maps, propagated_labels
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.counted_steps import CountedSteps
+from seedbed.train.counted_together import mean_of_groups
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.toco_labels import SCALES, refined_labels
@@ -122,17 +124,9 @@ class AFAObjective(CountedSteps):
             cell = images.shape[-1] // output.maps.shape[-1]
             pairs = attention_affinity_labels(pairs_of, radius=self.radius, cell=cell)
             inside = (images != 0).any(dim=1)
+            of_pixels, together = partial(balanced_cross_entropy, empty_is_nan=self.empty_is_nan), self.counted_together
             return {
-                "pixels": self._together(self._pixels, scores, taught),
-                "affinity": self._together(attention_affinity_loss, output.affinity.float(), pairs),
+                "pixels": mean_of_groups(of_pixels, together, scores, taught),
+                "affinity": mean_of_groups(attention_affinity_loss, together, output.affinity.float(), pairs),
                 "energy": bilateral_energy(grey_levels(images), scores, taught, inside),
             }
-
-    def _pixels(self, scores: Tensor, labels: Tensor) -> Tensor:
-        return balanced_cross_entropy(scores, labels, empty_is_nan=self.empty_is_nan)
-
-    def _together(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        """The mean of a loss over groups of images that are counted together."""
-        size = self.counted_together or len(tensors[0])
-        groups = zip(*(tensor.split(size) for tensor in tensors), strict=True)
-        return torch.stack([function(*group) for group in groups]).mean()

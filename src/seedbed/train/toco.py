@@ -1,6 +1,6 @@
 """Training of ToCo (Ru et al., CVPR 2023): classification, contrast of tokens, and a decoder taught by its own maps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from seedbed.refine.lattice_energy import bilateral_energy
 from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network
 from seedbed.train.counted_steps import CountedSteps
+from seedbed.train.counted_together import mean_of_groups
 from seedbed.train.objectives import Parts, loss
 from seedbed.train.pixel_losses import balanced_cross_entropy
 from seedbed.train.toco_crops import crop_candidates, local_crops, with_global_views
@@ -135,7 +136,7 @@ class ToCoObjective(CountedSteps):
         """The contrast of patch tokens [B, D, h, w] by labels of the auxiliary maps [B, C, H, W]."""
         grid = (features.shape[-2], features.shape[-1])
         tokens = token_labels(auxiliary, labels, inside, grid, self.thresholds, as_published=self.token_box)
-        return self._together(patch_token_contrast, features, same_label(tokens))
+        return mean_of_groups(patch_token_contrast, self.counted_together, features, same_label(tokens))
 
     def tokens(self, model: Any, token: Tensor, packed: Tensor, auxiliary: Tensor, labels: Tensor) -> Tensor:
         """The contrast of class tokens [B, D] of the first view, the second and local crops."""
@@ -165,12 +166,6 @@ class ToCoObjective(CountedSteps):
         with torch.autocast(images.device.type, enabled=False):
             targets = refined_labels(images, maps, labels, inside, self.thresholds, **self.refinement)
             enlarged = bilinear(scores.float(), (images.shape[-2], images.shape[-1]))
-            pixels = self._together(partial(balanced_cross_entropy, empty_is_nan=self.empty_is_nan), enlarged, targets)
+            of_pixels = partial(balanced_cross_entropy, empty_is_nan=self.empty_is_nan)
+            pixels = mean_of_groups(of_pixels, self.counted_together, enlarged, targets)
             return {"pixels": pixels, "energy": bilateral_energy(grey_levels(images), enlarged, targets, inside)}
-
-    def _together(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        """The mean of a loss over groups of images that are counted together."""
-        size = self.counted_together or len(tensors[0])
-        with torch.autocast(tensors[0].device.type, enabled=False):
-            groups = zip(*(tensor.split(size) for tensor in tensors), strict=True)
-            return torch.stack([function(*group) for group in groups]).mean()
