@@ -106,5 +106,6 @@ def test_archives_for_the_server_need_its_pictures(tmp_path):
     planned = run(tmp_path, *target, wanted, "--", "exvit_table2_submission", micro=False)
     assert planned.returncode == 0, planned.stdout[-2000:]
     jobs = jobs_of(planned.stdout)
-    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (8, 6)  # one of the networks is tested twice
+    assert (jobs["pack_submission"], jobs["train_segmenter"]) == (7, 6)  # one of the networks is tested twice
+    assert jobs["pack_prediction"] == 1
     assert "score_segmentation" not in jobs
