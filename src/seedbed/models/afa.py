@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from timm.models.pvt_v2 import Block, PyramidVisionTransformerV2
 from torch import Tensor, nn
 
 from seedbed.errors import ImageSizeError, ParameterError
+from seedbed.models.bilinear import bilinear
 from seedbed.models.registry import register
 
 Part = Literal["all", "maps", "affinity"]
@@ -186,11 +186,6 @@ class LinearDecoder(nn.Module):
         ]
         fused = self.norm(self.fuse(torch.cat(levels[::-1], dim=1))).relu()
         return self.predict(self.dropout(fused))
-
-
-def bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps [B, C, h, w] at another size, bilinearly, without aligned corners."""
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 register("afa_mit_b1", AFA, "AFA on MiT-B1", predicts_masks=True)

@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from seedbed.errors import ImageSizeError, ParameterError
+from seedbed.models.bilinear import bilinear
 from seedbed.models.registry import register
 from seedbed.models.transformer import resample_positions
 
@@ -206,11 +207,6 @@ class LargeFieldDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.conv8(self.conv7(self.conv6(features).relu()).relu())
-
-
-def bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps [B, C, h, w] at another size, bilinearly, without aligned corners."""
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 register("toco_base", ToCo, "ToCo on ViT-B/16 or DeiT-B", predicts_masks=True)

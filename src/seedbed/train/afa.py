@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from seedbed.data.grey_levels import grey_levels
 from seedbed.errors import ParameterError
-from seedbed.models.afa import AFA, AFAOutput, bilinear
+from seedbed.models.afa import AFA, AFAOutput
+from seedbed.models.bilinear import bilinear
 from seedbed.refine.lattice_energy import bilateral_energy
 from seedbed.refine.losses import attention_affinity_loss
 from seedbed.refine.par import DILATIONS

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.explain.map_fusion import fuse_maps
-from seedbed.models.afa import AFA, bilinear
+from seedbed.models.afa import AFA
+from seedbed.models.bilinear import bilinear
 from seedbed.refine.par import pixel_adaptive_refinement
 from seedbed.refine.propagation import propagate_with_background
 from seedbed.refine.reliable import IGNORE, chebyshev_window

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from seedbed.data.grey_levels import grey_levels
 from seedbed.errors import ParameterError
-from seedbed.models.toco import ToCo, ToCoOutput, bilinear
+from seedbed.models.bilinear import bilinear
+from seedbed.models.toco import ToCo, ToCoOutput
 from seedbed.refine.lattice_energy import bilateral_energy
 from seedbed.refine.par import DILATIONS
 from seedbed.train.backbone_losses import check_network

@@ -13,7 +13,8 @@ from torch import Tensor
 from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.errors import DataError
 from seedbed.explain.map_fusion import fuse_maps
-from seedbed.models.toco import ToCo, bilinear
+from seedbed.models.bilinear import bilinear
+from seedbed.models.toco import ToCo
 from seedbed.refine.par import pixel_adaptive_refinement
 from seedbed.refine.reliable import IGNORE, cam_to_label, refine_cams_with_background
 
