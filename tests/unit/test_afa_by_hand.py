@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mit_names import mmseg_tensors
 from torch import Tensor
 from training_toys import trained_on_pictures
 
@@ -114,34 +115,6 @@ def mit_name(name: str) -> str:
     return {"downsample": "patch_embed", "blocks": "block", "norm": "norm"}[part] + f"{stage}.{rest}"
 
 
-def mmseg_tensors(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As OpenMMLab's file has the same tensors."""
-    found = {}
-    for name, tensor in published.items():
-        kind, stage = name.partition(".")[0][:-1], int(name.partition(".")[0][-1]) - 1
-        rest = name.partition(".")[2]
-        if kind != "block":
-            place = {"patch_embed": 0, "norm": 2}[kind]
-            found[f"layers.{stage}.{place}.{rest.replace('proj.', 'projection.')}"] = tensor
-            continue
-        if ".kv." in rest:
-            continue
-        if ".q." in rest:
-            tensor = torch.cat([tensor, published[name.replace(".q.", ".kv.")]])
-        if rest.endswith(("fc1.weight", "fc2.weight")):
-            tensor = tensor[..., None, None]
-        for ours, theirs in (
-            (".attn.q.", ".attn.attn.in_proj_"),
-            (".attn.proj.", ".attn.attn.out_proj."),
-            (".mlp.fc1.", ".ffn.layers.0."),
-            (".mlp.dwconv.dwconv.", ".ffn.layers.1."),
-            (".mlp.fc2.", ".ffn.layers.4."),
-        ):
-            rest = rest.replace(ours, theirs)
-        found[f"layers.{stage}.1.{rest}"] = tensor
-    return found
-
-
 def published(model) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Random tensors for the encoder, under our names and under SegFormer's."""
     torch.manual_seed(7)
@@ -156,7 +129,7 @@ def test_every_tensor_of_the_encoder(layout):
     assert {"patch_embed1.proj.weight", "block1.0.attn.kv.weight", "block1.0.attn.sr.weight", "block1.0.attn.norm.bias",
             "block4.1.mlp.dwconv.dwconv.bias", "norm4.weight", "patch_embed4.norm.weight"} <= set(given)  # fmt: skip
     head = {"head.weight": torch.ones(1000, 12), "head.bias": torch.ones(1000)}
-    named = {**given, **head} if layout == "mit" else mmseg_tensors(given)
+    named = {**given, **head} if layout == "mit" else mmseg_tensors(ours)
     found = load_weights(model.encoder, named, layout=layout)
     assert not found.fresh and found.dropped == (["head.bias", "head.weight"] if layout == "mit" else [])
     assert all(torch.equal(tensor, ours[name]) for name, tensor in model.encoder.state_dict().items())

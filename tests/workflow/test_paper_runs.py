@@ -5,9 +5,9 @@ import hashlib
 import re
 
 import pytest
-import torch
 import yaml
 from mini_archives import sbd, voc_trainval
+from mit_names import mmseg_tensors
 from snakemake_runs import REPOSITORY, run
 
 from seedbed.data.raw.sources import TABLE
@@ -45,28 +45,6 @@ def mmpretrain_name(name):
     """The name of a tensor of Conformer in OpenMMLab's file."""
     name = re.sub(r"\.norm([12])\.", r".ln\1.", name)
     return "backbone." + name.replace(".mlp.fc1.", ".ffn.layers.0.0.").replace(".mlp.fc2.", ".ffn.layers.1.")
-
-
-def mmseg_tensors(encoder):
-    """Tensors of the Mix Transformer as in OpenMMLab's file."""
-    found = {}
-    for name, tensor in encoder.items():
-        if ".attn.kv." in name:
-            continue
-        if ".attn.q." in name:
-            tensor = torch.cat([tensor, encoder[name.replace(".q.", ".kv.")]])
-        if name.endswith(("fc1.weight", "fc2.weight")):
-            tensor = tensor[..., None, None]
-        name = re.sub(r"^patch_embed\.", "layers.0.0.", name)
-        for part, place in (("downsample", 0), ("blocks", 1), ("norm", 2)):
-            name = re.sub(rf"^stages\.(\d)\.{part}\.", rf"layers.\1.{place}.", name)
-        name = re.sub(r"(layers\.\d\.0\.)proj\.", r"\1projection.", name)
-        for ours, theirs in ((".attn.q.", ".attn.attn.in_proj_"), (".attn.proj.", ".attn.attn.out_proj."),
-                             (".mlp.fc1.", ".ffn.layers.0."), (".mlp.dwconv.", ".ffn.layers.1."),
-                             (".mlp.fc2.", ".ffn.layers.4.")):  # fmt: skip
-            name = name.replace(ours, theirs)
-        found[name] = tensor
-    return found
 
 
 def random_weights(folder, disk):

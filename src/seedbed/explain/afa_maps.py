@@ -24,5 +24,4 @@ def cam_of_afa(model: AFA, images: Tensor, targets: Tensor | None) -> Tensor:
     """
     twin = evaluated(model, hooks=True)
     last, _ = twin.last(twin.early(images)[-1], affine=False)
-    logits = twin.classifier(last.amax((2, 3), keepdim=True)).flatten(1)
-    return of_classes(twin.classifier(last), resolve(targets, logits))
+    return of_classes(twin.classifier(last), resolve(targets, twin.classified(last)))

@@ -111,8 +111,7 @@ class AFA(nn.Module):
             return maps
         if part == "affinity":
             return maps, affinity
-        logits = self.classifier(last.amax((2, 3), keepdim=True)).flatten(1)
-        return AFAOutput(logits, maps, self.decoder([*early, last]), affinity)
+        return AFAOutput(self.classified(last), maps, self.decoder([*early, last]), affinity)
 
     def early(self, images: Tensor) -> list[Tensor]:
         """Features [B, D, h, w] of all stages but the last, each after its norm."""
@@ -138,6 +137,10 @@ class AFA(nn.Module):
             tokens = block(tokens, grid)
         features = stage.norm(tokens).mT.unflatten(2, grid)
         return features, (products + products.mT + self.attn_proj.bias).sigmoid() if affine else None
+
+    def classified(self, last: Tensor) -> Tensor:
+        """Logits [B, C] from the last stage's features [B, D, h, w]: of the largest of each channel."""
+        return self.classifier(last.amax((2, 3), keepdim=True)).flatten(1)
 
     def logits(self, images: Tensor) -> Tensor:
         """The decoder's scores [B, C + 1, h', w'] at the first stage's resolution, background first."""

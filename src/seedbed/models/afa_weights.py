@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from seedbed.errors import DataError, ParameterError
 from seedbed.models.afa import AFA
 from seedbed.models.weights.conversion import Converted, layout
+from seedbed.models.weights.names import renamed
 
 HEAD = ("head.weight", "head.bias")
 MIT_NAMES = (
@@ -105,13 +106,6 @@ def afa(tensors: dict[str, Tensor], model: nn.Module) -> Converted:
 def mit_name(name: str) -> str:
     """Our name of a tensor of a Mix Transformer: ``block1.0.attn.q.weight`` is ``stages.0.blocks.0.attn.q.weight``."""
     return renamed(name, MIT_NAMES)
-
-
-def renamed(name: str, rules: tuple) -> str:
-    """A name after every rule, a pattern and what takes its place, in turn."""
-    for theirs, ours in rules:
-        name = re.sub(theirs, ours, name)
-    return name
 
 
 def _check(model: nn.Module, name: str) -> None:

@@ -1,12 +1,11 @@
 """Published weights of CLIP's image tower."""
 
-import re
-
 from torch import Tensor, nn
 
 from seedbed.errors import DataError, ParameterError
 from seedbed.models.clip import ClipTower
 from seedbed.models.weights.conversion import Converted, layout
+from seedbed.models.weights.names import renamed
 
 OPENAI_NAMES = (
     (r"^class_embedding$", "cls_token"),
@@ -26,9 +25,7 @@ OPENAI_NAMES = (
 
 def clip_name(name: str) -> str:
     """timm's name of a tensor of OpenAI's image tower, ``visual.`` taken off: ``ln_pre.bias`` -> ``norm_pre.bias``."""
-    for theirs, ours in OPENAI_NAMES:
-        name = re.sub(theirs, ours, name)
-    return name
+    return renamed(name, OPENAI_NAMES)
 
 
 @layout("clip_openai")

@@ -1,10 +1,9 @@
 """Published ImageNet weights of Conformer."""
 
-import re
-
 from torch import Tensor, nn
 
 from seedbed.models.weights.conversion import Converted, in_layers, layout, new_layers
+from seedbed.models.weights.names import renamed
 
 
 @layout("conformer_imagenet")
@@ -35,7 +34,4 @@ MMPRETRAIN_NAMES = (
 
 def conformer_name(name: str) -> str:
     """Our name of a tensor of mmpretrain's Conformer, e.g. ``backbone.trans_1.ln1.bias`` -> ``trans_1.norm1.bias``."""
-    name = name.removeprefix("backbone.")
-    for theirs, ours in MMPRETRAIN_NAMES:
-        name = re.sub(theirs, ours, name)
-    return name
+    return renamed(name.removeprefix("backbone."), MMPRETRAIN_NAMES)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from seedbed.errors import DataError
 from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
+from seedbed.refine.mirrored_logits import mirrored_pairs
 
 
 @score_fusion("first_grid_largest", of_logits=True)
@@ -18,11 +18,8 @@ def largest_on_the_first_grid(logits: Iterable[Tensor], size: tuple[int, int]) -
         DataError: a view has no mirror image.
     """
     grid: tuple[int, int] | None = None
-    total, views = None, iter(logits)
-    for plain in views:
-        mirrored = next(views, None)
-        if mirrored is None or mirrored.shape != plain.shape:
-            raise DataError("This fusion is of views and their mirror images: set flip: true.")
+    total = None
+    for plain, mirrored in mirrored_pairs(logits):
         grid = grid or (plain.shape[-2], plain.shape[-1])
         found = upsample_scores((plain + mirrored) / 2, grid, align_corners=False)
         total = found if total is None else torch.maximum(total, found)

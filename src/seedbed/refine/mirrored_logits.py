@@ -3,7 +3,7 @@
 Its codes for VOC and for COCO do so in reverse ways.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -38,11 +38,22 @@ def met_logits(logits: Iterable[Tensor], size: tuple[int, int], mirror: Meet, sc
     Raises:
         DataError: a view has no mirror image.
     """
-    total, views = None, iter(logits)
+    total = None
+    for views in mirrored_pairs(logits):
+        found = mirror(*(upsample_scores(maps, size, align_corners=False) for maps in views))
+        total = found if total is None else scales(total, found)
+    return not_empty(total)
+
+
+def mirrored_pairs(logits: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each view's logits [C, h, w] with those of its mirror image, which follow them.
+
+    Raises:
+        DataError: a view has no mirror image.
+    """
+    views = iter(logits)
     for plain in views:
         mirrored = next(views, None)
         if mirrored is None or mirrored.shape != plain.shape:
             raise DataError("This fusion is of views and their mirror images: set flip: true.")
-        found = mirror(*(upsample_scores(maps, size, align_corners=False) for maps in (plain, mirrored)))
-        total = found if total is None else scales(total, found)
-    return not_empty(total)
+        yield plain, mirrored

@@ -76,7 +76,7 @@ def _smaller(stack: np.ndarray, stride: int) -> np.ndarray:
     """Means of squares of ``stride`` pixels: [K, H, W] to [K, ceil(H / stride), ceil(W / stride)]."""
     if stride == 1:
         return stack
-    import torch  # heavy, and the demo keeps every pixel
+    import torch  # heavy, and most labels keep every pixel
     import torch.nn.functional as F
 
     size = tuple(-(-side // stride) for side in stack.shape[-2:])

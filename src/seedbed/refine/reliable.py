@@ -105,9 +105,17 @@ def refine_cams_with_background(
     low, high = _ordered(thresholds)
     result = []
     for image in range(len(cams)):
-        strict, loose = winners(image, high), winners(image, low)
-        result.append(torch.where((strict == 0) & (loose != 0), IGNORE, strict))
+        result.append(agreed_labels(winners(image, high), winners(image, low)))
     return _outside_ignored(torch.stack(result), valid_boxes)
+
+
+def agreed_labels(strict: Tensor, loose: Tensor) -> Tensor:
+    """Labels against a high background score but for what is background against that one alone, which is 255.
+
+    Args:
+        strict, loose: integer, of one shape: labels against the high background score and against the low one.
+    """
+    return torch.where((strict == 0) & (loose != 0), IGNORE, strict)
 
 
 @checked

@@ -12,10 +12,10 @@ from torch import Tensor
 from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.explain.map_fusion import fuse_maps
 from seedbed.models.afa import AFA
-from seedbed.models.bilinear import bilinear
+from seedbed.models.bilinear import bilinear, scaled
 from seedbed.refine.par import pixel_adaptive_refinement
 from seedbed.refine.propagation import propagate_with_background
-from seedbed.refine.reliable import IGNORE, chebyshev_window
+from seedbed.refine.reliable import IGNORE, agreed_labels, chebyshev_window
 
 DOWNSCALE = 2
 """Labels are refined at half of the image's resolution."""
@@ -38,7 +38,7 @@ def multi_scale_maps(model: AFA, images: Tensor, scales: Sequence[float]) -> tup
     found: list[tuple[Tensor, Tensor]] = []
     affinity, grid = images, size
     for scale in scales:
-        shown = images if scale == 1 else bilinear(images, (int(size[0] * scale), int(size[1] * scale)))
+        shown = scaled(images, scale)
         if scale == max(scales):
             plain, affinity = model(shown, part="affinity")
             mirrored, grid = model(shown.flip(-1), part="maps"), (plain.shape[-2], plain.shape[-1])
@@ -88,8 +88,8 @@ def propagated_labels(
         walked = propagate_with_background(small, affinity, labels, background=background, window=window)
         return refined_scores(pixels, bilinear(walked, size), labels, inside, **refinement).argmax(1)
 
-    loose, strict = (winners(background) for background in thresholds)
-    return torch.where((strict == 0) & (loose != 0), IGNORE, strict).masked_fill(~inside, IGNORE)
+    low, high = thresholds
+    return agreed_labels(winners(high), winners(low)).masked_fill(~inside, IGNORE)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from seedbed.data.grey_levels import whole_grey_levels
 from seedbed.errors import DataError
 from seedbed.explain.map_fusion import fuse_maps
-from seedbed.models.bilinear import bilinear
+from seedbed.models.bilinear import bilinear, scaled
 from seedbed.models.toco import ToCo
 from seedbed.refine.par import pixel_adaptive_refinement
 from seedbed.refine.reliable import IGNORE, cam_to_label, refine_cams_with_background
@@ -40,7 +40,7 @@ def multi_scale_maps(model: ToCo, images: Tensor, scales: tuple[float, ...] = SC
     size = (images.shape[-2], images.shape[-1])
     last, auxiliary = [], []
     for scale in scales:
-        shown = images if scale == 1 else bilinear(images, (int(size[0] * scale), int(size[1] * scale)))
+        shown = scaled(images, scale)
         maps, early = model(torch.cat([shown, shown.flip(-1)]), part="maps")
         last.append(maps.chunk(2))
         auxiliary.append(early.chunk(2))
