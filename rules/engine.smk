@@ -217,7 +217,8 @@ def write_job(file):
 
 def show_plan():
     """After a dry run, its plan: as a file where one is asked for, else what it would cost."""
-    if not workflow.dryrun or not getattr(workflow, "dag", None) or not workflow.dag.targetjobs:
+    dag = getattr(workflow, "dag", None)  # false, as it is empty, where nothing is left to do
+    if not workflow.dryrun or dag is None or not dag.targetjobs:
         return  # there is no plan
     if config.get("job"):
         write_job(config["job"])

@@ -23,6 +23,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # The library beside the workflow, also where a job's environment holds only what it needs (`--sdm conda`, a container).
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from seedbed.devices.heap import keep_freed_memory  # noqa: E402
 from seedbed.devices.launch import launch, rank  # noqa: E402 (threads are counted when numpy and torch are imported)
 from seedbed.devices.lease import Lease, lease  # noqa: E402
 from seedbed.devices.torch_device import choose_device  # noqa: E402
@@ -30,6 +31,8 @@ from seedbed.devices.visible import VARIABLE, wanted_devices  # noqa: E402
 from seedbed.errors import UserError  # noqa: E402
 from seedbed.io.notice import notice  # noqa: E402
 from seedbed.io.provenance import provenance  # noqa: E402
+
+keep_freed_memory()
 
 
 def _take_devices() -> Lease | UserError:

@@ -26,6 +26,12 @@ def test_what_is_left_and_nothing_is_started(copy_of_finished):
     assert artifacts(copy_of_finished) == before
 
 
+def test_nothing_is_left(copy_of_finished):
+    made = "results/demo/heatmaps/shapes/val/vit_hybrid/vit_affinity_cues/seed0/1-of-2.h5"
+    shown = run(copy_of_finished, "--config", f"of={made}", "--", "status")
+    assert shown.returncode == 0 and "Everything is done." in shown.stdout, shown.stdout[-3000:]
+
+
 def test_a_target_that_is_none(tmp_path):
     shown = run(tmp_path, "--config", "of=exvit_tabel1", "--", "status")
     assert shown.returncode != 0 and "exvit_tabel1" in shown.stdout and "Traceback" not in shown.stdout

@@ -43,8 +43,8 @@ class Shapes(Section):
         return self.train == self.trainaug
 
     def train_inside(self) -> bool:
-        """False: so few images are explained twice, each split by itself."""
-        return False
+        """Whether ``train`` is a part of ``trainaug``."""
+        return self.train < self.trainaug
 
 
 class Folder(Section):
