@@ -152,6 +152,10 @@ def test_overrides_from_the_command_line(overrides, read, expected):
         ),
         ({"models__vit__train__augment": [["flip"]]}, "presets.small.models.vit.train.augment.0: "),
         ({"datasets__shapes__train": 9}, "presets.small.datasets.shapes: train is the first part of trainaug"),
+        (
+            {"segmenters__deeplab__fusion": "first_grid_largest"},
+            "segmenters.deeplab: fusion first_grid_largest joins views with their mirror images: set flip: true",
+        ),
         ({"explainers__maps__background": 1.5}, "explainers.maps.background: Input should be less than or equal to 1"),
         ({"name": "other"}, "name: the preset is named by its key, 'small'"),
         ({"dataset": "/no/such/folder"}, "dataset: '/no/such/folder' is not a folder. Give the folder of"),

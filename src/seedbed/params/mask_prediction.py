@@ -2,10 +2,13 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seedbed.params.base import Positive, Section
 from seedbed.settings.kinds import CrfImage
+
+PAIRED = ("sum_then_largest", "largest_then_sum", "first_grid_largest")
+"""Fusions of views and their mirror images."""
 
 
 class Window(Section):
@@ -50,3 +53,11 @@ class MaskPrediction(Section):
     crf_labels: Literal["all", "winning"] = Field(
         "all", description="labels that the CRF is told of: all, or those that win somewhere (WeakTr's)"
     )
+
+    @model_validator(mode="after")
+    def _mirror_images(self) -> "MaskPrediction":
+        if self.fusion in PAIRED and (not self.flip or self.unmirrored):
+            raise ValueError(
+                f"fusion {self.fusion} joins views with their mirror images: set flip: true, unmirrored: []"
+            )
+        return self
