@@ -148,13 +148,14 @@ def test_how_masks_are_predicted_trains_nothing_again():
 def test_labels_are_made_of_the_split_that_their_network_trains_on():
     found = pipeline().inputs.label_affinities(path(network="affinitynet_hybrid", scatteritem="1-of-1"))
     split = pipeline().preset.affinity_networks["affinitynet_hybrid"].train.split
-    assert found["heatmaps"] == [f"{MAPS.format(split)}/1-of-1.h5"]
+    assert split == "trainaug"  # of which train is a part
+    assert found["heatmaps"] == [f"{MAPS.format(part)}/1-of-1.h5" for part in ("train", "trainaug-train")]
 
 
 def test_masks_and_maps_are_read_in_all_their_shards():
     three = pipeline(shards=3)
     masks = three.inputs.train_segmenter(path(refiner="affinitynet", segmenter="deeplab_v1_resnet38"))["masks"]
-    assert [name.rpartition("/")[2] for name in masks] == ["1-of-3.zip", "2-of-3.zip", "3-of-3.zip"]
+    assert [name.rpartition("/")[2] for name in masks] == 2 * ["1-of-3.zip", "2-of-3.zip", "3-of-3.zip"]
     assert len(three.inputs.score_heatmaps(path(split="val"))["heatmaps"]) == 3
 
 
