@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from seedbed.io.registrations import registered_names, registrations
 from seedbed.params.base import Positive, Section
 from seedbed.settings.kinds import CrfImage
 
-PAIRED = ("sum_then_largest", "largest_then_sum", "first_grid_largest")
-"""Fusions of views and their mirror images."""
+FUSIONS = ("seedbed.refine", "score_fusion")
+"""Where ways to fuse class scores register themselves, with what they need."""
 
 
 class Window(Section):
@@ -37,17 +38,7 @@ class MaskPrediction(Section):
         "OpenCV's bicubic by the factor (TransCAM's)",
     )
     rounding: Literal["nearest", "down"] = Field("nearest", description="of the sides of scaled inputs")
-    fusion: Literal[
-        "mean_logits",
-        "max_probability",
-        "mean_probability",
-        "sum_then_largest",
-        "largest_then_sum",
-        "first_grid",
-        "first_grid_largest",
-        "mean_pixel_logits",
-        "mean_fifth_logits",
-    ] = "mean_logits"
+    fusion: Literal[registered_names(*FUSIONS)] = "mean_logits"  # type: ignore[valid-type]
     crf: str | None = None
     crf_image: CrfImage = "own"
     crf_labels: Literal["all", "winning"] = Field(
@@ -56,7 +47,8 @@ class MaskPrediction(Section):
 
     @model_validator(mode="after")
     def _mirror_images(self) -> "MaskPrediction":
-        if self.fusion in PAIRED and (not self.flip or self.unmirrored):
+        (entry,) = registrations(*FUSIONS)[self.fusion]
+        if entry.keywords.get("paired") and (not self.flip or self.unmirrored):
             raise ValueError(
                 f"fusion {self.fusion} joins views with their mirror images: set flip: true, unmirrored: []"
             )

@@ -12,6 +12,7 @@ from typing import Any
 from seedbed.io.identity import code_digest, module_name, source_closure
 from seedbed.io.registrations import modules_registering, registered_names, registrations
 from seedbed.params.data import PUBLISHED
+from seedbed.params.mask_prediction import FUSIONS
 
 PAGES = Path(__file__).resolve().parents[1] / "report"
 """Templates, styles, scripts and the libraries that pages inline lie in two folders of it."""
@@ -26,7 +27,7 @@ CATALOGUES = {
     "explanation method": ("seedbed.explain", "explainer"),
     "method by layer": ("seedbed.explain", "by_layer"),
     "fusion of views": ("seedbed.explain", "view_fusion"),
-    "fusion mode": ("seedbed.refine", "score_fusion"),
+    "fusion mode": FUSIONS,
     "confident-label rule": ("seedbed.refine", "label_rule"),
     "refiner": ("seedbed.refine", "refiner"),
     "protocol": ("seedbed.evaluate", "measurement"),

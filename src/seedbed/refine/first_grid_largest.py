@@ -9,7 +9,7 @@ from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
 from seedbed.refine.mirrored_logits import mirrored_pairs
 
 
-@score_fusion("first_grid_largest", of_logits=True)
+@score_fusion("first_grid_largest", of_logits=True, paired=True)
 def largest_on_the_first_grid(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """Bring logits to the size of the first, bilinearly: the mean of mirrored views, the largest of the scales; then
     upsample without aligned corners, softmax.

@@ -23,20 +23,22 @@ class ScoreFusion(NamedTuple):
     Attributes:
         fuse: takes class scores [C, h, w] of each scale, un-mirrored, and the image's size; gives [C, H, W].
         of_logits: whether it takes a network's logits as they are, instead of enlarged to the network's input.
+        paired: whether each scale must come with its mirror image; the parameters are asked for that.
     """
 
     fuse: Fuse
     of_logits: bool
+    paired: bool
 
 
 FUSIONS: Catalogue[ScoreFusion] = Catalogue("fusion mode", "seedbed.refine", "score_fusion")
 
 
-def score_fusion(name: str, *, of_logits: bool = False) -> Callable[[Fuse], Fuse]:
+def score_fusion(name: str, *, of_logits: bool = False, paired: bool = False) -> Callable[[Fuse], Fuse]:
     """Register the decorated function as a way to fuse; see `ScoreFusion`."""
 
     def register(fuse: Fuse) -> Fuse:
-        FUSIONS.enter(name, ScoreFusion(fuse, of_logits))
+        FUSIONS.enter(name, ScoreFusion(fuse, of_logits, paired))
         return fuse
 
     return register

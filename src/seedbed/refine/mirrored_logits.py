@@ -14,13 +14,13 @@ from seedbed.refine.fusion import not_empty, score_fusion, upsample_scores
 Meet = Callable[[Tensor, Tensor], Tensor]
 
 
-@score_fusion("sum_then_largest", of_logits=True)
+@score_fusion("sum_then_largest", of_logits=True, paired=True)
 def sum_then_largest(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """The sum of mirrored views, the largest of the scales, softmax (VOC)."""
     return met_logits(logits, size, torch.add, torch.maximum).softmax(dim=0)
 
 
-@score_fusion("largest_then_sum", of_logits=True)
+@score_fusion("largest_then_sum", of_logits=True, paired=True)
 def largest_then_sum(logits: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """The largest of mirrored views, the sum of the scales, softmax (COCO)."""
     return met_logits(logits, size, torch.maximum, torch.add).softmax(dim=0)
